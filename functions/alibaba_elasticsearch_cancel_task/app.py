@@ -1,0 +1,40 @@
+"""Cancel the node migration that runs on an Alibaba Cloud Elasticsearch instance.
+
+Provider page: "CancelTask", Alibaba Cloud Elasticsearch API reference, version 2017-06-13. The call names no task:
+it stops whatever migration runs when it arrives. A request from a queue is therefore good for one hour only.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+
+from task_cleanup.handler import make_handler
+from task_cleanup.operation import Operation, Request
+from task_cleanup.providers import alibaba_elasticsearch
+from task_cleanup.providers.service import Call
+from task_cleanup.validation import load_schema
+
+
+def call(request: Request) -> Call:
+    """``POST /openapi/instances/{InstanceId}/actions/cancel-task?taskType&clientToken`` (here with a small c)."""
+    return alibaba_elasticsearch.instance_call(
+        "CancelTask",
+        "POST",
+        request["instance_id"],
+        "actions",
+        "cancel-task",
+        clientToken=request["client_token"],
+        taskType=request["task_type"],
+    )
+
+
+OPERATION = Operation(
+    name="alibaba.elasticsearch.CancelTask",
+    service=alibaba_elasticsearch.SERVICE,
+    schema=load_schema(Path(__file__).with_name("schema.json")),
+    call=call,
+    confirmed=alibaba_elasticsearch.confirmed,
+    unchanged=frozenset({"RepetitionOperationError"}),  # it is being cancelled already
+    queued_lifetime=timedelta(hours=1),
+)
+
+lambda_handler = make_handler(OPERATION)

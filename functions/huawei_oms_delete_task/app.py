@@ -1,0 +1,29 @@
+"""Delete one migration task of Huawei Cloud OMS. A running task is refused (``OMS.0063``: ``conflict``).
+
+Provider page: "Deleting a Migration Task", OMS API reference v2. Success is HTTP 200 without a body.
+"""
+
+from pathlib import Path
+
+from task_cleanup.handler import make_handler
+from task_cleanup.operation import Operation, Request
+from task_cleanup.providers import huawei_gateway, huawei_oms
+from task_cleanup.providers.service import Call
+from task_cleanup.validation import load_schema
+
+
+def call(request: Request) -> Call:
+    """``DELETE /v2/{project_id}/tasks/{task_id}``."""
+    return huawei_oms.task_call("DELETE", request["project_id"], request["task_id"])
+
+
+OPERATION = Operation(
+    name="huawei.oms.DeleteTask",
+    service=huawei_oms.SERVICE,
+    schema=load_schema(Path(__file__).with_name("schema.json")),
+    call=call,
+    confirmed=huawei_gateway.confirmed,
+    unchanged=frozenset({"OMS.1009"}),  # no such task; comes with HTTP 400
+)
+
+lambda_handler = make_handler(OPERATION)

@@ -1,0 +1,132 @@
+"""The three AWS calls a function makes, signed by requests-aws4auth: boto3 alone would double the cold start.
+
+Sources: the API references of Secrets Manager, EventBridge and SQS (JSON protocols).
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+from requests_aws4auth import AWS4Auth
+
+from task_cleanup.providers.service import SignedRequest
+from task_cleanup.settings import Settings
+from task_cleanup.system import Deadline
+from task_cleanup.transport import NoAnswerError, ReplyTooLargeError, exchange
+
+CALL_TIMEOUT = 2.5  # seconds for one call with its repetitions
+
+
+class AwsError(Exception):
+    """An AWS call failed. ``code`` is AWS's own (``ResourceNotFoundException``) or ours."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class _Action:
+    service: str  # signing name
+    target: str  # X-Amz-Target
+    json_version: str
+
+
+_GET_SECRET_VALUE = _Action("secretsmanager", "secretsmanager.GetSecretValue", "1.1")
+_PUT_EVENTS = _Action("events", "AWSEvents.PutEvents", "1.1")
+_SEND_MESSAGE = _Action("sqs", "AmazonSQS.SendMessage", "1.0")
+
+
+class Aws:
+    """Calls AWS with the function's own role. ``session`` is asked for each call: it may have been replaced."""
+
+    def __init__(self, settings: Settings, session: Callable[[], requests.Session]) -> None:
+        self._endpoints = settings.aws_endpoints
+        self._identity = settings.aws
+        self._session = session
+
+    def get_secret_value(self, secret_id: str, deadline: Deadline) -> str:
+        """The secret's ``SecretString``; empty if it holds bytes only.
+
+        Raises
+        ------
+        AwsError
+        """
+        reply = self._call(_GET_SECRET_VALUE, {"SecretId": secret_id}, deadline)
+        value = reply.get("SecretString")
+        return value if isinstance(value, str) else ""
+
+    def put_event(self, entry: Mapping[str, str], deadline: Deadline) -> None:
+        """Put one event on a bus.
+
+        Raises
+        ------
+        AwsError
+            Also where the call succeeds and the entry does not (``FailedEntryCount`` above 0).
+        """
+        reply = self._call(_PUT_EVENTS, {"Entries": [dict(entry)]}, deadline)
+        if reply.get("FailedEntryCount") != 0:
+            entries = reply.get("Entries")
+            first = entries[0] if isinstance(entries, list) and entries else {}
+            raise AwsError(str(first.get("ErrorCode", "FailedEntry")))
+
+    def send_message(self, queue_url: str, body: str, attributes: Mapping[str, str], deadline: Deadline) -> None:
+        """Send one message with string attributes.
+
+        Raises
+        ------
+        AwsError
+        """
+        payload = {
+            "QueueUrl": queue_url,
+            "MessageBody": body,
+            "MessageAttributes": {
+                name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()
+            },
+        }
+        reply = self._call(_SEND_MESSAGE, payload, deadline)
+        if not reply.get("MessageId"):
+            raise AwsError("UnexpectedReply")
+
+    def _call(self, action: _Action, payload: Mapping[str, Any], deadline: Deadline) -> dict[str, Any]:
+        try:
+            reply = exchange(self._session(), self._signed(action, payload), deadline.within(CALL_TIMEOUT))
+        except NoAnswerError as error:
+            raise AwsError(error.code) from None
+        except ReplyTooLargeError:
+            raise AwsError("ReplyTooLarge") from None
+        body = reply.json_object()
+        if reply.status == 200 and body is not None:
+            return body
+        raise AwsError(_error_code(body) or f"Http{reply.status}")
+
+    def _signed(self, action: _Action, payload: Mapping[str, Any]) -> SignedRequest:
+        identity = self._identity
+        url = self._endpoints[action.service] + "/"
+        prepared = requests.Request(
+            "POST",
+            url,
+            headers={
+                "Content-Type": f"application/x-amz-json-{action.json_version}",
+                "X-Amz-Target": action.target,
+            },
+            data=json.dumps(payload).encode(),
+            auth=AWS4Auth(
+                identity.access_key_id,
+                identity.secret_access_key,
+                identity.region,
+                action.service,
+                session_token=identity.session_token,
+            ),
+        ).prepare()
+        body = prepared.body if isinstance(prepared.body, bytes) else b""
+        headers = {name: str(value) for name, value in prepared.headers.items()}
+        return SignedRequest("POST", url, headers, body)
+
+
+def _error_code(body: Mapping[str, Any] | None) -> str:
+    """``com.amazonaws.sqs#QueueDoesNotExist`` → ``QueueDoesNotExist``."""
+    value = (body or {}).get("__type")
+    return value.rpartition("#")[2] if isinstance(value, str) else ""

@@ -1,0 +1,127 @@
+"""Provider credentials from Secrets Manager: cached with a time limit, suspended after a rejected signature."""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from task_cleanup.aws import Aws, AwsError
+from task_cleanup.errors import Category, CleanupError, Code
+from task_cleanup.providers.service import Credentials
+from task_cleanup.system import Deadline, System
+
+CACHE_SECONDS = 300.0
+
+_NOT_FOUND = frozenset({"ResourceNotFoundException", "InvalidRequestException"})  # the latter: marked for deletion
+_DENIED = frozenset(
+    {
+        "AccessDeniedException",
+        "DecryptionFailure",
+        "ExpiredTokenException",
+        "IncompleteSignatureException",
+        "InvalidClientTokenId",
+        "InvalidSignatureException",
+        "UnrecognizedClientException",
+    }
+)
+_PRINTABLE = re.compile(r"[!-~]+")  # no blanks, no controls: the values go into HTTP headers
+_PROJECT_ID = re.compile(r"[0-9a-f]{32}")
+
+
+class CredentialStore:
+    """The credentials of one provider, by account alias."""
+
+    def __init__(self, aws: Aws, prefix: str, provider: str, system: System) -> None:
+        self._aws = aws
+        self._prefix = f"{prefix}/{provider}"
+        self._system = system
+        self._cache: dict[str, tuple[float, Credentials]] = {}
+        self._suspended: dict[str, float] = {}
+
+    def get(self, account: str, deadline: Deadline) -> Credentials:
+        """The account's credentials, at most ``CACHE_SECONDS`` old.
+
+        Raises
+        ------
+        CleanupError
+            ``internal`` (missing, denied, malformed) or ``unavailable``; it names the secret, never its content.
+        """
+        fetched_at, credentials = self._cache.get(account, (float("-inf"), None))
+        if credentials is not None and self._system.monotonic() - fetched_at < CACHE_SECONDS:
+            return credentials
+        return self.refetch(account, deadline)
+
+    def refetch(self, account: str, deadline: Deadline) -> Credentials:
+        """The account's credentials as the secret holds them now. Raises like ``get``."""
+        name = f"{self._prefix}/{account}"
+        try:
+            text = self._aws.get_secret_value(name, deadline)
+        except AwsError as error:
+            raise _secret_error(name, error.code) from None
+        credentials = _parse(name, text)
+        self._cache[account] = (self._system.monotonic(), credentials)
+        return credentials
+
+    def suspend(self, credentials: Credentials) -> None:
+        """Refuse these credentials for a while: six bad signatures lock a Huawei key for every user of it."""
+        self._suspended[_digest(credentials)] = self._system.monotonic() + CACHE_SECONDS
+
+    def refuse_if_suspended(self, credentials: Credentials) -> None:
+        """Raise ``CleanupError`` (``unauthenticated``, ``CredentialSuspended``) while they are suspended."""
+        digest = _digest(credentials)
+        until = self._suspended.get(digest)
+        if until is None:
+            return
+        if self._system.monotonic() < until:
+            raise CleanupError(
+                Category.UNAUTHENTICATED,
+                Code.CREDENTIAL_SUSPENDED,
+                "the provider rejected these credentials a moment ago; not sent, so that the key is not locked",
+            )
+        del self._suspended[digest]
+
+
+def _digest(credentials: Credentials) -> str:
+    parts = (credentials.access_key_id, credentials.secret_access_key, credentials.security_token or "")
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _secret_error(name: str, code: str) -> CleanupError:
+    if code in _NOT_FOUND:
+        return CleanupError(Category.INTERNAL, Code.SECRET_NOT_FOUND, f"the secret {name} does not exist ({code})")
+    if code in _DENIED:
+        return CleanupError(Category.INTERNAL, Code.SECRET_DENIED, f"the secret {name} may not be read ({code})")
+    message = f"the secret {name} could not be read ({code})"
+    return CleanupError(Category.UNAVAILABLE, Code.SECRET_STORE_UNAVAILABLE, message)
+
+
+def _parse(name: str, text: str) -> Credentials:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise _malformed(name, "it is not a JSON object")
+    project_id = _member(name, value, "project_id", required=False)
+    if project_id is not None and not _PROJECT_ID.fullmatch(project_id):
+        raise _malformed(name, "project_id is not 32 hex digits")
+    return Credentials(
+        access_key_id=_member(name, value, "access_key_id") or "",
+        secret_access_key=_member(name, value, "secret_access_key") or "",
+        security_token=_member(name, value, "security_token", required=False),
+        project_id=project_id,
+    )
+
+
+def _member(name: str, value: Mapping[str, Any], member: str, *, required: bool = True) -> str | None:
+    text = value.get(member)
+    if text is None and not required:
+        return None
+    if not isinstance(text, str) or not _PRINTABLE.fullmatch(text):
+        raise _malformed(name, f"{member} is missing or not a line of printable ASCII")
+    return text
+
+
+def _malformed(name: str, why: str) -> CleanupError:
+    return CleanupError(Category.INTERNAL, Code.SECRET_MALFORMED, f"the secret {name} is malformed: {why}")

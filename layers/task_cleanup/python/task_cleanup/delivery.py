@@ -1,0 +1,69 @@
+"""What becomes of the results of events and messages: published on the bus, failed messages moved aside."""
+
+import json
+from dataclasses import dataclass
+
+from task_cleanup.aws import Aws
+from task_cleanup.results import Result, rfc3339
+from task_cleanup.settings import Settings
+from task_cleanup.system import Deadline
+from task_cleanup.triggers import QueueMessage
+
+SOURCE = "task-cleanup"
+COMPLETED = "Task Cleanup Completed"
+FAILED = "Task Cleanup Failed"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Where results and permanently failed messages go. What is not set goes nowhere."""
+
+    aws: Aws
+    settings: Settings
+
+    def publish(self, result: Result, deadline: Deadline) -> None:
+        """Put the result on the bus.
+
+        Raises
+        ------
+        AwsError
+        """
+        bus = self.settings.event_bus_name
+        if bus is None:
+            return
+        entry = {
+            "EventBusName": bus,
+            "Source": SOURCE,
+            "DetailType": COMPLETED if result.ok else FAILED,
+            "Detail": json.dumps(result.to_dict()),
+        }
+        self.aws.put_event(entry, deadline)
+
+    def settle(self, message: QueueMessage, result: Result, deadline: Deadline) -> bool:
+        """Finish a message: True if its queue may forget it, False if it must come again.
+
+        Raises
+        ------
+        AwsError
+            If publishing or moving failed: it must come again then, too.
+        """
+        if not result.ok and self._comes_again(message, result):
+            return False
+        self.publish(result, deadline)
+        if not result.ok:
+            self._move_to_dead_letters(message, result, deadline)
+        return True
+
+    def _comes_again(self, message: QueueMessage, result: Result) -> bool:
+        receives = self.settings.max_receives
+        if self.settings.dead_letter_queue_url is None or receives is None:
+            return True  # with nowhere to move it to, SQS must keep the count
+        return result.retryable and message.receives < receives
+
+    def _move_to_dead_letters(self, message: QueueMessage, result: Result, deadline: Deadline) -> None:
+        """The body as it came, so that a redrive sends the same request with the same client token."""
+        received = message.received
+        attributes = {"result": json.dumps(result.to_dict()), "origin_id": received.origin_id}
+        if received.first_sent is not None:
+            attributes["origin_time"] = rfc3339(received.first_sent)
+        self.aws.send_message(self.settings.dead_letter_queue_url or "", message.body, attributes, deadline)

@@ -1,0 +1,122 @@
+"""From an operation to a Lambda handler: whatever the trigger, in and out again.
+
+One execution environment keeps one session, one credential cache and one clock offset; nothing of a request
+outlives it.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from task_cleanup import triggers
+from task_cleanup.aws import Aws, AwsError
+from task_cleanup.credentials import CredentialStore
+from task_cleanup.delivery import Delivery
+from task_cleanup.observability import Observability
+from task_cleanup.operation import Environment, Operation, run
+from task_cleanup.results import Result
+from task_cleanup.settings import Settings
+from task_cleanup.system import Deadline, System
+from task_cleanup.transport import Transport, new_session
+from task_cleanup.triggers import QueueMessage, Received, Trigger
+
+ANSWER_RESERVE = 1.0  # seconds kept back for logging, metrics and the reply
+DELIVERY_RESERVE = 6.0  # seconds kept back for publishing a result and moving a message
+MIN_START = 2.0  # seconds; a queue record is not started with less than this for its call
+
+
+class LambdaContext(Protocol):
+    """The two members of Lambda's context object that are used."""
+
+    aws_request_id: str
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until Lambda ends the invocation."""
+        ...
+
+
+class RetryableError(Exception):
+    """Raised to Lambda for a retryable result of an event, so that Lambda's own retries take over."""
+
+    def __init__(self, result: Result) -> None:
+        code = result.error.code if result.error else result.outcome.value
+        super().__init__(f"{result.operation}: {code} (retryable), correlation id {result.correlation_id}")
+
+
+def make_handler(operation: Operation, system: System | None = None) -> Callable[[Any, LambdaContext], Any]:
+    """The ``lambda_handler`` of an operation. Reads the environment variables once, now.
+
+    Raises
+    ------
+    SettingsError
+        If an environment variable is missing or malformed.
+    """
+    return _Handler(operation, Settings.from_env([operation.service.id]), system or System())
+
+
+class _Handler:
+    def __init__(self, operation: Operation, settings: Settings, system: System) -> None:
+        transport = Transport(system, lambda: new_session(settings.aws_endpoints.values()))
+        aws = Aws(settings, lambda: transport.session)
+        service = operation.service
+        self._operation = operation
+        self._system = system
+        self._delivery = Delivery(aws, settings)
+        self._observability = Observability(settings)
+        self._environment = Environment(
+            credentials=CredentialStore(aws, settings.secret_prefix, service.provider, system),
+            transport=transport,
+            system=system,
+            endpoint=settings.provider_endpoints.get(service.id),
+            dry_run=settings.dry_run,
+        )
+
+    def __call__(self, event: Any, context: LambdaContext) -> Any:  # noqa: ANN401 - any trigger's event and reply
+        remaining = context.get_remaining_time_in_millis() / 1000 - ANSWER_RESERVE
+        deadline = Deadline.after(remaining, self._system.monotonic)
+        request_id = context.aws_request_id
+        match triggers.trigger_of(event):
+            case Trigger.SQS:
+                return self._batch(triggers.from_sqs(event), deadline)
+            case Trigger.EVENTBRIDGE:
+                return self._event(triggers.from_eventbridge(event, request_id), deadline)
+            case Trigger.HTTP:
+                received = triggers.from_http(event, self._operation.validator, request_id)
+                return triggers.http_reply(self._run(received, deadline))
+            case Trigger.DIRECT:
+                return self._run(triggers.from_direct(event, request_id), deadline).to_dict()
+
+    def _run(self, received: Received, deadline: Deadline) -> Result:
+        result = run(self._operation, received, self._environment, deadline)
+        self._observability.record(result, received.trigger)
+        return result
+
+    def _event(self, received: Received, deadline: Deadline) -> dict[str, Any]:
+        result = self._run(received, deadline.less(DELIVERY_RESERVE))
+        if result.retryable:
+            raise RetryableError(result)
+        self._delivery.publish(result, deadline)
+        return result.to_dict()
+
+    def _batch(self, messages: list[QueueMessage], deadline: Deadline) -> dict[str, Any]:
+        """Every record on its own: one that fails comes again, and the others go on."""
+        failed = []
+        for position, message in enumerate(messages):
+            left = deadline.less(DELIVERY_RESERVE).remaining()
+            if left < MIN_START:
+                failed += messages[position:]
+                break
+            # A fair share each, so that a provider that hangs does not starve the rest of the batch.
+            share = max(MIN_START, left / (len(messages) - position))
+            if not self._finished(message, deadline.within(share), deadline):
+                failed.append(message)
+        return triggers.batch_reply(failed)
+
+    def _finished(self, message: QueueMessage, call_deadline: Deadline, deadline: Deadline) -> bool:
+        try:
+            result = self._run(message.received, call_deadline)
+            return self._delivery.settle(message, result, deadline)
+        except AwsError as error:
+            self._observability.undelivered(message.message_id, error.code)
+        except Exception as error:  # noqa: BLE001 - one record's bug must not fail the others
+            self._observability.unforeseen(message.message_id, error)
+        return False

@@ -1,0 +1,42 @@
+"""One log line and one set of metrics per result: never an event, a body, a header or a value that was refused."""
+
+from aws_lambda_powertools import Logger, Metrics
+from aws_lambda_powertools.metrics import MetricUnit
+
+from task_cleanup.errors import Category
+from task_cleanup.results import Result
+from task_cleanup.settings import Settings
+from task_cleanup.triggers import Trigger
+
+
+class Observability:
+    """Logger and metrics of one execution environment."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._logger = Logger(service=settings.service_name)
+        self._metrics = Metrics(namespace=settings.metrics_namespace, service=settings.service_name)
+
+    def record(self, result: Result, trigger: Trigger) -> None:
+        """Log a result, and count it by operation and outcome (two dimensions of few values)."""
+        fields = {"trigger": trigger.value, "result": result.to_dict()}
+        text = f"{result.operation}: {result.outcome.value}"
+        if result.ok:
+            self._logger.info(text, extra=fields)
+        elif result.error is not None and result.error.category is Category.INTERNAL:
+            self._logger.error(text, extra=fields)
+        else:
+            self._logger.warning(text, extra=fields)
+        self._metrics.add_dimension("operation", result.operation)
+        self._metrics.add_dimension("outcome", result.outcome.value)
+        self._metrics.add_metric("Results", MetricUnit.Count, 1)
+        self._metrics.add_metric("Attempts", MetricUnit.Count, result.attempts)
+        self._metrics.add_metric("Duration", MetricUnit.Milliseconds, result.duration_ms)
+        self._metrics.flush_metrics()
+
+    def undelivered(self, what: str, code: str) -> None:
+        """A result could not be published, or a message not be moved: it comes again."""
+        self._logger.warning("not delivered, will come again", extra={"what": what, "code": code})
+
+    def unforeseen(self, what: str, error: Exception) -> None:
+        """A bug. The exception's text may hold anything, so only its type is logged."""
+        self._logger.error("unforeseen exception", extra={"what": what, "exception_type": type(error).__name__})

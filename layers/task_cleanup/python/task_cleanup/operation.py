@@ -1,0 +1,273 @@
+"""One request, from its unwrapped form to its result: the straight line of the whole project.
+
+``run`` never raises: whatever goes wrong is a result that says so.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+from urllib.parse import urlsplit
+
+from task_cleanup.credentials import CredentialStore
+from task_cleanup.errors import Category, CleanupError, Code, invalid_request
+from task_cleanup.providers.service import (
+    STATUS_CATEGORIES,
+    Call,
+    Credentials,
+    Reply,
+    Service,
+    SignedRequest,
+)
+from task_cleanup.redaction import redact
+from task_cleanup.results import Error, Outcome, Result, Target, rfc3339
+from task_cleanup.system import Deadline, System
+from task_cleanup.transport import Settled, Sign, Transport, Verdict
+from task_cleanup.triggers import Received
+from task_cleanup.validation import RequestValidator, parse_time
+
+Request = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What a function does: its name, its request, the call it makes, and what the answers mean.
+
+    ``confirmed`` looks at replies without an error code: None means that the provider confirmed the change.
+    ``unchanged`` are the provider's codes that say that the wanted state holds already.
+    ``queued_lifetime`` bounds how long a queued request may wait where it names no task.
+    """
+
+    name: str
+    service: Service
+    schema: Mapping[str, Any]
+    call: Callable[[Request], Call]
+    confirmed: Callable[[Reply], Error | None]
+    unchanged: frozenset[str] = frozenset()
+    queued_lifetime: timedelta | None = None
+    validator: RequestValidator = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "validator", RequestValidator(self.schema))
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What one execution environment keeps between requests."""
+
+    credentials: CredentialStore
+    transport: Transport
+    system: System
+    endpoint: str | None  # base URL instead of the region's
+    dry_run: bool
+
+
+def run(operation: Operation, received: Received, environment: Environment, deadline: Deadline) -> Result:
+    """Validate, sign, send, judge. ``deadline`` is the latest moment for the provider's answer."""
+    started = environment.system.monotonic()
+    request: Request = {}
+    plan = None
+    try:
+        request = _accept(operation, received, environment.system)
+        ready = _prepare(operation, request, environment, deadline)
+        request = ready.request
+        if environment.dry_run or request["dry_run"]:
+            plan = _planned(operation.service, ready, environment.system)
+            settled = Settled(Verdict(Outcome.PLANNED), 0)
+        else:
+            settled = _send(operation, ready, environment, deadline)
+    except CleanupError as error:
+        if error.category is Category.INVALID_REQUEST:
+            request = {}  # nothing of a refused request is repeated
+        settled = _failed(Error.of(error))
+    except Exception as error:  # noqa: BLE001 - a bug must end as a result too; its text may hold anything
+        settled = _failed(
+            Error(
+                Category.INTERNAL,
+                Code.INTERNAL_ERROR,
+                f"unforeseen {type(error).__name__}",
+                {"note": "if it came after a request was sent, the change may have been made"},
+            )
+        )
+    return Result(
+        operation=operation.name,
+        outcome=settled.verdict.outcome,
+        target=_target(operation.service, request),
+        completed_at=environment.system.now(),
+        correlation_id=request.get("correlation_id") or received.origin_id,
+        duration_ms=(environment.system.monotonic() - started) * 1000,
+        attempts=settled.attempts,
+        http_status=settled.verdict.http_status,
+        request_id=settled.verdict.request_id,
+        client_token=request.get("client_token"),
+        error=settled.verdict.error,
+        plan=plan,
+        requested_by=received.requested_by,
+    )
+
+
+def _failed(error: Error) -> Settled:
+    return Settled(Verdict(Outcome.FAILED, error), 0)
+
+
+def _target(service: Service, request: Request) -> Target:
+    names = ("account", "region", "project_id", "instance_id", "task_id", "task_type")
+    return Target(service.provider, service.name, **{name: request.get(name) for name in names})
+
+
+# -- before anything is sent ------------------------------------------------
+
+
+def _accept(operation: Operation, received: Received, system: System) -> Request:
+    """The validated request, with its defaults, its client token, and not too late."""
+    if received.refusal is not None:
+        raise received.refusal
+    request = operation.validator.validate(received.request)
+    if "task_id" in request:
+        request["task_id"] = str(request["task_id"])
+    if operation.validator.has("client_token"):
+        request.setdefault("client_token", _derived_token(operation, request, received.origin_id))
+    _refuse_expired(operation, request, received, system)
+    return request
+
+
+def _derived_token(operation: Operation, request: Request, origin_id: str) -> str:
+    """The same for every redelivery and redrive of the same request, another for every other (64 characters)."""
+    identity = [operation.name, origin_id, asdict(_target(operation.service, request))]
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def _refuse_expired(operation: Operation, request: Request, received: Received, system: System) -> None:
+    if "not_after" in request:
+        not_after = parse_time(request["not_after"])
+    elif operation.queued_lifetime is None or not received.is_queued:
+        return
+    elif received.first_sent is None:
+        raise invalid_request(
+            Code.SENT_TIME_UNKNOWN, "nothing tells when this request was first sent, so its age is unknown"
+        )
+    else:
+        not_after = received.first_sent + operation.queued_lifetime
+    if system.now() > not_after:
+        raise invalid_request(Code.EXPIRED, f"the request was good until {rfc3339(not_after)}")
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """Everything a call needs, before it is signed."""
+
+    request: Request
+    call: Call
+    base: str
+    credentials: Credentials
+
+
+def _prepare(operation: Operation, request: Request, environment: Environment, deadline: Deadline) -> _Ready:
+    """The credentials, and the call with everything that only they could tell."""
+    base = operation.service.base(request["region"], environment.endpoint)
+    credentials = environment.credentials.get(request["account"], deadline)
+    if operation.service.needs_project:
+        project_id = request.get("project_id") or credentials.project_id
+        if project_id is None:
+            raise invalid_request(
+                Code.PROJECT_ID_MISSING, "neither the request nor the credentials name a project_id"
+            )
+        request = {**request, "project_id": project_id}
+    return _Ready(request, operation.call(request), base, credentials)
+
+
+# -- sending and judging ------------------------------------------------
+
+
+def _signer(service: Service, ready: _Ready) -> Sign:
+    """Signs this call anew for every attempt: only the client token in its query stays."""
+    url, host = ready.call.url(ready.base), urlsplit(ready.base).netloc
+
+    def sign(credentials: Credentials, now: datetime, nonce: str) -> SignedRequest:
+        headers = service.sign(ready.call, host, credentials, now=now, nonce=nonce)
+        return SignedRequest(ready.call.method, url, headers)
+
+    return sign
+
+
+def _planned(service: Service, ready: _Ready, system: System) -> dict[str, str]:
+    """Signed like a real call, so that credentials that cannot sign are found now; then shown, not sent."""
+    request = _signer(service, ready)(ready.credentials, system.now(), system.nonce())
+    return {"method": request.method, "url": request.url}
+
+
+def _send(operation: Operation, ready: _Ready, environment: Environment, deadline: Deadline) -> Settled:
+    store, account = environment.credentials, ready.request["account"]
+    store.refuse_if_suspended(ready.credentials)
+    latest = ready.credentials
+
+    def refetch(rejected: Credentials) -> Credentials:
+        nonlocal latest
+        try:
+            fresh = store.refetch(account, deadline)
+            store.refuse_if_suspended(fresh)
+        except CleanupError:
+            return rejected  # the rejection is the news, not the secret store's trouble
+        latest = fresh
+        return fresh
+
+    settled = environment.transport.run(
+        sign=_signer(operation.service, ready),
+        judge=partial(_judge, operation),
+        refetch=refetch,
+        credentials=ready.credentials,
+        deadline=deadline,
+    )
+    if settled.verdict.category is Category.UNAUTHENTICATED:
+        store.suspend(latest)
+    return settled
+
+
+def _judge(operation: Operation, reply: Reply, request: SignedRequest, credentials: Credentials) -> Verdict:
+    """What a reply means, by the provider's code first and the HTTP status only where there is none."""
+    service = operation.service
+    secrets = [credentials.secret_access_key, credentials.security_token, request.headers["Authorization"]]
+    clean = partial(redact, secrets=[secret for secret in secrets if secret])
+    provider_error = service.read_error(reply)
+    if provider_error is not None:
+        code = clean(provider_error.code)
+        category = service.errors.category(provider_error.code, reply.status)
+        extra = {name: clean(text) for name, text in provider_error.extra.items()}
+        error: Error | None = Error(
+            category, code, clean(provider_error.message), {"provider": extra} if extra else None
+        )
+        outcome = _outcome_of(operation, provider_error.code, category)
+    elif 200 <= reply.status < 300:
+        error = operation.confirmed(reply)
+        outcome = Outcome.SUCCEEDED if error is None else Outcome.FAILED
+    else:
+        category = STATUS_CATEGORIES.get(reply.status, Category.PROVIDER_ERROR)
+        error = Error(category, f"Http{reply.status}", f"HTTP {reply.status} without a readable error code")
+        outcome = Outcome.FAILED
+    request_id = service.request_id(reply)
+    return Verdict(
+        outcome,
+        error,
+        http_status=reply.status,
+        request_id=clean(request_id) if request_id else None,
+        uncertain=_is_uncertain(error, reply),
+        replay=error is not None and error.code == "SignatureNonceUsed",
+    )
+
+
+def _outcome_of(operation: Operation, code: str, category: Category) -> Outcome:
+    if code in operation.unchanged:
+        return Outcome.UNCHANGED
+    return Outcome.CONFLICT if category is Category.CONFLICT else Outcome.FAILED
+
+
+def _is_uncertain(error: Error | None, reply: Reply) -> bool:
+    """An internal error, or a success that does not look like one, can come after the change was made."""
+    if error is None:
+        return False
+    return error.category is Category.UNAVAILABLE or (
+        200 <= reply.status < 300 and error.code == Code.UNEXPECTED_REPLY
+    )

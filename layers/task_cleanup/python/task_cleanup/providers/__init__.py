@@ -1,0 +1,1 @@
+"""One module per provider service: its endpoints, how a call is signed, and what its error codes mean."""

@@ -1,0 +1,150 @@
+"""Alibaba Cloud Elasticsearch, OpenAPI 2017-06-13 (ROA style).
+
+Sources: the pages of DeleteDataTask and CancelTask, the product's and the gateway's error-code lists, and the
+product metadata's endpoint list. Throttling comes as HTTP 400: only the code tells.
+"""
+
+from datetime import datetime
+
+from task_cleanup.errors import Category, Code
+from task_cleanup.providers.service import (
+    Call,
+    Credentials,
+    ErrorTable,
+    ProviderError,
+    Reply,
+    Service,
+    text_member,
+)
+from task_cleanup.results import Error
+from task_cleanup.signing import acs3_hmac_sha256
+
+VERSION = "2017-06-13"
+
+REGIONS = [
+    "cn-hangzhou",
+    "cn-shanghai",
+    "cn-qingdao",
+    "cn-beijing",
+    "cn-zhangjiakou",
+    "cn-wulanchabu",
+    "cn-shenzhen",
+    "cn-guangzhou",
+    "cn-chengdu",
+    "cn-hongkong",
+    "cn-hangzhou-finance",
+    "cn-shanghai-finance-1",
+    "cn-north-2-gov-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-southeast-3",
+    "ap-southeast-5",
+    "ap-northeast-1",
+    "ap-south-1",
+    "eu-central-1",
+    "eu-west-1",
+    "us-east-1",
+    "us-west-1",
+]
+
+_MEANINGS = {
+    Category.INVALID_REQUEST: (
+        "MissingParameter InvalidParameter InvalidParameter.Format InvalidParameter.Accept "
+        "IdempotentParameterMismatch MustChangeOneResource"
+    ),
+    Category.NOT_FOUND: "InstanceNotFound",  # the instance, never the task
+    Category.CONFLICT: "InstanceActivating InstanceStatusNotSupportCurrentAction",
+    Category.UNAUTHENTICATED: (
+        "InvalidAccessKeyId.NotFound InvalidAccessKeyId.Inactive Forbidden.AccessKeyDisabled SignatureDoesNotMatch "
+        "IncompleteSignature InvalidSignatureMethod SignatureNonceUsed InvalidTimeStamp.Format "
+        "InvalidTimeStamp.Expired MissingSecurityToken InvalidSecurityToken.Expired InvalidSecurityToken.Malformed "
+        "InvalidSecurityToken.MismatchWithAccessKey"
+    ),
+    Category.FORBIDDEN: "Forbidden.RAM NoPermission Forbidden AccessEsPermissionError ActionTrailNoPermission",
+    Category.THROTTLED: "Throttling Throttling.User Throttling.Api Rejected.Throttling",
+    Category.UNAVAILABLE: (
+        "ServiceUnavailable InternalError UnknownError InternalServerError ApiConnectTimeout "
+        "ConcurrencyUpdateInstanceConflict InstanceDuplicateScheduledTask TokenPreviousRequestProcessError "
+        "IdempotentProcessing"
+    ),
+    Category.PROVIDER_ERROR: (
+        "InvalidApi.NotFound InvalidProduct.NotFound InvalidRegion.NotFound InvalidProtocol.NeedSsl "
+        "UnsupportedHTTPMethod ContentMD5NotMatched ContentLengthDoesNotMatch AlreadyReceivedInterruptSignal "
+        "CssCheckUpdowngradeError "
+        "RepetitionOperationError"  # "already so": the cancel claims it
+    ),
+}
+ERRORS = ErrorTable(
+    {code: category for category, codes in _MEANINGS.items() for code in codes.split()},
+    families={
+        "Throttling.": Category.THROTTLED,
+        "InvalidAccessKeyId": Category.UNAUTHENTICATED,
+        "InvalidSecurityToken": Category.UNAUTHENTICATED,
+        "InvalidTimeStamp": Category.UNAUTHENTICATED,
+        "Forbidden.": Category.FORBIDDEN,
+        "Missing": Category.INVALID_REQUEST,
+        "Invalid": Category.INVALID_REQUEST,
+    },
+)
+
+
+def sign(call: Call, host: str, credentials: Credentials, *, now: datetime, nonce: str) -> dict[str, str]:
+    """Sign with ``ACS3-HMAC-SHA256``."""
+    return acs3_hmac_sha256.sign(
+        method=call.method,
+        host=host,
+        path=call.path,
+        query=call.query,
+        action=call.action,
+        version=VERSION,
+        access_key_id=credentials.access_key_id,
+        secret_access_key=credentials.secret_access_key,
+        security_token=credentials.security_token,
+        now=now,
+        nonce=nonce,
+    )
+
+
+def read_error(reply: Reply) -> ProviderError | None:
+    """The error in a reply. Sister operations send one inside a 200, so the status is not looked at."""
+    body = reply.json_object()
+    if body is None:
+        return None
+    code = text_member(body, ("Code", "code"))
+    return ProviderError(code, text_member(body, ("Message", "message"))) if code else None
+
+
+def request_id(reply: Reply) -> str | None:
+    """From the body, else from the gateway's header."""
+    body = reply.json_object() or {}
+    return text_member(body, ("RequestId", "requestId")) or reply.headers.get("x-acs-request-id") or None
+
+
+def confirmed(reply: Reply) -> Error | None:
+    """Whether a reply without a code confirms the change: HTTP 200 and ``{"Result": true}``, nothing less."""
+    body = reply.json_object() or {}
+    if reply.status == 200 and body.get("Result") is True:
+        return None
+    if reply.status == 200 and body.get("Result") is False:
+        return Error(Category.PROVIDER_ERROR, Code.RESULT_FALSE, "the provider answered Result: false")
+    return Error(
+        Category.PROVIDER_ERROR,
+        Code.UNEXPECTED_REPLY,
+        f"HTTP {reply.status} without the promised JSON body",
+    )
+
+
+SERVICE = Service(
+    provider="alibaba",
+    name="elasticsearch",
+    hosts={region: f"elasticsearch.{region}.aliyuncs.com" for region in REGIONS},
+    sign=sign,
+    read_error=read_error,
+    request_id=request_id,
+    errors=ERRORS,
+)
+
+
+def instance_call(action: str, method: str, instance_id: str, *path: str, **query: str) -> Call:
+    """``{method} /openapi/instances/{instance_id}/{path}?{query}``. Query names are case-sensitive."""
+    return Call(method, ("openapi", "instances", instance_id, *path), tuple(query.items()), action=action)

@@ -1,0 +1,68 @@
+"""Huawei Cloud OMS (Object Storage Migration Service), API v2.
+
+Sources: the OMS API reference ("Error Codes", "Deleting a Migration Task") and the official SDK's region list.
+OMS sends nearly every error with HTTP 400, internal ones and missing tasks included: only the code tells.
+"""
+
+from task_cleanup.errors import Category
+from task_cleanup.providers import huawei_gateway
+from task_cleanup.providers.service import Call, ErrorTable, Service, coded
+
+REGIONS = [
+    "cn-north-1",
+    "cn-north-4",
+    "cn-north-9",
+    "cn-north-12",
+    "cn-east-2",
+    "cn-east-3",
+    "cn-east-4",
+    "cn-south-1",
+    "cn-south-4",
+    "cn-southwest-2",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-southeast-3",
+    "ap-southeast-4",
+    "ap-southeast-5",
+    "la-south-2",
+    "la-north-2",
+    "tr-west-1",
+    "sa-brazil-1",
+    "me-east-1",
+    "af-south-1",
+]
+
+CODES = coded(
+    "OMS.",
+    {
+        Category.INVALID_REQUEST: (
+            "0001 0002 0004 0005 0051 0052 0054 0057-0061 0064 0067 0074 0078-0081 0083-0085 0087 0151 "
+            "1002-1004 1006-1008 1010"
+        ),
+        Category.NOT_FOUND: "0089 0306 1009 2002",  # 1009 is the task: the delete claims it as "gone"
+        Category.CONFLICT: "0063 0077 1021 1036 1037",
+        Category.UNAUTHENTICATED: "0068 1005",
+        Category.FORBIDDEN: "0072 0201-0206 1041",
+        Category.UNAVAILABLE: "0053 0062 0073 0086 0152 0153 0155 0159-0161 1001 2004",
+        Category.PROVIDER_ERROR: (
+            "0065 0066 0070 1038 "  # "already so": an operation claims those that mean its own success
+            "0156-0158 0167-0169 0302-0305 0307 0308 1011-1020 1022-1035 1039 1040"
+        ),
+    },
+)
+
+SERVICE = Service(
+    provider="huawei",
+    name="oms",
+    hosts={region: f"oms.{region}.myhuaweicloud.com" for region in REGIONS},
+    sign=huawei_gateway.sign,
+    read_error=huawei_gateway.read_error,
+    request_id=huawei_gateway.request_id,
+    errors=ErrorTable({**huawei_gateway.CODES, **CODES}, by_status=huawei_gateway.BY_STATUS),
+    needs_project=True,
+)
+
+
+def task_call(method: str, project_id: str, task_id: str, *action: str) -> Call:
+    """``{method} /v2/{project_id}/tasks/{task_id}[/{action}]``."""
+    return Call(method, ("v2", project_id, "tasks", task_id, *action), project_id=project_id)

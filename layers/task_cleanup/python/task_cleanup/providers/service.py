@@ -1,0 +1,187 @@
+"""What every provider service is made of: calls, replies, endpoints and an error table, all plain data."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from task_cleanup.errors import Category, Code, invalid_request
+from task_cleanup.signing import canonical_query, percent_encode
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """One account's key. ``project_id`` is Huawei's and OTC's, and optional even there."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    security_token: str | None = field(default=None, repr=False)
+    project_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Call:
+    """An unsigned provider request: path segments and query are decoded here and encoded once.
+
+    Raises
+    ------
+    ValueError
+        For a segment that would change the path's shape (HTTP libraries remove dot segments).
+    """
+
+    method: str
+    segments: tuple[str, ...]
+    query: tuple[tuple[str, str], ...] = ()
+    action: str = ""  # Alibaba's operation selector
+    project_id: str = ""  # Huawei's and OTC's
+
+    def __post_init__(self) -> None:
+        if any(segment in ("", ".", "..") for segment in self.segments):
+            raise ValueError("a path segment is empty or a dot segment")
+
+    @property
+    def path(self) -> str:
+        """The percent-encoded path, as signed and as sent."""
+        return "/" + "/".join(percent_encode(segment) for segment in self.segments)
+
+    def url(self, base: str) -> str:
+        """The URL that is signed and sent."""
+        query = canonical_query(self.query)
+        return f"{base}{self.path}?{query}" if query else base + self.path
+
+
+@dataclass(frozen=True)
+class SignedRequest:
+    """What goes out: never logged, never part of a result."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back, whole. Header names are lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json_object(self) -> dict[str, Any] | None:
+        """The body, if it is a JSON object."""
+        try:
+            value = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return None
+        return value if isinstance(value, dict) else None
+
+
+@dataclass(frozen=True)
+class ProviderError:
+    """The provider's own words: its code, its text, and fields that the official SDKs drop."""
+
+    code: str
+    message: str
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ErrorTable:
+    """What a service's codes mean, as data.
+
+    ``by_status`` is for the few codes whose meaning depends on the HTTP status, ``families`` for documented
+    families such as ``Missing<Name>`` (the longest prefix wins). Everything else is unknown, and an unknown code
+    is ``provider_error``.
+    """
+
+    codes: Mapping[str, Category]
+    by_status: Mapping[tuple[str, int], Category] = field(default_factory=dict)
+    families: Mapping[str, Category] = field(default_factory=dict)
+
+    def category(self, code: str, status: int) -> Category:
+        """The category of a provider's code."""
+        found = self.by_status.get((code, status)) or self.codes.get(code)
+        if found is not None:
+            return found
+        prefixes = [prefix for prefix in self.families if code.startswith(prefix)]
+        return self.families[max(prefixes, key=len)] if prefixes else Category.PROVIDER_ERROR
+
+
+class Signer(Protocol):
+    """Signs one call for one base URL: the headers to send."""
+
+    def __call__(
+        self, call: Call, host: str, credentials: Credentials, *, now: datetime, nonce: str
+    ) -> dict[str, str]: ...
+
+
+@dataclass(frozen=True)
+class Service:
+    """One provider service. ``hosts`` maps every region the service has to its host name."""
+
+    provider: str
+    name: str
+    hosts: Mapping[str, str]
+    sign: Signer
+    read_error: Callable[[Reply], ProviderError | None]
+    request_id: Callable[[Reply], str | None]
+    errors: ErrorTable
+    needs_project: bool = False
+
+    @property
+    def id(self) -> str:
+        """``huawei_oms``: names the endpoint variable and the emulator."""
+        return f"{self.provider}_{self.name}"
+
+    def base(self, region: str, override: str | None) -> str:
+        """The base URL for a region.
+
+        Raises
+        ------
+        CleanupError
+            ``invalid_request`` for a region that the service does not have, whatever the override.
+        """
+        host = self.hosts.get(region)
+        if host is None:
+            raise invalid_request(
+                Code.SCHEMA_VIOLATION,
+                f"{self.provider} {self.name} has no such region",
+                {"violations": [{"pointer": "/region", "rule": "enum"}]},
+            )
+        return override or f"https://{host}"
+
+
+# Without a readable code the status decides; anything not here is `provider_error`.
+STATUS_CATEGORIES: Mapping[int, Category] = {
+    429: Category.THROTTLED,
+    408: Category.UNAVAILABLE,
+    500: Category.UNAVAILABLE,
+    502: Category.UNAVAILABLE,
+    503: Category.UNAVAILABLE,
+    504: Category.UNAVAILABLE,
+}
+
+
+def coded(prefix: str, table: Mapping[Category, str]) -> dict[str, Category]:
+    """``{CONFLICT: "0063 1036"}`` → ``{"OMS.0063": CONFLICT, "OMS.1036": CONFLICT}``; ``0083-0085`` is a range."""
+    return {
+        prefix + number: category
+        for category, numbers in table.items()
+        for entry in numbers.split()
+        for number in _numbers(entry)
+    }
+
+
+def _numbers(entry: str) -> Iterator[str]:
+    first, dash, last = entry.partition("-")
+    if not dash:
+        yield first
+        return
+    yield from (f"{number:0{len(first)}}" for number in range(int(first), int(last) + 1))
+
+
+def text_member(source: Mapping[str, Any], names: Sequence[str]) -> str:
+    """The first of these members that is a non-empty string, else an empty one."""
+    return next((value for name in names if isinstance(value := source.get(name), str) and value), "")

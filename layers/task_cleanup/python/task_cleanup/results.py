@@ -1,0 +1,127 @@
+"""The one result shape of every provider, trigger and outcome (JSON Schema: ``result.schema.json``)."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, Self
+
+from task_cleanup.errors import RETRYABLE_CATEGORIES, Category, CleanupError, Code
+
+SCHEMA_VERSION = "1.0"
+
+
+class Outcome(StrEnum):
+    """What happened to the task; the README's table says what each promises."""
+
+    SUCCEEDED = "succeeded"
+    UNCHANGED = "unchanged"
+    PLANNED = "planned"
+    CONFLICT = "conflict"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Error:
+    """Why an outcome is not ``succeeded``: for ``unchanged`` it is the provider's code, kept as evidence.
+
+    ``detail`` keys: ``violations`` (list of ``{pointer, rule}``), ``provider`` (reply fields that the official
+    SDKs drop), ``note`` (what this call could not know), ``retry_after_seconds``.
+    """
+
+    category: Category
+    code: str
+    message: str
+    detail: Mapping[str, Any] | None = None
+
+    @classmethod
+    def of(cls, error: CleanupError) -> Self:
+        """The record of an exception."""
+        return cls(error.category, error.code, error.message, error.detail)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object."""
+        return {
+            "category": self.category.value,
+            "code": str(self.code),
+            "message": self.message,
+            "detail": None if self.detail is None else dict(self.detail),
+        }
+
+    def with_detail(self, **members: Any) -> Self:  # noqa: ANN401 - JSON values
+        """A copy whose detail has these members too."""
+        return replace(self, detail={**(self.detail or {}), **members})
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a request is about. An invalid request's target holds provider and service only."""
+
+    provider: str
+    service: str
+    account: str | None = None
+    region: str | None = None
+    project_id: str | None = None
+    instance_id: str | None = None
+    task_id: str | None = None
+    task_type: str | None = None
+
+    def to_dict(self) -> dict[str, str]:
+        """The members that are set."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Result:
+    """A normalized result. ``duration_ms`` is wall time in milliseconds, ``completed_at`` is UTC."""
+
+    operation: str
+    outcome: Outcome
+    target: Target
+    completed_at: datetime
+    correlation_id: str
+    duration_ms: float
+    attempts: int = 0
+    http_status: int | None = None
+    request_id: str | None = None
+    client_token: str | None = None
+    error: Error | None = None
+    plan: Mapping[str, str] | None = None
+    requested_by: str | None = None
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request can end better later."""
+        if self.error is None or self.outcome is Outcome.UNCHANGED:
+            return False
+        return self.error.category in RETRYABLE_CATEGORIES or self.error.code == Code.CREDENTIAL_SUSPENDED
+
+    @property
+    def ok(self) -> bool:
+        """Whether the wanted state holds (or, for a dry run, was planned)."""
+        return self.outcome in (Outcome.SUCCEEDED, Outcome.UNCHANGED, Outcome.PLANNED)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object that callers, events and logs see."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "operation": self.operation,
+            "outcome": self.outcome.value,
+            "retryable": self.retryable,
+            "target": self.target.to_dict(),
+            "http_status": self.http_status,
+            "request_id": self.request_id,
+            "client_token": self.client_token,
+            "error": None if self.error is None else self.error.to_dict(),
+            "plan": None if self.plan is None else dict(self.plan),
+            "attempts": self.attempts,
+            "duration_ms": round(self.duration_ms, 1),
+            "completed_at": rfc3339(self.completed_at),
+            "correlation_id": self.correlation_id,
+            "requested_by": self.requested_by,
+        }
+
+
+def rfc3339(moment: datetime) -> str:
+    """``2026-11-21T08:30:00.123Z``: UTC, milliseconds (RFC 3339, section 5.6)."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

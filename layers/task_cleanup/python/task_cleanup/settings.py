@@ -1,0 +1,143 @@
+"""The environment contract: the only module that reads environment variables, once, at start-up."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from typing import Self
+from urllib.parse import urlsplit
+
+_AWS_SERVICES = {
+    # signing name: (variable suffix, the AWS SDKs' own; host label)
+    "secretsmanager": "SECRETS_MANAGER",
+    "events": "EVENTBRIDGE",
+    "sqs": "SQS",
+}
+
+
+class SettingsError(Exception):
+    """A variable is missing or wrong. The text names the variable, never its value."""
+
+
+@dataclass(frozen=True)
+class AwsIdentity:
+    """The function role's own credentials, as Lambda puts them in the environment."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str | None = field(repr=False)
+    region: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything a function takes from its environment (table: docs/operations.md)."""
+
+    secret_prefix: str
+    dry_run: bool
+    event_bus_name: str | None
+    dead_letter_queue_url: str | None
+    max_receives: int | None
+    provider_endpoints: Mapping[str, str]  # service id ("huawei_oms") -> base URL
+    aws_endpoints: Mapping[str, str]  # signing name ("sqs") -> base URL
+    aws: AwsIdentity
+    metrics_namespace: str
+    service_name: str
+
+    @classmethod
+    def from_env(cls, services: Iterable[str] = (), env: Mapping[str, str] = os.environ) -> Self:
+        """Read and check all variables; ``services`` are the ids whose ``<ID>_ENDPOINT`` may be set.
+
+        Raises
+        ------
+        SettingsError
+            If one is missing or malformed: a guard that cannot be read must not be taken as off.
+        """
+        region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or ""
+        if not region:
+            raise SettingsError("AWS_REGION is not set")
+        return cls(
+            secret_prefix=env.get("CREDENTIALS_SECRET_PREFIX") or "task-cleanup",
+            dry_run=_boolean(env, "DRY_RUN"),
+            event_bus_name=env.get("EVENT_BUS_NAME") or None,
+            dead_letter_queue_url=env.get("DEAD_LETTER_QUEUE_URL") or None,
+            max_receives=_positive(env, "MAX_RECEIVES"),
+            provider_endpoints=_provider_endpoints(env, services),
+            aws_endpoints={name: _aws_endpoint(env, name, region) for name in _AWS_SERVICES},
+            aws=AwsIdentity(
+                access_key_id=_required(env, "AWS_ACCESS_KEY_ID"),
+                secret_access_key=_required(env, "AWS_SECRET_ACCESS_KEY"),
+                session_token=env.get("AWS_SESSION_TOKEN") or None,
+                region=region,
+            ),
+            metrics_namespace=env.get("POWERTOOLS_METRICS_NAMESPACE") or "TaskCleanup",
+            service_name=env.get("POWERTOOLS_SERVICE_NAME") or "task-cleanup",
+        )
+
+
+def _required(env: Mapping[str, str], name: str) -> str:
+    value = env.get(name)
+    if not value:
+        raise SettingsError(f"{name} is not set")
+    return value
+
+
+def _boolean(env: Mapping[str, str], name: str) -> bool:
+    value = env.get(name, "").lower()
+    if value not in ("", "true", "false"):
+        raise SettingsError(f"{name} must be true or false")
+    return value == "true"
+
+
+def _positive(env: Mapping[str, str], name: str) -> int | None:
+    value = env.get(name, "")
+    if not value:
+        return None
+    if not (value.isascii() and value.isdigit() and int(value) > 0):
+        raise SettingsError(f"{name} must be a whole number above 0")
+    return int(value)
+
+
+def _provider_endpoints(env: Mapping[str, str], services: Iterable[str]) -> dict[str, str]:
+    """The overrides of these services only: other people's ``*_ENDPOINT`` variables are not ours to judge."""
+    variables = {service: f"{service.upper()}_ENDPOINT" for service in services}
+    return {service: base_url(name, env[name]) for service, name in variables.items() if env.get(name)}
+
+
+def _aws_endpoint(env: Mapping[str, str], service: str, region: str) -> str:
+    for name in (f"AWS_ENDPOINT_URL_{_AWS_SERVICES[service]}", "AWS_ENDPOINT_URL"):
+        if value := env.get(name):
+            return base_url(name, value)
+    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    return f"https://{service}.{region}.{suffix}"
+
+
+def base_url(name: str, value: str) -> str:
+    """A scheme and a host, nothing else; plain ``http`` only where the traffic cannot leave the machine.
+
+    Raises
+    ------
+    SettingsError
+        Naming the variable.
+    """
+    try:
+        parts = urlsplit(value)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        raise SettingsError(f"{name} is not a URL") from None
+    if parts.scheme not in ("http", "https") or not host:
+        raise SettingsError(f"{name} must be an http or https URL")
+    if parts.path not in ("", "/") or parts.query or parts.fragment or "@" in parts.netloc:
+        raise SettingsError(f"{name} must hold a scheme and a host only")
+    if parts.scheme == "http" and not _is_loopback(host):
+        raise SettingsError(f"{name}: plain http is for loopback only")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,48 @@
+"""Time and chance, as arguments: everything that would make a run unrepeatable comes in through here."""
+
+import random
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class System:
+    """``now`` is aware UTC time, ``monotonic`` and ``sleep`` are seconds, ``fraction`` is in [0, 1)."""
+
+    now: Callable[[], datetime] = _utc_now
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    fraction: Callable[[], float] = random.random
+    nonce: Callable[[], str] = lambda: secrets.token_hex(16)
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """A moment on the monotonic clock after which nothing may be waited for."""
+
+    at: float
+    monotonic: Callable[[], float] = field(repr=False)
+
+    @classmethod
+    def after(cls, seconds: float, monotonic: Callable[[], float]) -> "Deadline":
+        """``seconds`` from now."""
+        return cls(monotonic() + seconds, monotonic)
+
+    def remaining(self) -> float:
+        """Seconds left, never below 0."""
+        return max(0.0, self.at - self.monotonic())
+
+    def within(self, seconds: float) -> "Deadline":
+        """This deadline, or ``seconds`` from now if that comes first."""
+        return Deadline(min(self.at, self.monotonic() + seconds), self.monotonic)
+
+    def less(self, reserve: float) -> "Deadline":
+        """This deadline with ``reserve`` seconds kept back for what must still happen after it."""
+        return Deadline(self.at - reserve, self.monotonic)

@@ -1,0 +1,374 @@
+"""HTTP for provider and AWS calls: one session, one hard deadline, capped replies, and the retries.
+
+``exchange`` sends one request and reads one reply. ``Transport.run`` wraps it with everything that may make a
+second attempt right: back-off, clock correction, rotated credentials. Nothing here knows a provider.
+"""
+
+import logging
+import queue
+import re
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from enum import Enum
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
+from urllib3.util import Retry
+
+from task_cleanup import __version__
+from task_cleanup.errors import Category, Code
+from task_cleanup.providers.service import Credentials, Reply, SignedRequest
+from task_cleanup.results import Error, Outcome
+from task_cleanup.system import Deadline, System
+
+CONNECT_TIMEOUT = 3.0  # seconds; a handshake that takes longer will not get better
+READ_TIMEOUT = 10.0
+MAX_REPLY_BYTES = 1024 * 1024
+CHUNK_BYTES = 64 * 1024
+
+MAX_BACKOFFS = 4  # retries after a transient failure, within the deadline
+BACKOFF_BASE = 0.2  # seconds; doubled each time, then full jitter
+BACKOFF_CAP = 5.0
+MIN_ATTEMPT = 0.5  # an attempt with less time than this cannot end well
+MAX_CLOCK_SKEW = timedelta(minutes=5)
+
+# urllib3 logs request lines at DEBUG; they hold ids and client tokens.
+logging.getLogger("urllib3").setLevel(logging.WARNING)
+
+
+# Calls to AWS are repeated by the library: SigV4 allows it, and each is safe to repeat.
+_AWS_RETRY = Retry(
+    total=2,
+    status_forcelist=(429, 500, 502, 503, 504),
+    allowed_methods=None,
+    backoff_factor=0.1,
+    respect_retry_after_header=False,
+    raise_on_status=False,
+)
+
+
+def new_session(aws_endpoints: Iterable[str] = ()) -> requests.Session:
+    """A session that reads no environment (proxies, .netrc, CA overrides) and repeats nothing but calls to AWS.
+
+    A provider call repeated below us would replay a nonce and a signature.
+    """
+    session = requests.Session()
+    session.trust_env = False
+    session.headers.clear()
+    session.headers.update(
+        {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",  # what is capped is what was sent: no decompression bombs
+            "User-Agent": f"task-cleanup/{__version__}",
+        }
+    )
+    session.mount("https://", HTTPAdapter(max_retries=0))
+    session.mount("http://", HTTPAdapter(max_retries=0))
+    for endpoint in aws_endpoints:
+        session.mount(endpoint + "/", HTTPAdapter(max_retries=_AWS_RETRY))
+    return session
+
+
+class NoAnswerError(Exception):
+    """No whole reply came. ``sent`` is false only where the request cannot have left this machine."""
+
+    def __init__(self, category: Category, code: Code, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.category = category
+        self.code = code
+        self.sent = sent
+
+
+class ReplyTooLargeError(Exception):
+    """The reply is over the cap; what it says is unknown."""
+
+
+def exchange(session: requests.Session, request: SignedRequest, deadline: Deadline) -> Reply:
+    """Send one request and read its whole reply before the deadline, whatever the far end does.
+
+    Socket time-outs start anew with every byte that drips in, and name resolution has none at all. So the exchange
+    runs in a thread of its own, and the caller stops waiting at the deadline; the thread ends by its socket
+    time-outs.
+
+    Raises
+    ------
+    NoAnswerError
+        Time-out, reset, refused connection, TLS failure, half a reply.
+    ReplyTooLargeError
+        More than ``MAX_REPLY_BYTES``.
+    """
+    outcome: queue.SimpleQueue[Reply | Exception] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            outcome.put(_exchange(session, request, deadline))
+        except Exception as error:  # noqa: BLE001 - it is raised again in the waiting thread
+            outcome.put(error)
+
+    threading.Thread(target=work, name="exchange", daemon=True).start()
+    try:
+        result = outcome.get(timeout=deadline.remaining())
+    except queue.Empty:
+        raise NoAnswerError(Category.TIMEOUT, Code.TIMEOUT, "no whole reply before the deadline", sent=True) from None
+    if isinstance(result, Reply):
+        return result
+    raise _translated(result) from None
+
+
+def _exchange(session: requests.Session, request: SignedRequest, deadline: Deadline) -> Reply:
+    prepared = session.prepare_request(
+        requests.Request(request.method, request.url, headers=dict(request.headers), data=request.body)
+    )
+    if prepared.url != request.url:
+        raise ValueError("the URL that would be sent is not the URL that was signed")
+    remaining = deadline.remaining()
+    response = session.send(
+        prepared,
+        timeout=(min(CONNECT_TIMEOUT, remaining), min(READ_TIMEOUT, remaining)),
+        allow_redirects=False,
+        stream=True,
+    )
+    try:
+        body = bytearray()
+        while chunk := response.raw.read1(CHUNK_BYTES, decode_content=False):
+            body += chunk
+            if len(body) > MAX_REPLY_BYTES:
+                raise ReplyTooLargeError
+            if not deadline.remaining():
+                raise requests.exceptions.ReadTimeout
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        return Reply(response.status_code, headers, bytes(body))
+    finally:
+        response.close()
+
+
+def _translated(error: Exception) -> Exception:
+    """Library exceptions hold URLs and addresses: only their kind goes on."""
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return NoAnswerError(Category.TIMEOUT, Code.TIMEOUT, "no connection within the time-out", sent=False)
+    if isinstance(error, (requests.exceptions.Timeout, ReadTimeoutError)):
+        return NoAnswerError(Category.TIMEOUT, Code.TIMEOUT, "no reply within the time-out", sent=True)
+    if isinstance(error, (requests.exceptions.RequestException, HTTPError, OSError)):
+        message = f"the connection failed ({type(error).__name__})"
+        return NoAnswerError(Category.UNAVAILABLE, Code.CONNECTION_FAILED, message, sent=not _never_left(error))
+    return error
+
+
+def _never_left(error: Exception) -> bool:
+    """Refused, unresolvable, or a certificate that does not verify: the request itself was not sent."""
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return isinstance(reason, NewConnectionError) or "CERTIFICATE_VERIFY_FAILED" in str(reason)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What one attempt came to. ``uncertain``: the change may have been made although nothing confirms it."""
+
+    outcome: Outcome
+    error: Error | None = None
+    http_status: int | None = None
+    request_id: str | None = None
+    uncertain: bool = False
+    retry_after: float | None = None  # seconds, the provider's own hint
+    server_time: datetime | None = None
+    replay: bool = False  # the provider says that it has seen this nonce
+
+    @property
+    def category(self) -> Category | None:
+        """The error's category; none where there is no error or it is evidence only."""
+        return self.error.category if self.error and self.outcome is not Outcome.UNCHANGED else None
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The verdict of a call's last attempt, and how many were sent."""
+
+    verdict: Verdict
+    attempts: int
+
+
+class _Correction(Enum):
+    """What may be put right once per call after a rejected signature."""
+
+    CLOCK = "clock"
+    NONCE = "nonce"
+    CREDENTIALS = "credentials"
+
+
+Sign = Callable[[Credentials, datetime, str], SignedRequest]
+Judge = Callable[[Reply, SignedRequest, Credentials], Verdict]
+Refetch = Callable[[Credentials], Credentials]
+
+_TRANSIENT = frozenset({Category.THROTTLED, Category.UNAVAILABLE, Category.TIMEOUT})
+_SIGNATURE_UNJUDGED = _TRANSIENT | {Category.UNAUTHENTICATED}
+
+
+@dataclass
+class _Progress:
+    """What a call remembers between its attempts."""
+
+    credentials: Credentials
+    offset: timedelta
+    attempts: int = 0
+    backoffs: int = 0
+    unanswered: int = 0
+    spent: set[_Correction] = field(default_factory=set)
+    reopened: bool = False
+
+
+class Transport:
+    """Sends a provider call until it is settled. One per execution environment; it keeps session and clock offset."""
+
+    def __init__(self, system: System, session_factory: Callable[[], requests.Session] = new_session) -> None:
+        self._system = system
+        self._session_factory = session_factory
+        self._session = session_factory()
+        self._offset = timedelta(0)
+        self._kept_alive = False
+
+    @property
+    def session(self) -> requests.Session:
+        """The session, for calls to AWS."""
+        return self._session
+
+    def run(
+        self, *, sign: Sign, judge: Judge, refetch: Refetch, credentials: Credentials, deadline: Deadline
+    ) -> Settled:
+        """Attempt, judge, and attempt again where that can help and the deadline allows it.
+
+        Parameters
+        ----------
+        sign
+            Makes a request from credentials, time and nonce. Called for every attempt: a replayed signature is
+            refused, and only the client token stays the same.
+        judge
+            Says what a reply means.
+        refetch
+            Returns the credentials as the secret store has them now.
+        """
+        progress = _Progress(credentials, self._offset)
+        while True:
+            verdict = self._attempt(sign, judge, progress, deadline)
+            if verdict.category not in _SIGNATURE_UNJUDGED:
+                self._offset = progress.offset
+            if not self._prepare_another(verdict, progress, refetch, deadline):
+                return Settled(_with_doubt(verdict, progress.unanswered), progress.attempts)
+
+    def _attempt(self, sign: Sign, judge: Judge, progress: _Progress, deadline: Deadline) -> Verdict:
+        request = sign(progress.credentials, self._system.now() + progress.offset, self._system.nonce())
+        progress.attempts += 1
+        try:
+            reply = exchange(self._session, request, deadline.within(CONNECT_TIMEOUT + READ_TIMEOUT))
+        except NoAnswerError as error:
+            self._session.close()
+            self._session = self._session_factory()
+            verdict = Verdict(Outcome.FAILED, Error(error.category, error.code, str(error)), uncertain=error.sent)
+        except ReplyTooLargeError:
+            message = f"the reply is over {MAX_REPLY_BYTES} bytes"
+            verdict = Verdict(
+                Outcome.FAILED, Error(Category.PROVIDER_ERROR, Code.REPLY_TOO_LARGE, message), uncertain=True
+            )
+        else:
+            verdict = _with_hints(judge(reply, request, progress.credentials), reply, self._system.now())
+        progress.unanswered += verdict.uncertain
+        return verdict
+
+    def _prepare_another(self, verdict: Verdict, progress: _Progress, refetch: Refetch, deadline: Deadline) -> bool:
+        """Whether to try again; if so, everything is put right for it, and waited for."""
+        kept_alive, self._kept_alive = self._kept_alive, verdict.http_status is not None
+        if verdict.category is Category.UNAUTHENTICATED:
+            return deadline.remaining() > MIN_ATTEMPT and self._correct(verdict, progress, refetch)
+        if verdict.category not in _TRANSIENT:
+            return False
+        if kept_alive and not progress.reopened and _is_reset(verdict):
+            progress.reopened = True  # closed by the far end while we slept: no sign of trouble, no wait
+            return deadline.remaining() > MIN_ATTEMPT
+        if progress.backoffs >= MAX_BACKOFFS:
+            return False
+        wait = self._backoff(verdict, progress.backoffs)
+        if deadline.remaining() < wait + MIN_ATTEMPT:
+            return False
+        progress.backoffs += 1
+        self._system.sleep(wait)
+        return True
+
+    def _backoff(self, verdict: Verdict, backoffs: int) -> float:
+        """Full jitter, but never sooner than the provider asked for."""
+        ceiling = min(BACKOFF_CAP, BACKOFF_BASE * 2.0**backoffs)
+        jitter = ceiling * self._system.fraction()
+        return jitter if verdict.retry_after is None else verdict.retry_after + jitter
+
+    def _correct(self, verdict: Verdict, progress: _Progress, refetch: Refetch) -> bool:
+        """A rejected signature is signed again only where something about it has changed."""
+        skew = self._skew(verdict, progress)
+        if skew is not None and _Correction.CLOCK not in progress.spent:
+            progress.spent.add(_Correction.CLOCK)
+            progress.offset += skew
+            return True
+        if verdict.replay and _Correction.NONCE not in progress.spent:
+            progress.spent.add(_Correction.NONCE)
+            return True
+        if _Correction.CREDENTIALS not in progress.spent:
+            progress.spent.add(_Correction.CREDENTIALS)
+            current = refetch(progress.credentials)
+            changed = current != progress.credentials
+            progress.credentials = current
+            return changed
+        return False
+
+    def _skew(self, verdict: Verdict, progress: _Progress) -> timedelta | None:
+        """How far the time we signed with is off the server's, if far enough to matter."""
+        if verdict.server_time is None:
+            return None
+        skew = verdict.server_time - (self._system.now() + progress.offset)
+        return skew if abs(skew) > MAX_CLOCK_SKEW else None
+
+
+def _with_hints(verdict: Verdict, reply: Reply, now: datetime) -> Verdict:
+    """The verdict with what the headers add: the server's clock, and when to come again."""
+    retry_after, error = _retry_after(reply.headers, now), verdict.error
+    if error is not None and retry_after is not None and error.category in _TRANSIENT:
+        error = error.with_detail(retry_after_seconds=retry_after)
+    server_time = _http_date(reply.headers.get("date"))
+    return replace(verdict, error=error, retry_after=retry_after, server_time=server_time)
+
+
+def _is_reset(verdict: Verdict) -> bool:
+    return verdict.error is not None and verdict.error.code == Code.CONNECTION_FAILED
+
+
+def _with_doubt(verdict: Verdict, unanswered: int) -> Verdict:
+    """Where an attempt got no usable answer, the result says what this call cannot know."""
+    if not unanswered or verdict.error is None:
+        return verdict
+    if verdict.outcome is Outcome.UNCHANGED:
+        note = "an earlier attempt of this call got no answer: it may be the one that made the change"
+    else:
+        note = f"{unanswered} attempt(s) got no definite answer: the change may have been made all the same"
+    return replace(verdict, error=verdict.error.with_detail(note=note))
+
+
+def _http_date(value: str | None) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(value) if value else None
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=moment.tzinfo or UTC) if moment else None
+
+
+def _retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
+    """Seconds from ``x-acs-retry-after`` (milliseconds) or ``Retry-After`` (seconds or a date)."""
+    milliseconds, value = headers.get("x-acs-retry-after", ""), headers.get("retry-after", "")
+    if _NUMBER.fullmatch(milliseconds):
+        return int(milliseconds) / 1000
+    if _NUMBER.fullmatch(value):
+        return float(value)
+    moment = _http_date(value)
+    return max(0.0, (moment - now).total_seconds()) if moment else None
+
+
+_NUMBER = re.compile("[0-9]{1,9}")

@@ -1,0 +1,347 @@
+"""Any trigger's event ⇄ requests and replies. The only module that knows what AWS events look like.
+
+Sources: the Lambda developer guide's event formats (SQS, EventBridge, HTTP API payload format 2.0), RFC 9457.
+"""
+
+import base64
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+from urllib.parse import parse_qsl, quote
+
+from task_cleanup.errors import Category, CleanupError, Code, invalid_request
+from task_cleanup.results import Error, Result
+from task_cleanup.validation import RequestValidator, parse_time, strict_json, violation_error
+
+Event = Mapping[str, Any]
+
+MAX_ID = 128  # characters of an id that came from outside
+
+
+class Trigger(StrEnum):
+    """What made the function run."""
+
+    DIRECT = "direct"
+    EVENTBRIDGE = "eventbridge"
+    SQS = "sqs"
+    HTTP = "http"
+
+
+@dataclass(frozen=True)
+class Received:
+    """One unwrapped request, not yet validated, and where it came from.
+
+    ``origin_id`` is the trigger's own first id, the same at every redelivery and redrive; ``first_sent`` is the
+    earliest time that anything tells for an event or message, None where nothing does; ``refusal`` is set
+    instead of ``request`` where nothing readable could be unwrapped.
+    """
+
+    trigger: Trigger
+    request: object
+    origin_id: str
+    first_sent: datetime | None = None
+    requested_by: str | None = None
+    refusal: CleanupError | None = None
+
+    @property
+    def is_queued(self) -> bool:
+        """Whether it may arrive long after somebody meant it."""
+        return self.trigger in (Trigger.EVENTBRIDGE, Trigger.SQS)
+
+
+@dataclass(frozen=True)
+class QueueMessage:
+    """One record of an SQS batch: what it asks for, and what a dead-letter move needs."""
+
+    message_id: str
+    body: str
+    receives: int
+    received: Received
+
+
+def trigger_of(event: object) -> Trigger:
+    """Tell the triggers apart. What looks like none of them is a direct request, and the schema judges it."""
+    if not isinstance(event, dict):
+        return Trigger.DIRECT
+    records = event.get("Records")
+    if isinstance(records, list) and all(_is_sqs_record(record) for record in records):
+        return Trigger.SQS
+    if _is_eventbridge(event):
+        return Trigger.EVENTBRIDGE
+    context = event.get("requestContext")
+    if event.get("version") == "2.0" and isinstance(context, dict) and "http" in context:
+        return Trigger.HTTP
+    return Trigger.DIRECT
+
+
+def _is_sqs_record(record: object) -> bool:
+    return isinstance(record, dict) and record.get("eventSource") == "aws:sqs"
+
+
+def _is_eventbridge(event: Event) -> bool:
+    return "detail-type" in event and "detail" in event and "source" in event
+
+
+# -- direct ------------------------------------------------
+
+
+def from_direct(event: object, request_id: str) -> Received:
+    """The event itself is the request. Lambda keeps the request id over its own retries."""
+    return Received(Trigger.DIRECT, event, request_id)
+
+
+# -- EventBridge ------------------------------------------------
+
+
+def from_eventbridge(event: Event, fallback_id: str) -> Received:
+    """``detail`` is the request: an object, or a JSON string (EventBridge Scheduler sends one)."""
+    detail, refusal = event["detail"], None
+    if isinstance(detail, str):
+        detail, refusal = _read_json(detail)
+    return Received(
+        Trigger.EVENTBRIDGE,
+        detail,
+        _text(event.get("id")) or fallback_id,
+        first_sent=_time(event.get("time")),
+        requested_by=_requester(event),
+        refusal=refusal,
+    )
+
+
+def _requester(event: Event) -> str | None:
+    """The schedule's ARN where a schedule sent the event, else the event's source."""
+    source, resources = _text(event.get("source")), event.get("resources")
+    if source == "aws.scheduler" and isinstance(resources, list) and resources:
+        return _text(resources[0]) or source
+    return source
+
+
+# -- SQS ------------------------------------------------
+
+
+def from_sqs(event: Event) -> list[QueueMessage]:
+    """Every record of the batch, readable or not."""
+    return [_queue_message(record) for record in event["Records"]]
+
+
+def _queue_message(record: Event) -> QueueMessage:
+    attributes = _object(record.get("attributes"))
+    message_id, body = str(record.get("messageId", "")), str(record.get("body", ""))
+    receives = str(attributes.get("ApproximateReceiveCount", ""))
+    return QueueMessage(
+        message_id,
+        body,
+        int(receives) if receives.isascii() and receives.isdigit() else 1,
+        _from_body(record, attributes, message_id, body),
+    )
+
+
+def _from_body(record: Event, attributes: Event, message_id: str, body: str) -> Received:
+    moved = _object(record.get("messageAttributes"))
+    origin_id = _attribute(moved, "origin_id") or message_id
+    content, refusal = _read_json(body)
+    sent = [_epoch_milliseconds(attributes.get("SentTimestamp")), _time(_attribute(moved, "origin_time"))]
+    requested_by = _text(attributes.get("SenderId"))
+    if _is_failed_invocation(content):
+        # What Lambda sends to an OnFailure destination: a redrive of it must work like any other.
+        sent.append(_time(content.get("timestamp")))
+        origin_id = _text(_object(content["requestContext"]).get("requestId")) or origin_id
+        content = content["requestPayload"]
+    if isinstance(content, dict) and _is_eventbridge(content):
+        inner = from_eventbridge(content, origin_id)
+        content, refusal = inner.request, inner.refusal
+        origin_id, requested_by = inner.origin_id, inner.requested_by
+        sent.append(inner.first_sent)
+    known = [moment for moment in sent if moment is not None]
+    return Received(
+        Trigger.SQS,
+        content,
+        origin_id,
+        first_sent=min(known, default=None),
+        requested_by=requested_by,
+        refusal=refusal,
+    )
+
+
+def _is_failed_invocation(content: object) -> bool:
+    return isinstance(content, dict) and "requestPayload" in content and "requestContext" in content
+
+
+def _attribute(attributes: Event, name: str) -> str | None:
+    return _text(_object(attributes.get(name)).get("stringValue"))
+
+
+def batch_reply(failed: Sequence[QueueMessage]) -> dict[str, Any]:
+    """The records that must come again."""
+    return {"batchItemFailures": [{"itemIdentifier": message.message_id} for message in failed]}
+
+
+# -- HTTP API ------------------------------------------------
+
+
+def from_http(event: Event, validator: RequestValidator, fallback_id: str) -> Received:
+    """Path parameters, query and body merged. A name that comes twice is refused: which one was meant?"""
+    context = _object(event.get("requestContext"))
+    origin_id = _text(context.get("requestId")) or fallback_id
+    user_arn = _object(_object(context.get("authorizer")).get("iam")).get("userArn")
+    request: object = None
+    refusal = None
+    try:
+        request = _merged(event, validator)
+    except CleanupError as error:
+        refusal = error
+    return Received(Trigger.HTTP, request, origin_id, requested_by=_text(user_arn), refusal=refusal)
+
+
+def _merged(event: Event, validator: RequestValidator) -> dict[str, Any]:
+    parts = [
+        list(_object(event.get("pathParameters")).items()),
+        [(name, _query_value(name, value, validator)) for name, value in _query(event)],
+        list(_body(event).items()),
+    ]
+    if validator.has("client_token"):
+        headers = _object(event.get("headers"))
+        parts.append(
+            [("client_token", value) for name, value in headers.items() if name.lower() == "idempotency-key"]
+        )
+    merged: dict[str, Any] = {}
+    repeated: list[tuple[str, str]] = []
+    for name, value in (pair for part in parts for pair in part):
+        if name in merged:
+            repeated.append((f"/{name[:MAX_ID]}", "repeated"))
+        merged[name] = value
+    if repeated:
+        raise violation_error(repeated)
+    return merged
+
+
+def _query(event: Event) -> list[tuple[str, str]]:
+    """The raw query tells repeated names apart, which ``queryStringParameters`` joins with a comma.
+
+    Only the raw query is read where both are there and agree; a parameter that only one of them knows counts.
+    """
+    raw = parse_qsl(str(event.get("rawQueryString") or ""), keep_blank_values=True)
+    parsed = _object(event.get("queryStringParameters"))
+    names = {name for name, _ in raw}
+    return raw + [(name, value) for name, value in parsed.items() if name not in names]
+
+
+def _query_value(name: str, value: str, validator: RequestValidator) -> str | bool:
+    if validator.is_boolean(name) and value in ("true", "false"):
+        return value == "true"
+    return value
+
+
+def _body(event: Event) -> dict[str, Any]:
+    body = event.get("body")
+    if body is None or body == "":
+        return {}
+    try:
+        text = base64.b64decode(body, validate=True).decode() if event.get("isBase64Encoded") is True else str(body)
+    except ValueError:
+        raise invalid_request(Code.UNREADABLE_REQUEST, "the body is not base64 of UTF-8 text") from None
+    content, refusal = _read_json(text)
+    if refusal:
+        raise refusal
+    if not isinstance(content, dict):
+        raise invalid_request(Code.UNREADABLE_REQUEST, "the body is not a JSON object")
+    return content
+
+
+HTTP_STATUS: Mapping[Category, int] = {
+    Category.INVALID_REQUEST: 400,
+    Category.NOT_FOUND: 404,
+    Category.CONFLICT: 409,
+    Category.THROTTLED: 429,
+    # Our own credentials, not the caller's: a 401 or 403 would send the caller looking in the wrong place.
+    Category.UNAUTHENTICATED: 502,
+    Category.FORBIDDEN: 502,
+    Category.PROVIDER_ERROR: 502,
+    Category.UNAVAILABLE: 503,
+    Category.TIMEOUT: 504,
+    Category.INTERNAL: 500,
+}
+_TITLES: Mapping[Category, str] = {
+    Category.INVALID_REQUEST: "The request is not valid",
+    Category.NOT_FOUND: "The provider does not know the resource",
+    Category.CONFLICT: "The task's present state does not allow it",
+    Category.THROTTLED: "The provider asks for fewer calls",
+    Category.UNAUTHENTICATED: "The provider rejected our credentials",
+    Category.FORBIDDEN: "The provider forbids our credentials this call",
+    Category.PROVIDER_ERROR: "The provider gave an answer that is no success",
+    Category.UNAVAILABLE: "The provider or a store is not available",
+    Category.TIMEOUT: "The provider did not answer in time",
+    Category.INTERNAL: "The function is not set up right, or has a bug",
+}
+DEFAULT_RETRY_AFTER = 5  # seconds, where the provider gave no hint
+
+
+def http_reply(result: Result) -> dict[str, Any]:
+    """200 with the result, else RFC 9457 problem details with the whole result as member ``result``."""
+    body = result.to_dict()
+    if result.ok or result.error is None:
+        return _response(200, "application/json", body)
+    error = result.error
+    status = HTTP_STATUS[error.category]
+    problem = {
+        "type": f"urn:task-cleanup:problem:{error.category.value}",
+        "title": _TITLES[error.category],
+        "status": status,
+        "detail": f"{error.code}: {error.message}",
+        "instance": f"urn:task-cleanup:request:{quote(result.correlation_id, safe='')}",
+        "result": body,
+    }
+    headers = {"Retry-After": str(_retry_after(error))} if status == 429 else {}
+    return _response(status, "application/problem+json", problem, headers)
+
+
+def _retry_after(error: Error) -> int:
+    hint = (error.detail or {}).get("retry_after_seconds")
+    return max(1, math.ceil(hint)) if isinstance(hint, (int, float)) else DEFAULT_RETRY_AFTER
+
+
+def _response(
+    status: int, content_type: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    return {
+        "statusCode": status,
+        "headers": {"Content-Type": content_type, "Cache-Control": "no-store", **(headers or {})},
+        "body": json.dumps(body),
+        "isBase64Encoded": False,
+    }
+
+
+# -- readers of untrusted members ------------------------------------------------
+
+
+def _read_json(text: str) -> tuple[Any, CleanupError | None]:
+    try:
+        return strict_json(text), None
+    except ValueError:
+        return None, invalid_request(Code.UNREADABLE_REQUEST, "not JSON, or JSON with repeated names or NaN in it")
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    """A printable, bounded string, or None: ids and names from outside end up in logs."""
+    return value if isinstance(value, str) and 0 < len(value) <= MAX_ID * 2 and value.isprintable() else None
+
+
+def _time(value: object) -> datetime | None:
+    try:
+        return parse_time(value) if isinstance(value, str) else None
+    except ValueError:
+        return None
+
+
+def _epoch_milliseconds(value: object) -> datetime | None:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 15:
+        return datetime.fromtimestamp(int(value) / 1000, UTC)
+    return None

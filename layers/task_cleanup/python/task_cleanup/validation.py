@@ -1,0 +1,139 @@
+"""Requests against JSON Schema: built once, strict where the library is lenient, silent about values."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import ValidationError
+from jsonschema.validators import extend
+
+from task_cleanup.errors import CleanupError, Code, invalid_request
+
+MAX_VIOLATIONS = 50
+MAX_NAME = 64  # characters of an unknown field's name that are repeated to the caller
+
+_FORMATS = FormatChecker(formats=())
+_RFC3339 = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)
+
+
+@_FORMATS.checks("date-time", raises=ValueError)
+def _is_rfc3339(value: object) -> bool:
+    return not isinstance(value, str) or bool(parse_time(value))
+
+
+def parse_time(text: str) -> datetime:
+    """An RFC 3339 time with its zone.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not _RFC3339.fullmatch(text):
+        raise ValueError("not an RFC 3339 time with a zone")
+    return datetime.fromisoformat(text.upper())
+
+
+def _is_integer(_checker: object, value: object) -> bool:
+    """JSON Schema takes 1.0 for an integer. In an id that would be somebody's rounding error."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+_Validator = extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator,
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
+)
+
+
+def load_schema(path: Path) -> dict[str, Any]:
+    """A schema file. Tests run ``check_schema`` over every one, so that no start-up has to."""
+    schema: dict[str, Any] = json.loads(path.read_bytes())
+    return schema
+
+
+class RequestValidator:
+    """Checks requests against one schema."""
+
+    def __init__(self, schema: Mapping[str, Any]) -> None:
+        self._properties: Mapping[str, Any] = schema["properties"]
+        self._required: list[str] = schema["required"]
+        self._validator = _Validator(schema, format_checker=_FORMATS)
+
+    def has(self, name: str) -> bool:
+        """Whether the schema knows this field."""
+        return name in self._properties
+
+    def is_boolean(self, name: str) -> bool:
+        """Whether this field is a boolean: query strings hold ``true`` as text."""
+        return bool(self._properties.get(name, {}).get("type") == "boolean")
+
+    def validate(self, request: object) -> dict[str, Any]:
+        """The request with the schema's defaults filled in.
+
+        Raises
+        ------
+        CleanupError
+            ``invalid_request`` with every violation as JSON Pointer and rule, never the rejected value.
+        """
+        if isinstance(request, dict) and self._validator.is_valid(request):
+            defaults = {name: rule["default"] for name, rule in self._properties.items() if "default" in rule}
+            return {**defaults, **request}
+        errors = self._validator.iter_errors(request)
+        violations = sorted({violation for error in errors for violation in self._violations(error)})
+        raise violation_error(violations[:MAX_VIOLATIONS])
+
+    def _violations(self, error: ValidationError) -> Iterator[tuple[str, str]]:
+        """One error of the library can stand for several fields: each gets its own pointer."""
+        rule, place = str(error.validator), [str(part) for part in error.absolute_path]
+        instance = error.instance if isinstance(error.instance, dict) else {}
+        if rule == "required":
+            yield from ((pointer(*place, name), rule) for name in self._required if name not in instance)
+        elif rule == "additionalProperties":
+            yield from ((pointer(*place, name), rule) for name in instance if name not in self._properties)
+        else:
+            yield pointer(*place), rule
+
+
+def pointer(*parts: str) -> str:
+    """An RFC 6901 JSON Pointer."""
+    return "".join("/" + part[:MAX_NAME].replace("~", "~0").replace("/", "~1") for part in parts)
+
+
+def violation_error(violations: list[tuple[str, str]], code: Code = Code.SCHEMA_VIOLATION) -> CleanupError:
+    """``invalid_request`` that names all violations."""
+    named = ", ".join(f"{place or '(request)'}: {rule}" for place, rule in violations)
+    return invalid_request(
+        code,
+        f"the request is not valid ({named})",
+        {"violations": [{"pointer": place, "rule": rule} for place, rule in violations]},
+    )
+
+
+def strict_json(text: str | bytes) -> Any:  # noqa: ANN401 - any JSON value
+    """JSON without the parser's leniencies: no repeated names, no NaN.
+
+    Raises
+    ------
+    ValueError
+        Also for bytes that are not UTF-8 and nesting that is too deep.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise ValueError("a name is repeated")
+    return members
+
+
+def _refuse_constant(_name: str) -> None:
+    raise ValueError("not a JSON number")

@@ -1,0 +1,148 @@
+"""All of it together: emulated providers, local AWS with the deployed template, secrets, and the functions."""
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+import boto3
+from moto.server import ThreadedMotoServer
+
+from local import stack
+from local.emulators import Emulators
+from local.lambdas import LocalFunction
+
+PROJECT_ID = "0123456789abcdef0123456789abcdef"
+
+# Obviously fake: they open the emulators and nothing else.
+SECRETS: Mapping[str, Mapping[str, str]] = {
+    "alibaba": {"access_key_id": "AKFAKEALIBABA0001", "secret_access_key": "testSecretFakeAlibaba0001"},
+    "huawei": {
+        "access_key_id": "AKFAKEHUAWEI00001",
+        "secret_access_key": "testSecretFakeHuawei00001",
+        "project_id": PROJECT_ID,
+    },
+    "otc": {
+        "access_key_id": "AKFAKEOTC00000001",
+        "secret_access_key": "testSecretFakeOtc00000001",
+        "project_id": PROJECT_ID,
+    },
+}
+LOCAL_AWS_IDENTITY = {
+    "AWS_ACCESS_KEY_ID": "AKIAFAKELOCALAWS0001",
+    "AWS_SECRET_ACCESS_KEY": "testSecretFakeLocalAws0001",
+    "AWS_REGION": stack.REGION,
+    "AWS_DEFAULT_REGION": stack.REGION,
+}
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message received from a queue."""
+
+    body: str
+    attributes: Mapping[str, str]
+
+
+class LocalCloud:
+    """Use it in a ``with`` block: everything is up inside, and gone after it."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.emulators = Emulators(seed)
+        self._closing = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start, deploy, put the secrets in place."""
+        logging.getLogger("werkzeug").setLevel(logging.ERROR)
+        os.environ.update(LOCAL_AWS_IDENTITY)
+        self._closing.enter_context(self.emulators)
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+        self._closing.callback(server.stop)
+        _, port = server.get_host_and_port()
+        self.aws_url = f"http://127.0.0.1:{port}"
+        self.stack = stack.deploy(self.aws_url)
+        self.sqs = self.client("sqs")
+        self._results_url = self._watch_results()
+        self._store_secrets()
+        self._functions: dict[str, LocalFunction] = {}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop all servers."""
+        self._closing.close()
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
+        """A boto3 client of local AWS."""
+        return boto3.client(service, endpoint_url=self.aws_url, region_name=stack.REGION)  # type: ignore[call-overload]
+
+    def function(self, name: str) -> LocalFunction:
+        """The function with this logical id, kept warm."""
+        if name not in self._functions:
+            deployed = self.stack.functions[name]
+            self._functions[name] = LocalFunction(deployed.folder, self.environment_of(name), deployed.timeout)
+        return self._functions[name]
+
+    def function_in(self, folder: str) -> LocalFunction:
+        """The function that lives in this folder."""
+        return self.function(next(name for name, item in self.stack.functions.items() if item.folder == folder))
+
+    def environment_of(self, name: str) -> dict[str, str]:
+        """The template's variables, with AWS's and the providers' addresses replaced by local ones."""
+        variables = dict(self.stack.functions[name].environment)
+        variables |= LOCAL_AWS_IDENTITY
+        variables |= {name: self.aws_url for name in variables if name.startswith("AWS_ENDPOINT_URL")}
+        variables |= {f"{service.upper()}_ENDPOINT": url for service, url in self.emulators.urls.items()}
+        return variables
+
+    def put_event(self, detail: Mapping[str, Any], detail_type: str = "Task Cleanup Requested") -> str:
+        """Put an event on the stack's bus; its id."""
+        entry = {
+            "EventBusName": self.stack.bus,
+            "Source": "task-cleanup",
+            "DetailType": detail_type,
+            "Detail": json.dumps(detail),
+        }
+        event_id: str = self.client("events").put_events(Entries=[entry])["Entries"][0]["EventId"]
+        return event_id
+
+    def results(self) -> list[dict[str, Any]]:
+        """The results published on the bus since the last call."""
+        return [json.loads(message.body)["detail"] for message in self.take(self._results_url)]
+
+    def take(self, queue_url: str) -> list[Message]:
+        """Receive and delete everything that is visible in a queue."""
+        taken: list[Message] = []
+        while messages := self.sqs.receive_message(
+            QueueUrl=queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+        ).get("Messages"):
+            for message in messages:
+                self.sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+                attributes = message.get("MessageAttributes", {})
+                taken.append(
+                    Message(message["Body"], {name: item["StringValue"] for name, item in attributes.items()})
+                )
+        return taken
+
+    def _watch_results(self) -> str:
+        """A queue of our own behind the bus: how a user of the stack would follow results."""
+        url: str = self.sqs.create_queue(QueueName="watch-results")["QueueUrl"]
+        arn = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        events = self.client("events")
+        pattern = {"detail-type": ["Task Cleanup Completed", "Task Cleanup Failed"]}
+        rule = {"Name": "watch-results", "EventBusName": self.stack.bus}
+        events.put_rule(**rule, EventPattern=json.dumps(pattern))
+        events.put_targets(Rule=rule["Name"], EventBusName=self.stack.bus, Targets=[{"Id": "queue", "Arn": arn}])
+        return url
+
+    def _store_secrets(self) -> None:
+        secrets = self.client("secretsmanager")
+        for provider, secret in SECRETS.items():
+            secrets.create_secret(Name=f"task-cleanup/{provider}/default", SecretString=json.dumps(secret))
+            self.emulators.add_key(provider=provider, **secret)

@@ -1,0 +1,37 @@
+"""`python -m local.emulators`: run until SIGTERM or SIGINT, printing the URLs as one line of JSON."""
+
+import argparse
+import json
+import signal
+import sys
+import threading
+
+from .emulators import ADMIN, SERVICES, Emulators
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Start the emulators and wait for a signal."""
+    parser = argparse.ArgumentParser(prog="python -m local.emulators", description=__doc__)
+    parser.add_argument("--port-base", type=int, default=0, help="first of five ports; 0 takes free ones")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the dice for faults and of generated ids")
+    parser.add_argument("--state", type=argparse.FileType("r"), help='JSON file: {"keys": [..], "tasks": [..]}')
+    options = parser.parse_args(arguments)
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    names = (*SERVICES, ADMIN)
+    ports = {name: options.port_base + place if options.port_base else 0 for place, name in enumerate(names)}
+    with Emulators(options.seed, ports) as cloud:
+        state = json.load(options.state) if options.state else {}
+        for key in state.get("keys", []):
+            cloud.add_key(**key)
+        for record in state.get("tasks", []):
+            cloud.seed(record)
+        sys.stdout.write(json.dumps({"urls": cloud.urls, "admin_url": cloud.admin_url}) + "\n")
+        sys.stdout.flush()
+        stopped.wait()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

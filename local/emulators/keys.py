@@ -1,0 +1,144 @@
+"""Access keys, and what the services remember about their use."""
+
+import threading
+from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Generic, TypeVar
+
+from .clock import Clock
+from .records import converted
+
+T = TypeVar("T")
+
+
+class Provider(StrEnum):
+    """Whose keys they are. Huawei's keys work for OMS and for Huawei's DMS."""
+
+    ALIBABA = "alibaba"
+    HUAWEI = "huawei"
+    OTC = "otc"
+
+
+@dataclass(frozen=True)
+class AccessKey:
+    """One access key; a temporary one has a security token and needs it on every call."""
+
+    provider: Provider
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    security_token: str | None = field(default=None, repr=False)
+    project_id: str | None = None
+    disabled: bool = False
+    token_expired: bool = False
+    denied: tuple[str, ...] = ()
+
+    def may(self, operation: str) -> bool:
+        """Whether the permissions allow the operation (`*` in `denied` forbids all)."""
+        return operation not in self.denied and "*" not in self.denied
+
+
+class KeyRing:
+    """All access keys by provider and id."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._keys: dict[tuple[Provider, str], AccessKey] = {}
+        self._lock = threading.Lock()
+
+    def add(self, **values: object) -> AccessKey:
+        """Add a key, or put it in place of the one with that id."""
+        key = AccessKey(**converted(AccessKey, values))
+        with self._lock:
+            self._keys[key.provider, key.access_key_id] = key
+        return key
+
+    def change(self, provider: str, access_key_id: str, **values: object) -> AccessKey:
+        """Change fields of a key: rotate its secret, disable it, let its token expire, deny operations."""
+        with self._lock:
+            key = replace(self._keys[Provider(provider), access_key_id], **converted(AccessKey, values))
+            self._keys[key.provider, access_key_id] = key
+        return key
+
+    def find(self, provider: Provider, access_key_id: str) -> AccessKey | None:
+        """Look a key up."""
+        return self._keys.get((provider, access_key_id))
+
+    def clear(self) -> None:
+        """Forget all keys."""
+        with self._lock:
+            self._keys.clear()
+
+
+class Memory(Generic[T]):
+    """A dictionary that forgets each entry after a time."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Start empty."""
+        self._clock = clock
+        self._entries: dict[Hashable, tuple[float, T]] = {}
+        self._lock = threading.Lock()
+
+    def recall(self, name: Hashable) -> T | None:
+        """What is remembered under that name, or None."""
+        until, value = self._entries.get(name, (0.0, None))
+        return value if until > self._clock.elapsed() else None
+
+    def remember(self, name: Hashable, value: T, seconds: float) -> T | None:
+        """Keep the value unless one is kept already; return the one that was there."""
+        with self._lock:
+            known = self.recall(name)
+            if known is None:
+                self._forget_old()
+                self._entries.pop(name, None)
+                self._entries[name] = (self._clock.elapsed() + seconds, value)
+            return known
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._entries.clear()
+
+    def _forget_old(self) -> None:
+        """Entries stand in the order of their arrival: drop the expired ones at the front, for cheap."""
+        now = self._clock.elapsed()
+        for name in list(self._entries)[:2]:
+            if self._entries[name][0] <= now:
+                del self._entries[name]
+
+
+class LockOut:
+    """Locks a key after several bad signatures in a row (Huawei signing sheet, section 4)."""
+
+    SECONDS = 300.0
+
+    def __init__(self, clock: Clock) -> None:
+        """Start with nothing locked."""
+        self._clock = clock
+        self._failures: dict[str, int] = {}
+        self._locked_until: dict[str, float] = {}
+        self._lock = threading.Lock()
+
+    def is_locked(self, access_key_id: str) -> bool:
+        """Whether the key is locked now."""
+        return self._locked_until.get(access_key_id, 0.0) > self._clock.elapsed()
+
+    def failed(self, access_key_id: str, limit: int) -> None:
+        """Count a bad signature; lock the key at the limit."""
+        with self._lock:
+            count = self._failures.get(access_key_id, 0) + 1
+            if count >= limit:
+                self._locked_until[access_key_id] = self._clock.elapsed() + self.SECONDS
+                count = 0
+            self._failures[access_key_id] = count
+
+    def succeeded(self, access_key_id: str) -> None:
+        """A good signature ends the row."""
+        with self._lock:
+            self._failures.pop(access_key_id, None)
+
+    def clear(self) -> None:
+        """Unlock everything."""
+        with self._lock:
+            self._failures.clear()
+            self._locked_until.clear()

@@ -1,0 +1,247 @@
+"""What all emulated services have in common: one request in, one answer out, one entry in the journal."""
+
+import json
+import random
+import threading
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+from .clock import Clock, http_date, rfc3339
+from .faults import REFUSALS, Fault, FaultKind, Faults, Plan, Variant
+from .journal import Entry, Journal
+from .keys import KeyRing
+from .messages import Delivery, HeaderList, Reply, Request
+from .routing import Call, Route, find_call
+from .switches import Switches
+
+JSON_TYPE = ("Content-Type", "application/json;charset=utf-8")
+CLOCK_WINDOW_SECONDS = 15 * 60
+HUGE_BYTES = 4 * 1024 * 1024
+
+
+class Refusal(Exception):  # noqa: N818 - an answer, not a failure of the emulator
+    """An error answer, before it is put into a provider's shape."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        headers: HeaderList = (),
+        fields: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Take what the answer says."""
+        super().__init__(code)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.headers = headers
+        self.fields = dict(fields or {})
+
+
+@dataclass
+class Platform:
+    """What all services of one process share."""
+
+    seed: int
+    clock: Clock = field(default_factory=Clock)
+    keys: KeyRing = field(default_factory=KeyRing)
+    switches: Switches = field(default_factory=Switches)
+    journal: Journal = field(default_factory=Journal)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    faults: Faults = field(init=False)
+    ids: random.Random = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Seed the two random sources: one rolls the dice for faults, the other makes ids."""
+        self.faults = Faults(self.clock, self.seed)
+        self.ids = random.Random(self.seed)
+
+    def new_id(self) -> uuid.UUID:
+        """Make a UUID from the seeded source."""
+        return uuid.UUID(int=self.ids.getrandbits(128), version=4)
+
+
+@dataclass
+class Exchange:
+    """A request being worked on, and what has become known about it."""
+
+    request: Request
+    call: Call | None
+    arrived: float
+    request_id: str
+    now: float = 0.0
+    gate: Refusal | None = None
+    """A refusal that a fault asks for; due once the caller is known and allowed."""
+    access_key_id: str | None = None
+    signature_ok: bool | None = None
+    nonce: str | None = None
+    client_token: str | None = None
+    code: str | None = None
+    effect: str | None = None
+
+    def pass_gate(self) -> None:
+        """Refuse here if a fault says so."""
+        if self.gate is not None:
+            raise self.gate
+
+
+class Service(ABC):
+    """One emulated service; its dialect and its operations are in the subclasses."""
+
+    name: str
+    routes: ClassVar[tuple[Route, ...]]
+
+    def __init__(self, platform: Platform) -> None:
+        """Join the process."""
+        self.platform = platform
+
+    @property
+    def switches(self) -> Switches:
+        """The switches of the process."""
+        return self.platform.switches
+
+    def respond(self, request: Request) -> Delivery:
+        """Decide a request, write it down, and say how the answer goes out."""
+        exchange = self._open(request)
+        self.note(exchange)
+        ids = exchange.call.ids if exchange.call else {}
+        operation = exchange.call.operation if exchange.call else None
+        plan = self.platform.faults.pick(self.name, operation, ids)
+        if plan.delay:
+            self.platform.stopping.wait(plan.delay)
+        exchange.now = self.platform.clock.now() + plan.clock_offset
+        reply = self._decide(exchange, plan.outcome)
+        if reply is not None:
+            reply = replace(reply, headers=(("Date", http_date(exchange.now)), *reply.headers))
+        self.platform.journal.append(self._entry(exchange, plan, reply))
+        return plan.delivery(reply)
+
+    def identify(self, request: Request) -> Call | None:
+        """Recognise the operation and the ids; services with ids in the query add them."""
+        return find_call(self.routes, request)
+
+    def note(self, exchange: Exchange) -> None:
+        """Write down for the journal what can be read from any request, good or bad."""
+
+    def new_request_id(self) -> str:
+        """Make a request id in the provider's form (default: 32 hex digits)."""
+        return self.platform.new_id().hex
+
+    @abstractmethod
+    def answer(self, exchange: Exchange) -> Reply:
+        """Authenticate and carry out; raise `Refusal` for any error answer."""
+
+    @abstractmethod
+    def render(self, refusal: Refusal, exchange: Exchange) -> Reply:
+        """Put a refusal into the provider's error shape."""
+
+    @abstractmethod
+    def unavailable(self) -> Refusal:
+        """Refuse because the whole service is down, in the provider's dialect."""
+
+    @abstractmethod
+    def throttled(self, fault: Fault) -> Refusal:
+        """Refuse for the rate of calls, in the provider's dialect."""
+
+    @abstractmethod
+    def seed(self, record: Mapping[str, Any]) -> None:
+        """Put a task (or an instance) in place."""
+
+    @abstractmethod
+    def snapshot(self) -> list[dict[str, Any]]:
+        """Return all tasks."""
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Forget all tasks and all memory of earlier requests."""
+
+    def _open(self, request: Request) -> Exchange:
+        return Exchange(
+            request=request,
+            call=self.identify(request),
+            arrived=self.platform.clock.now(),
+            request_id=self.new_request_id(),
+        )
+
+    def _decide(self, exchange: Exchange, outcome: Fault | None) -> Reply | None:
+        if outcome is None:
+            return self._attempt(exchange)
+        if outcome.after_change:
+            self._attempt(exchange)
+            return self._stand_in(outcome, exchange)
+        if outcome.kind in REFUSALS:
+            exchange.gate = self._refusal(outcome)
+            return self._attempt(exchange)
+        return self._stand_in(outcome, exchange)
+
+    def _attempt(self, exchange: Exchange) -> Reply:
+        try:
+            return self.answer(exchange)
+        except Refusal as refusal:
+            return self._rendered(refusal, exchange)
+
+    def _rendered(self, refusal: Refusal, exchange: Exchange) -> Reply:
+        exchange.code = refusal.code
+        return self.render(refusal, exchange)
+
+    def _refusal(self, fault: Fault) -> Refusal:
+        if fault.kind is FaultKind.THROTTLE:
+            return self.throttled(fault)
+        return Refusal(fault.status or 500, fault.code, fault.message)
+
+    def _stand_in(self, fault: Fault, exchange: Exchange) -> Reply | None:
+        """Answer that a fault puts in the place of the real one; None is a reset."""
+        exchange.code = None
+        if fault.kind in REFUSALS:
+            return self._rendered(self._refusal(fault), exchange)
+        if fault.kind is FaultKind.AWAY and fault.variant is not Variant.RESET:
+            return self._rendered(self.unavailable(), exchange)
+        return _raw_reply(fault)
+
+    def _entry(self, exchange: Exchange, plan: Plan, reply: Reply | None) -> Entry:
+        return Entry(
+            time=rfc3339(exchange.arrived),
+            service=self.name,
+            operation=exchange.call.operation if exchange.call else None,
+            method=exchange.request.method,
+            path=exchange.request.path,
+            ids=dict(exchange.call.ids) if exchange.call else {},
+            client_token=exchange.client_token,
+            access_key_id=exchange.access_key_id,
+            signature_ok=exchange.signature_ok,
+            nonce=exchange.nonce,
+            status=reply.status if reply else None,
+            code=exchange.code,
+            effect=exchange.effect,
+            faults=plan.kinds,
+            request_id=exchange.request_id,
+        )
+
+
+def json_reply(status: int, content: object, headers: HeaderList = ()) -> Reply:
+    """Make a JSON answer."""
+    return Reply(status, (JSON_TYPE, *headers), json.dumps(content, separators=(",", ":")).encode())
+
+
+def _raw_reply(fault: Fault) -> Reply | None:
+    if fault.kind is FaultKind.GARBAGE:
+        return _garbage(fault)
+    if fault.kind is FaultKind.REDIRECT:
+        return Reply(302, (("Location", fault.location),))
+    if fault.kind is FaultKind.HTTP_ERROR:
+        return Reply(fault.status or 502, (("Content-Type", "text/html"),), fault.body.encode())
+    return None
+
+
+def _garbage(fault: Fault) -> Reply:
+    if fault.variant is Variant.TRUNCATED:
+        return Reply(200, (JSON_TYPE,), b'{"RequestId":"00000000-0000-0000-0000-0000000000')
+    if fault.variant is Variant.HUGE:
+        size = fault.size if fault.size > 1 else HUGE_BYTES
+        return Reply(200, (JSON_TYPE,), b'{"filler":"' + b"x" * size + b'"}')
+    return Reply(200, (("Content-Type", "text/html"),), b"<html><body>Please sign in to the network.</body></html>")

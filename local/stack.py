@@ -1,0 +1,229 @@
+"""The template that ships, deployed into local AWS.
+
+``template.yaml`` goes through the SAM translator and then, by CloudFormation, into moto. Everything a runner needs
+(queues, environment variables, mappings, routes, schedules) is asked back from the deployed stack: whatever holds
+an intrinsic function becomes an output, so that CloudFormation resolves it and not a copy of its rules.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+ROOT = Path(__file__).resolve().parent.parent
+REGION = "eu-central-1"
+STACK_NAME = "task-cleanup"
+
+# moto's CloudFormation knows no HTTP API and no Scheduler, and would consume the queues itself if it had the
+# mappings; the runner plays these parts by the template's own properties.
+_DEPLOYED = frozenset({"AWS::SQS::Queue", "AWS::Events::EventBus", "AWS::Events::Rule"})
+
+
+@dataclass(frozen=True)
+class Function:
+    """A deployed function: its folder under ``functions/``, its variables, its time-out in seconds."""
+
+    name: str
+    folder: str
+    environment: Mapping[str, str]
+    timeout: float
+
+
+@dataclass(frozen=True)
+class QueueMapping:
+    """An event source mapping from a queue to a function. ``window`` is in seconds."""
+
+    function: str
+    queue_arn: str
+    queue_url: str
+    batch_size: int
+    window: float
+    concurrency: int
+    partial_failures: bool
+
+
+@dataclass(frozen=True)
+class Route:
+    """An HTTP route, with ``{name}`` for path parameters."""
+
+    function: str
+    method: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A schedule of EventBridge Scheduler: what it sends, and to which queue."""
+
+    name: str
+    queue_url: str
+    message: str
+    enabled: bool
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What was deployed."""
+
+    functions: Mapping[str, Function]
+    mappings: tuple[QueueMapping, ...]
+    routes: tuple[Route, ...]
+    schedules: tuple[Schedule, ...]
+    queue_urls: Mapping[str, str]  # logical id -> URL
+    bus: str
+
+    def mapping_of(self, folder: str) -> QueueMapping:
+        """The mapping whose function lives in this folder."""
+        return next(item for item in self.mappings if self.functions[item.function].folder == folder)
+
+
+def translate(template: Path, parameters: Mapping[str, str]) -> dict[str, Any]:
+    """The template as CloudFormation sees it after the SAM transform."""
+    document = yaml_parse(template.read_text())
+    for resource in document["Resources"].values():
+        properties = resource.get("Properties", {})
+        for source in ("CodeUri", "ContentUri"):
+            if source in properties:
+                # What `sam package` would do: the translator takes S3 locations only. The path stays readable.
+                properties[source] = {"Bucket": "local", "Key": str(properties[source])}
+    values = {name: parameters[name] for name in document["Parameters"] if name in parameters}
+    translated: dict[str, Any] = transform(document, values, _NoManagedPolicies())
+    return translated
+
+
+class _NoManagedPolicies:
+    """The translator asks for AWS's managed policies by name; this template names none."""
+
+    def load(self) -> dict[str, str]:
+        """No policies."""
+        return {}
+
+
+def deploy(endpoint: str, template: Path = ROOT / "template.yaml", **parameters: str) -> Stack:
+    """Deploy the template into local AWS and read back what a runner needs."""
+    translated = translate(template, parameters)
+    resources = translated["Resources"]
+    questions = _Questions()
+    parts = _parts(resources, questions)
+    deployed = {name: item for name, item in resources.items() if item["Type"] in _DEPLOYED}
+    body = {**translated, "Resources": deployed, "Outputs": questions.outputs()}
+    cloudformation = boto3.client("cloudformation", endpoint_url=endpoint, region_name=REGION)
+    cloudformation.create_stack(
+        StackName=STACK_NAME,
+        TemplateBody=json.dumps(body),
+        Parameters=[
+            {"ParameterKey": name, "ParameterValue": value}
+            for name, value in parameters.items()
+            if name in translated["Parameters"]
+        ],
+    )
+    outputs = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]["Outputs"]
+    answers = {output["OutputKey"]: output["OutputValue"] for output in outputs}
+    return _stack(questions.resolve(parts, answers))
+
+
+class _Questions:
+    """Values that only CloudFormation can resolve, each asked once, as an output."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, str] = {}
+
+    def ask(self, value: object) -> "_Question":
+        """A place-holder for this value; ``resolve`` puts the answer in its place."""
+        text = json.dumps(value, sort_keys=True)
+        return _Question(self._keys.setdefault(text, f"Answer{len(self._keys)}"))
+
+    def outputs(self) -> dict[str, Any]:
+        """The ``Outputs`` section that asks them."""
+        return {key: {"Value": json.loads(text)} for text, key in self._keys.items()}
+
+    def resolve(self, value: Any, answers: Mapping[str, str]) -> Any:  # noqa: ANN401 - JSON with place-holders
+        """The same structure with all answers in it."""
+        if isinstance(value, _Question):
+            return answers[value.key]
+        if isinstance(value, dict):
+            return {name: self.resolve(item, answers) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self.resolve(item, answers) for item in value]
+        return value
+
+
+@dataclass(frozen=True)
+class _Question:
+    key: str
+
+
+def _parts(resources: Mapping[str, Any], questions: _Questions) -> dict[str, Any]:
+    """Everything a runner wants to know, with place-holders for what has to be resolved."""
+    return {
+        "functions": [
+            {
+                "name": name,
+                "folder": Path(item["Code"]["S3Key"]).name,
+                "timeout": item["Timeout"],
+                "environment": {
+                    variable: questions.ask(value) for variable, value in item["Environment"]["Variables"].items()
+                },
+            }
+            for name, item in _of_type(resources, "AWS::Lambda::Function")
+        ],
+        "mappings": [
+            {
+                "function": item["FunctionName"]["Ref"],
+                "queue_arn": questions.ask(item["EventSourceArn"]),
+                "queue_url": questions.ask({"Ref": item["EventSourceArn"]["Fn::GetAtt"][0]}),
+                "batch_size": item.get("BatchSize", 10),
+                "window": item.get("MaximumBatchingWindowInSeconds", 0),
+                "concurrency": questions.ask(item["ScalingConfig"]["MaximumConcurrency"]),
+                "partial_failures": "ReportBatchItemFailures" in item.get("FunctionResponseTypes", []),
+            }
+            for _, item in _of_type(resources, "AWS::Lambda::EventSourceMapping")
+        ],
+        "schedules": [
+            {
+                "name": name,
+                "queue_url": questions.ask({"Ref": item["Target"]["Arn"]["Fn::GetAtt"][0]}),
+                "message": questions.ask(item["Target"]["Input"]),
+                "enabled": item.get("State", "ENABLED") == "ENABLED",
+            }
+            for name, item in _of_type(resources, "AWS::Scheduler::Schedule")
+        ],
+        "routes": [route for _, item in _of_type(resources, "AWS::ApiGatewayV2::Api") for route in _routes(item)],
+        "queues": {name: questions.ask({"Ref": name}) for name, _ in _of_type(resources, "AWS::SQS::Queue")},
+        # By name: moto resolves a reference to a bus to no name.
+        "bus": [questions.ask(item["Name"]) for _, item in _of_type(resources, "AWS::Events::EventBus")],
+    }
+
+
+def _of_type(resources: Mapping[str, Any], kind: str) -> Iterator[tuple[str, Any]]:
+    return ((name, item["Properties"]) for name, item in resources.items() if item["Type"] == kind)
+
+
+def _routes(api: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """The API's OpenAPI body, as SAM wrote it from the functions' events."""
+    for path, methods in api["Body"]["paths"].items():
+        for method, operation in methods.items():
+            uri = operation["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
+            function = re.search(r"\$\{(\w+)\.Arn\}", uri)
+            if function is None:
+                raise ValueError(f"no function behind {method} {path}")
+            yield {"function": function[1], "method": method.upper(), "path": path}
+
+
+def _stack(parts: Mapping[str, Any]) -> Stack:
+    return Stack(
+        functions={item["name"]: Function(**item) for item in parts["functions"]},
+        mappings=tuple(
+            QueueMapping(**{**item, "concurrency": int(item["concurrency"])}) for item in parts["mappings"]
+        ),
+        routes=tuple(Route(**item) for item in parts["routes"]),
+        schedules=tuple(Schedule(**item) for item in parts["schedules"]),
+        queue_urls=parts["queues"],
+        bus=parts["bus"][0],
+    )

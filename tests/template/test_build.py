@@ -1,0 +1,213 @@
+"""``sam build`` makes, for each processor, layers that run there, from exactly the packages that are pinned."""
+
+import fcntl
+import platform
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+from tests.template.support import OPERATIONS, ROOT, MissingInterpreterWarning, Operation, template
+from tests.template.tools import run
+
+ARCHITECTURES: list[str] = template()["Parameters"]["Architecture"]["AllowedValues"]
+ELF_MACHINE = {"arm64": 0xB7, "x86_64": 0x3E}
+WHEEL_MACHINE = {"arm64": "aarch64", "x86_64": "x86_64"}
+NEVER_IN_A_LAYER = {"boto3", "botocore", "aws_xray_sdk", "pip", "bin"}
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def copy_project(target: Path) -> Path:
+    """What ``sam build`` reads, and nothing else."""
+    ignored = shutil.ignore_patterns("__pycache__", "*.pyc", ".*_cache")
+    for name in ("template.yaml", "samconfig.toml"):
+        shutil.copy(ROOT / name, target / name)
+    for name in ("functions", "layers"):
+        shutil.copytree(ROOT / name, target / name, ignore=ignored)
+    return target
+
+
+@pytest.fixture(scope="session", params=ARCHITECTURES)
+def architecture(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def built(architecture: str, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The build folder for one processor; parallel workers build it once between them."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    project = shared / f"build-{architecture}"
+    with (shared / f"build-{architecture}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (project / "done").exists():
+            project.mkdir()
+            copy_project(project)
+            done = run(
+                *("sam", "build", "--parallel", "--parameter-overrides", f"Architecture={architecture}"),
+                cwd=project,
+                state=project / "state",
+            )
+            assert done.returncode == 0, done.stdout
+            (project / "done").touch()
+    return project / ".aws-sam" / "build"
+
+
+@pytest.fixture(scope="session")
+def packages(built: Path) -> Path:
+    return built / "DependenciesLayer" / "python"
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pins() -> dict[str, str]:
+    """Name and version of every pinned package."""
+    text = (ROOT / "layers" / "dependencies" / "requirements.txt").read_text()
+    return {canonical(name): version for name, version in re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE)}
+
+
+def test_function_holds_its_handler_and_its_schema_only(built: Path, operation: Operation) -> None:
+    folder = built / operation.id("Function")
+    assert sorted(path.name for path in folder.rglob("*")) == ["app.py", "schema.json"]
+    for name in ("app.py", "schema.json"):
+        assert (folder / name).read_bytes() == (ROOT / "functions" / operation.folder / name).read_bytes()
+
+
+def test_nothing_else_is_built(built: Path) -> None:
+    functions = {operation.id("Function") for operation in OPERATIONS}
+    folders = {path.name for path in built.iterdir() if path.is_dir()}
+    assert folders == functions | {"DependenciesLayer", "TaskCleanupLayer"}
+
+
+def test_every_extension_is_for_this_processor_and_this_python(packages: Path, architecture: str) -> None:
+    extensions = list(packages.rglob("*.so*"))
+    assert [path for path in extensions if path.name.startswith("rpds.")], "the one that is always compiled"
+    for path in extensions:
+        header = path.read_bytes()[:20]
+        assert header[:4] == b"\x7fELF", path.name
+        (machine,) = struct.unpack_from("<H", header, 18)
+        assert machine == ELF_MACHINE[architecture], path.name
+        assert ".cpython-313-" in path.name or ".abi3." in path.name, path.name
+
+
+def test_every_wheel_fits(packages: Path, architecture: str) -> None:
+    wheels = list(packages.glob("*.dist-info/WHEEL"))
+    assert len(wheels) == len(pins())
+    for wheel in wheels:
+        tags = re.findall(r"^Tag: (\S+)$", wheel.read_text(), re.MULTILINE)
+        assert tags, wheel.parent.name
+        for tag in tags:
+            python, abi, where = tag.rsplit("-", 2)
+            if where == "any":
+                assert (abi, python) in {("none", "py3"), ("none", "py2"), ("none", "py2.py3")}, tag
+            else:
+                assert python == "cp313", tag
+                assert re.fullmatch(rf"manylinux\w*_{WHEEL_MACHINE[architecture]}", where), tag
+
+
+def test_packages_are_the_pinned_ones(packages: Path) -> None:
+    found = {}
+    for folder in packages.glob("*.dist-info"):
+        name, version = folder.name.removesuffix(".dist-info").rsplit("-", 1)
+        found[canonical(name)] = version
+    assert found == pins()
+
+
+def test_layer_carries_no_ballast(packages: Path) -> None:
+    assert not NEVER_IN_A_LAYER & {path.name for path in packages.iterdir()}
+    assert not list(packages.rglob("__pycache__"))
+    assert sum(path.stat().st_size for path in packages.rglob("*") if path.is_file()) < 20 * 2**20
+
+
+def test_shared_package_is_copied_whole_and_clean(built: Path) -> None:
+    source = ROOT / "layers" / "task_cleanup" / "python"
+    layer = built / "TaskCleanupLayer"
+    assert [path.name for path in layer.iterdir()] == ["python"]
+    copied = {path.relative_to(layer / "python") for path in layer.rglob("*") if path.is_file()}
+    written = {path.relative_to(source) for path in source.rglob("*.py")} | {Path("task_cleanup/py.typed")}
+    assert written <= copied
+    assert not [path for path in copied if path.suffix == ".pyc" or "cache" in path.parts]
+
+
+def functions_python() -> str | None:
+    """A CPython 3.13 on this machine."""
+    for candidate in (sys.executable, shutil.which("python3.13")):
+        if candidate:
+            asked = subprocess.run(
+                [candidate, "-c", "import sys; print(sys.version_info[:2])"],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            if asked.stdout.strip() == "(3, 13)":
+                return candidate
+    return None
+
+
+@pytest.mark.filterwarnings("always::tests.template.support.MissingInterpreterWarning")
+def test_dependencies_import_on_this_machines_processor(packages: Path, architecture: str) -> None:
+    if {"aarch64": "arm64"}.get(platform.machine(), platform.machine()) != architecture:
+        pytest.skip(f"this machine is no {architecture}; the other one's layer is imported")
+    python = functions_python()
+    if python is None:
+        text = "no CPython 3.13 here: NOT CHECKED that the built layer can be imported"
+        warnings.warn(text, MissingInterpreterWarning, stacklevel=1)
+        pytest.skip(text)
+    names = "aws_lambda_powertools, charset_normalizer, jsonschema, requests, requests_aws4auth, rpds, urllib3"
+    code = f"import sys; sys.path = [sys.argv[1], *[p for p in sys.path if 'site-packages' not in p]]; import {names}"
+    done = subprocess.run(
+        [python, "-I", "-S", "-c", code, str(packages)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_build_fails_when_a_hash_does_not_match(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    requirements = copy_project(project) / "layers" / "dependencies" / "requirements.txt"
+    before = requirements.read_text()
+    first = re.search(r"^certifi==.*(?:\n .*)+", before, re.MULTILINE)
+    assert first
+    wrong = re.sub(r"sha256:[0-9a-f]{8}", "sha256:00000000", first[0])
+    requirements.write_text(before.replace(first[0], wrong))
+    done = run("sam", "build", "DependenciesLayer", cwd=project, state=tmp_path / "state")
+    assert done.returncode != 0
+    assert "DO NOT MATCH THE HASHES" in done.stdout
+    assert not list((project / ".aws-sam").rglob("certifi"))
+
+
+def test_build_fails_when_the_environment_asks_for_another_processor(tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    copy_project(project)
+    done = run("sam", "build", cwd=project, state=tmp_path / "state", ARCHITECTURE="x86_64")
+    assert done.returncode != 0
+    assert "the template builds for arm64" in done.stdout
+
+
+@pytest.mark.parametrize("wrong", ["amd64", "arm", "", "arm64 x86_64"])
+def test_makefile_refuses_an_unknown_processor(wrong: str, tmp_path: Path) -> None:
+    folder = ROOT / "layers" / "dependencies"
+    target = ("build-DependenciesLayer", f"ARTIFACTS_DIR={tmp_path / 'artifacts'}")
+    done = run("make", "--dry-run", *target, cwd=folder, state=tmp_path, ARCHITECTURE=wrong)
+    assert done.returncode != 0
+    assert "must be arm64 or x86_64" in done.stdout
+
+
+@pytest.mark.parametrize(("given", "platform_tag"), [({}, "aarch64"), ({"ARCHITECTURE": "x86_64"}, "x86_64")])
+def test_makefile_takes_the_processor_from_the_environment(
+    given: dict[str, str], platform_tag: str, tmp_path: Path
+) -> None:
+    folder = ROOT / "layers" / "dependencies"
+    target = ("build-DependenciesLayer", f"ARTIFACTS_DIR={tmp_path / 'artifacts'}")
+    done = run("make", "--dry-run", *target, cwd=folder, state=tmp_path, **given)
+    assert done.returncode == 0
+    assert f"--platform manylinux2014_{platform_tag} " in done.stdout

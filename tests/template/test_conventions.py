@@ -1,0 +1,108 @@
+"""The rules of the template's text: reasons, descriptions, nothing left over."""
+
+import re
+
+import pytest
+
+from tests.template.support import OPERATIONS, lines, listed, template, translated, walk
+
+STAR = re.compile(r"""^\s*(Resource:|-)\s*["']?\*["']?\s*$""")
+
+
+def section(name: str) -> dict[str, int]:
+    """Keys of a top-level section and the index of the line each stands on."""
+    found: dict[str, int] = {}
+    inside = False
+    for index, line in enumerate(lines()):
+        if re.match(r"^\w", line):
+            inside = line.startswith(f"{name}:")
+        elif inside and (key := re.match(r"^  (\w+):", line)):
+            found[key[1]] = index
+    return found
+
+
+def is_reason(line: str) -> bool:
+    return bool(re.match(r"^\s*# .*\w", line)) and not set(line.strip()) <= set("# -")
+
+
+def used_names() -> set[str]:
+    """Every name that a reference, a substitution or a condition uses."""
+    names: set[str] = set()
+    body = {key: template().get(key) for key in ("Globals", "Conditions", "Resources", "Outputs")}
+    for node in walk(body):
+        if isinstance(node, dict):
+            names |= {str(node[key]) for key in ("Ref", "Condition") if key in node}
+            names |= {str(listed(node["Fn::If"])[0])} if "Fn::If" in node else set()
+            texts = [text for text in walk(node.get("Fn::Sub")) if isinstance(text, str)]
+            names |= {name for text in texts for name in re.findall(r"\$\{([\w:]+)", text)}
+    return names
+
+
+def test_there_are_functions_to_test() -> None:
+    assert OPERATIONS, "no functions/*/app.py: every check by operation would pass by not running"
+
+
+def test_sections_are_read_whole() -> None:
+    for name in ("Parameters", "Resources", "Outputs"):
+        assert section(name).keys() == template()[name].keys()
+
+
+@pytest.mark.parametrize("resource", template()["Resources"])
+def test_resource_has_its_reason_above_it(resource: str) -> None:
+    above = lines()[section("Resources")[resource] - 1]
+    assert is_reason(above), f"no comment above {resource}"
+    assert above.startswith("  # ")
+
+
+def test_every_star_resource_has_a_reason() -> None:
+    text = lines()
+    stars = [index for index, line in enumerate(text) if STAR.match(line)]
+    for index in stars:
+        assert 'Reason for "*":' in text[index - 1], f"line {index + 1}"
+    parsed = [
+        node
+        for node in walk(template()["Resources"])
+        if isinstance(node, dict) and "Effect" in node and "*" in listed(node.get("Resource"))
+    ]
+    assert len(parsed) == len(stars), "a resource of * is written in a way that this test does not see"
+
+
+def test_no_right_is_given_to_all_actions_or_principals() -> None:
+    for node in walk(translated()):
+        if isinstance(node, dict) and node.get("Effect") == "Allow":
+            actions = listed(node["Action"])
+            assert not [action for action in actions if "*" in action], node
+            assert node.get("Principal") != "*", node
+            assert "NotAction" not in node
+            assert "NotResource" not in node
+
+
+@pytest.mark.parametrize("name", template()["Parameters"])
+def test_parameter_is_described_bounded_and_used(name: str) -> None:
+    parameter = template()["Parameters"][name]
+    assert len(parameter["Description"]) > 20
+    assert {"AllowedValues", "AllowedPattern", "MinValue"} & parameter.keys()
+    assert "Default" in parameter, "one plain sam deploy must do"
+    assert name in used_names()
+
+
+def test_every_parameter_stands_in_one_group() -> None:
+    groups = template()["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+    grouped = [name for group in groups for name in group["Parameters"]]
+    assert sorted(grouped) == sorted(template()["Parameters"])
+
+
+@pytest.mark.parametrize("name", template()["Conditions"])
+def test_condition_is_used(name: str) -> None:
+    assert name in used_names()
+
+
+@pytest.mark.parametrize("name", template()["Outputs"])
+def test_output_is_described(name: str) -> None:
+    assert len(template()["Outputs"][name]["Description"]) > 20
+
+
+def test_linter_ignores_carry_reasons() -> None:
+    text = "\n".join(lines())
+    ignores = re.findall(r"cfn-lint|ignore_checks|checkov:skip|cfn_nag", text)
+    assert not ignores, "the template needs none; give the reason here when that changes"

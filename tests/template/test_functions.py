@@ -1,0 +1,179 @@
+"""Each function has its block, its own role with its provider's rights only, its log group, its environment."""
+
+from typing import Any
+
+from tests.template.support import (
+    BUS,
+    FUNCTIONS,
+    OPERATIONS,
+    Operation,
+    listed,
+    of_type,
+    properties,
+    statements,
+    template,
+)
+
+LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
+SECRET = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:${CredentialsSecretPrefix}/"
+
+COMMON_ENVIRONMENT: dict[str, Any] = {
+    "CREDENTIALS_SECRET_PREFIX": {"Ref": "CredentialsSecretPrefix"},
+    "DRY_RUN": {"Ref": "DryRun"},
+    "EVENT_BUS_NAME": BUS,
+    "MAX_RECEIVES": "5",
+    "AWS_ENDPOINT_URL_SECRETS_MANAGER": {"Fn::Sub": "https://secretsmanager.${AWS::Region}.${AWS::URLSuffix}"},
+    "AWS_ENDPOINT_URL_EVENTBRIDGE": {"Fn::Sub": "https://events.${AWS::Region}.${AWS::URLSuffix}"},
+    "AWS_ENDPOINT_URL_SQS": {"Fn::Sub": "https://sqs.${AWS::Region}.${AWS::URLSuffix}"},
+    "POWERTOOLS_SERVICE_NAME": "task-cleanup",
+    "POWERTOOLS_METRICS_NAMESPACE": "TaskCleanup",
+    "POWERTOOLS_LOG_LEVEL": {"Ref": "LogLevel"},
+    "POWERTOOLS_LOGGER_LOG_EVENT": "false",
+}
+
+
+def reached(role: str) -> set[tuple[str, str]]:
+    """Pairs of action and resource that a role may use."""
+    pairs = set()
+    for statement in statements(role).values():
+        assert statement["Effect"] == "Allow"
+        actions, resource = statement["Action"], statement["Resource"]
+        target = next(iter(resource.values())) if isinstance(resource, dict) else resource
+        for action in listed(actions):
+            pairs.add((action, ".".join(listed(target))))
+    return pairs
+
+
+def test_folder_is_named_after_its_operation(operation: Operation) -> None:
+    provider, service, call = operation.name.split(".")
+    words = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in call)
+    assert operation.folder == f"{provider}_{service}{words}"
+
+
+def test_every_folder_has_its_function_and_every_function_its_folder() -> None:
+    functions = {
+        key: resource["Properties"]["CodeUri"]
+        for key, resource in template()["Resources"].items()
+        if resource["Type"] == "AWS::Serverless::Function"
+    }
+    assert functions == {operation.id("Function"): f"functions/{operation.folder}/" for operation in OPERATIONS}
+    folders = {path.name for path in FUNCTIONS.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders == {operation.folder for operation in OPERATIONS}, "a folder without app.py"
+
+
+def test_function_runs_as_designed(operation: Operation) -> None:
+    function = properties(operation.id("Function"))
+    assert function["Runtime"] == "python3.13"
+    assert function["Handler"] == "app.lambda_handler"
+    assert function["Architectures"] == [{"Ref": "Architecture"}]
+    assert function["Timeout"] <= 29
+    assert function["MemorySize"] == {"Ref": "MemorySize"}
+    assert function["TracingConfig"] == {"Mode": "Active"}
+    assert operation.name in function["Description"]
+
+
+def test_layers_are_both_there_in_this_order(operation: Operation) -> None:
+    names = [layer["Ref"] for layer in properties(operation.id("Function"))["Layers"]]
+    assert [name[:-10] for name in names] == ["DependenciesLayer", "TaskCleanupLayer"]
+    for name in names:
+        layer = properties(name)
+        assert layer["CompatibleArchitectures"] == [{"Ref": "Architecture"}]
+        assert layer["CompatibleRuntimes"] == ["python3.13"]
+        assert "${AWS::StackName}" in layer["LayerName"]["Fn::Sub"]
+
+
+def test_built_from_a_makefile_that_follows_the_architecture(operation: Operation) -> None:
+    resources = template()["Resources"]
+    assert resources[operation.id("Function")]["Metadata"] == {
+        "BuildMethod": "makefile",
+        "ContextPath": "functions",
+    }
+    for layer in ("DependenciesLayer", "TaskCleanupLayer"):
+        assert resources[layer]["Metadata"]["BuildMethod"] == "makefile"
+        assert resources[layer]["Metadata"]["BuildArchitecture"] == {"Ref": "Architecture"}
+    makefile = resources["DependenciesLayer"]["Metadata"]["ContextPath"]["Fn::Sub"]
+    for architecture in template()["Parameters"]["Architecture"]["AllowedValues"]:
+        path = FUNCTIONS.parent / makefile.replace("${Architecture}", architecture) / "Makefile"
+        assert f"ARCHITECTURE := {architecture}\n" in path.read_text()
+
+
+def test_environment_is_complete(operation: Operation) -> None:
+    variables = properties(operation.id("Function"))["Environment"]["Variables"]
+    assert variables == {
+        **COMMON_ENVIRONMENT,
+        "DEAD_LETTER_QUEUE_URL": {"Ref": operation.id("DeadLetterQueue")},
+    }
+
+
+def test_log_levels_never_hide_what_was_done() -> None:
+    assert set(template()["Parameters"]["LogLevel"]["AllowedValues"]) <= {"DEBUG", "INFO"}
+
+
+def test_log_group_is_its_own_and_expires(operation: Operation) -> None:
+    group = properties(operation.id("LogGroup"))
+    assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+    assert group["LogGroupName"]["Fn::Sub"] == "/aws/lambda/${AWS::StackName}/" + operation.folder
+    assert properties(operation.id("Function"))["LoggingConfig"] == {
+        "LogFormat": "JSON",
+        "ApplicationLogLevel": {"Ref": "LogLevel"},
+        "SystemLogLevel": "INFO",
+        "LogGroup": {"Ref": operation.id("LogGroup")},
+    }
+
+
+def test_role_is_its_own(operation: Operation) -> None:
+    role = operation.arn("Role")
+    users = [key for key, function in of_type("AWS::Lambda::Function").items() if function["Role"] == role]
+    assert users == [operation.id("Function")]
+    trust = properties(operation.id("Role"))["AssumeRolePolicyDocument"]["Statement"]
+    assert [statement["Principal"] for statement in trust] == [{"Service": "lambda.amazonaws.com"}]
+    assert "ManagedPolicyArns" not in properties(operation.id("Role"))
+
+
+def test_role_may_do_this_and_nothing_else(operation: Operation) -> None:
+    network = {action for action, _ in reached(operation.id("Role")) if action.startswith("ec2:")}
+    assert reached(operation.id("Role")) == {
+        *((action, f"{operation.id('LogGroup')}.Arn") for action in LOGS),
+        ("xray:PutTraceSegments", "*"),
+        ("xray:PutTelemetryRecords", "*"),
+        ("secretsmanager:GetSecretValue", f"{SECRET}{operation.provider}/*"),
+        ("events:PutEvents", "EventBus.Arn"),
+        ("sqs:ReceiveMessage", f"{operation.id('Queue')}.Arn"),
+        ("sqs:DeleteMessage", f"{operation.id('Queue')}.Arn"),
+        ("sqs:GetQueueAttributes", f"{operation.id('Queue')}.Arn"),
+        ("sqs:SendMessage", f"{operation.id('DeadLetterQueue')}.Arn"),
+        ("kms:Decrypt", "KmsKeyArn"),
+        ("kms:GenerateDataKey", "KmsKeyArn"),
+        *((action, "*") for action in network),
+    }
+
+
+def test_optional_rights_depend_on_their_parameter(operation: Operation) -> None:
+    conditions = {}
+    for statement in properties(operation.id("Role"))["Policies"][0]["PolicyDocument"]["Statement"]:
+        if "Fn::If" in statement:
+            condition, given, otherwise = statement["Fn::If"]
+            conditions[given["Sid"]] = condition
+            assert otherwise == {"Ref": "AWS::NoValue"}
+    assert conditions == {"UseKeyOfSecretsAndQueues": "HasKmsKey", "ManageNetworkInterfaces": "IsInVpc"}
+    assert "kms:ViaService" in statements(operation.id("Role"))["UseKeyOfSecretsAndQueues"]["Condition"]["StringLike"]
+
+
+def test_every_role_takes_the_boundary() -> None:
+    for role in of_type("AWS::IAM::Role").values():
+        boundary = ["HasPermissionsBoundary", {"Ref": "PermissionsBoundaryArn"}, {"Ref": "AWS::NoValue"}]
+        assert role["PermissionsBoundary"] == {"Fn::If": boundary}
+
+
+def test_network_is_optional(operation: Operation) -> None:
+    condition, given, otherwise = properties(operation.id("Function"))["VpcConfig"]["Fn::If"]
+    assert condition == "IsInVpc"
+    assert given == {"SubnetIds": {"Ref": "SubnetIds"}, "SecurityGroupIds": {"Ref": "SecurityGroupIds"}}
+    assert otherwise == {"Ref": "AWS::NoValue"}
+
+
+def test_crashed_asynchronous_run_goes_to_the_dead_letter_queue(operation: Operation) -> None:
+    config = properties(operation.id("FunctionEventInvokeConfig"))
+    assert config["DestinationConfig"]["OnFailure"]["Destination"] == operation.arn("DeadLetterQueue")
+    assert config["MaximumRetryAttempts"] == 2
+    assert config["MaximumEventAgeInSeconds"] <= 3600

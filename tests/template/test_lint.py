@@ -1,0 +1,53 @@
+"""The linters have nothing to say, in any of the stages that ``samconfig.toml`` knows."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.template.support import ROOT, template
+from tests.template.tools import run
+
+CONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
+STAGES = [stage for stage in CONFIG if stage != "version"]
+
+
+def test_cfn_lint_is_silent(tmp_path: Path) -> None:
+    done = run("cfn-lint", "--non-zero-exit-code", "informational", "template.yaml", cwd=ROOT, state=tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_sam_validates_with_lint(tmp_path: Path) -> None:
+    done = run("sam", "validate", "--lint", cwd=ROOT, state=tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert "is a valid SAM Template" in done.stdout
+    assert "[[" not in done.stdout
+
+
+def test_stages_are_there() -> None:
+    assert {"default", "dev", "prod"} == set(STAGES)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_gives_build_and_deploy_the_same_allowed_parameters(stage: str) -> None:
+    assert "parameter_overrides" not in CONFIG[stage].get("build", {}).get("parameters", {})
+    assert "parameter_overrides" not in CONFIG[stage].get("deploy", {}).get("parameters", {})
+    overrides = CONFIG[stage]["global"]["parameters"].get("parameter_overrides", "")
+    for override in overrides.split():
+        name, _, value = override.partition("=")
+        allowed = template()["Parameters"][name].get("AllowedValues", [value])
+        assert value in map(str, allowed), override
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stage_lints_builds_in_parallel_and_may_make_roles(stage: str) -> None:
+    assert CONFIG[stage]["validate"]["parameters"]["lint"] is True
+    assert CONFIG[stage]["build"]["parameters"]["parallel"] is True
+    assert CONFIG[stage]["deploy"]["parameters"]["capabilities"] == "CAPABILITY_IAM"
+
+
+def test_stages_are_separate_stacks_and_dev_changes_nothing() -> None:
+    names = [CONFIG[stage]["global"]["parameters"]["stack_name"] for stage in STAGES]
+    assert len(set(names)) == len(names)
+    assert "DryRun=true" in CONFIG["dev"]["global"]["parameters"]["parameter_overrides"].split()
+    assert "DryRun=false" in CONFIG["prod"]["global"]["parameters"]["parameter_overrides"].split()
