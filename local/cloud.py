@@ -51,8 +51,10 @@ class Message:
 class LocalCloud:
     """Use it in a ``with`` block: everything is up inside, and gone after it."""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, variables: Mapping[str, str] | None = None) -> None:
+        """``variables`` override the template's environment variables, for a quieter or a different run."""
         self.emulators = Emulators(seed)
+        self._variables = dict(variables or {})
         self._closing = ExitStack()
 
     def __enter__(self) -> Self:
@@ -99,7 +101,7 @@ class LocalCloud:
         variables |= LOCAL_AWS_IDENTITY
         variables |= {name: self.aws_url for name in variables if name.startswith("AWS_ENDPOINT_URL")}
         variables |= {f"{service.upper()}_ENDPOINT": url for service, url in self.emulators.urls.items()}
-        return variables
+        return variables | self._variables
 
     def put_event(self, detail: Mapping[str, Any], detail_type: str = "Task Cleanup Requested") -> str:
         """Put an event on the stack's bus; its id."""

@@ -5,6 +5,7 @@ import json
 import signal
 import sys
 import threading
+from pathlib import Path
 
 from .emulators import ADMIN, SERVICES, Emulators
 
@@ -14,7 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m local.emulators", description=__doc__)
     parser.add_argument("--port-base", type=int, default=0, help="first of five ports; 0 takes free ones")
     parser.add_argument("--seed", type=int, default=0, help="seed of the dice for faults and of generated ids")
-    parser.add_argument("--state", type=argparse.FileType("r"), help='JSON file: {"keys": [..], "tasks": [..]}')
+    parser.add_argument("--state", type=Path, help='JSON file: {"keys": [..], "tasks": [..]}')
     options = parser.parse_args(arguments)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -22,7 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
     names = (*SERVICES, ADMIN)
     ports = {name: options.port_base + place if options.port_base else 0 for place, name in enumerate(names)}
     with Emulators(options.seed, ports) as cloud:
-        state = json.load(options.state) if options.state else {}
+        state = json.loads(options.state.read_text(encoding="utf-8")) if options.state else {}
         for key in state.get("keys", []):
             cloud.add_key(**key)
         for record in state.get("tasks", []):

@@ -121,7 +121,8 @@ class AlibabaService(Service):
         if len(set(names)) != len(names):
             raise Refusal(400, "InvalidParameter", "A query parameter is given more than once.")
         computed = signatures.compute_acs3(request, claim, key.secret_access_key)
-        if not computed.confirms(claim):
+        honest = request.header("x-acs-content-sha256") == signatures.body_hash(request)
+        if not (honest and computed.confirms(claim)):
             raise Refusal(
                 self.switches.alibaba_signature_status,
                 "SignatureDoesNotMatch",

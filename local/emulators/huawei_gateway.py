@@ -42,6 +42,9 @@ class HuaweiService(Service):
         is_otc = self.provider is Provider.OTC
         return self.switches.otc_gateway_prefix.value if is_otc else GatewayPrefix.APIGW.value
 
+    def note(self, exchange: Exchange) -> None:
+        """Nothing to write down: these calls carry neither nonce nor client token."""
+
     def answer(self, exchange: Exchange) -> Reply:
         """Find the API, authenticate, then hand over to the service."""
         if exchange.call is None:

@@ -34,7 +34,8 @@ class OmsTask:
     description: str = ""
     task_type: str = "object"
     start_time: int = 1795249800000
-    polls_until_stopped: int = 0
+    polls_until_stopped: int = 1
+    """Only while pausing: looks at the task until it is stopped."""
     stopped_at: float | None = None
     false_refusals: int = 0
 

@@ -125,12 +125,13 @@ class Service(ABC):
         """Recognise the operation and the ids; services with ids in the query add them."""
         return find_call(self.routes, request)
 
-    def note(self, exchange: Exchange) -> None:
-        """Write down for the journal what can be read from any request, good or bad."""
-
     def new_request_id(self) -> str:
         """Make a request id in the provider's form (default: 32 hex digits)."""
         return self.platform.new_id().hex
+
+    @abstractmethod
+    def note(self, exchange: Exchange) -> None:
+        """Write down for the journal what can be read from any request, good or bad."""
 
     @abstractmethod
     def answer(self, exchange: Exchange) -> Reply:

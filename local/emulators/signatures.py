@@ -52,6 +52,11 @@ class Computation:
         return hmac.compare_digest(self.signature, claim.signature)
 
 
+def body_hash(request: Request) -> str:
+    """SHA-256 of the received body, in lower-case hex."""
+    return hashlib.sha256(request.body).hexdigest()
+
+
 def read_acs3_claim(request: Request) -> Claim:
     """Read `ACS3-HMAC-SHA256 Credential=..,SignedHeaders=..,Signature=..`."""
     return _read_claim(request, ACS3, _ACS3_FIELDS)
@@ -94,7 +99,7 @@ def compute_acs3(request: Request, claim: Claim, secret: str) -> Computation:
             "&".join(f"{_encode(name)}={_encode(value)}" for name, value in pairs),
             _header_block(request, claim.signed_headers),
             ";".join(claim.signed_headers),
-            hashlib.sha256(request.body).hexdigest(),
+            body_hash(request),
         )
     )
     to_sign = f"{ACS3}\n{_sha256(canonical)}"
@@ -149,7 +154,7 @@ def _sdk_payload_hash(request: Request) -> str:
     declared = request.header("x-sdk-content-sha256")
     if declared and request.body:
         return declared
-    return hashlib.sha256(request.body).hexdigest()
+    return body_hash(request)
 
 
 def _received_text(value: str) -> str:

@@ -1,7 +1,7 @@
 """One log line and one set of metrics per result: never an event, a body, a header or a value that was refused."""
 
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from task_cleanup.errors import Category
 from task_cleanup.results import Result
@@ -14,7 +14,8 @@ class Observability:
 
     def __init__(self, settings: Settings) -> None:
         self._logger = Logger(service=settings.service_name)
-        self._metrics = Metrics(namespace=settings.metrics_namespace, service=settings.service_name)
+        self._namespace = settings.metrics_namespace
+        self._service = settings.service_name
 
     def record(self, result: Result, trigger: Trigger) -> None:
         """Log a result, and count it by operation and outcome (two dimensions of few values)."""
@@ -26,12 +27,14 @@ class Observability:
             self._logger.error(text, extra=fields)
         else:
             self._logger.warning(text, extra=fields)
-        self._metrics.add_dimension("operation", result.operation)
-        self._metrics.add_dimension("outcome", result.outcome.value)
-        self._metrics.add_metric("Results", MetricUnit.Count, 1)
-        self._metrics.add_metric("Attempts", MetricUnit.Count, result.attempts)
-        self._metrics.add_metric("Duration", MetricUnit.Milliseconds, result.duration_ms)
-        self._metrics.flush_metrics()
+        # Of its own for each result: the shared kind keeps the dimensions of one record for the next.
+        metrics = EphemeralMetrics(namespace=self._namespace, service=self._service)
+        metrics.add_dimension("operation", result.operation)
+        metrics.add_dimension("outcome", result.outcome.value)
+        metrics.add_metric("Results", MetricUnit.Count, 1)
+        metrics.add_metric("Attempts", MetricUnit.Count, result.attempts)
+        metrics.add_metric("Duration", MetricUnit.Milliseconds, result.duration_ms)
+        metrics.flush_metrics()
 
     def undelivered(self, what: str, code: str) -> None:
         """A result could not be published, or a message not be moved: it comes again."""

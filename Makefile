@@ -1,0 +1,83 @@
+# Task cleanup. `make` shows what there is; every target sets itself up, without Docker and without an account.
+#
+# Takes CPython 3.13, the functions' runtime, where there is one, else any from 3.11 on.
+PYTHON ?= $(shell for p in python3.13 python3 python3.14 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+export SAM_CLI_TELEMETRY := 0
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: .venv/local ## Watch all four operations on your own machine
+	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.tour
+
+.PHONY: serve
+serve: .venv/local ## Keep the local stack running, with its HTTP API on loopback
+	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.serve
+
+.PHONY: test
+test: check ## Everything CI runs: checks and tests
+
+.PHONY: check
+check: lint types tests ## The single gate
+
+.PHONY: lint
+lint: .venv/dev ## Style, and the template
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/cfn-lint template.yaml
+
+.PHONY: types
+types: .venv/dev ## Types, strictly
+	$(BIN)/mypy layers/task_cleanup/python local tests
+	@for app in functions/*/app.py; do $(BIN)/mypy $$app || exit 1; done
+
+.PHONY: tests
+tests: .venv/dev ## All tests, with branch coverage
+	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term
+
+.PHONY: build
+build: .venv/dev ## sam build, for ARCHITECTURE=arm64 (default) or x86_64
+	$(BIN)/sam build --parameter-overrides Architecture=$(or $(ARCHITECTURE),arm64)
+
+.PHONY: format
+format: .venv/dev ## Put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: lock
+lock: ## Pin the requirements again (needs uv), with hashes and without addresses
+	uv pip compile -q --universal --python-version 3.11 --no-header --generate-hashes \
+		requirements-dev.in -o requirements-dev.txt
+	uv pip compile -q --universal --python-version 3.11 --no-header --generate-hashes \
+		-c requirements-dev.txt requirements-local.in -o requirements-local.txt
+	uv pip compile -q --universal --python-version 3.11 --no-header --generate-hashes \
+		-c requirements-dev.txt layers/dependencies/requirements.in -o layers/dependencies/requirements.txt
+
+.PHONY: clean
+clean: ## Remove what the targets made
+	rm -rf .venv .aws-sam .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.venv/python:
+	@test -n "$(PYTHON)" || { echo "No CPython from 3.11 on was found: install 3.13, or name one with PYTHON=" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; print("Python", sys.version.split()[0], "" if sys.version_info[:2] == (3, 13) else \
+		"(not 3.13, the runtime of the functions: what needs the built artifact will be skipped, loudly)")'
+	@$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/local: requirements-local.txt | .venv/python
+	@echo "Installing what the local cloud needs …"
+	@$(PIP_INSTALL) -r requirements-local.txt
+	@touch $@
+
+.venv/dev: requirements-dev.txt | .venv/python
+	@echo "Installing what checks and tests need …"
+	@$(PIP_INSTALL) -r requirements-dev.txt
+	@touch $@ .venv/local

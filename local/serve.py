@@ -1,0 +1,83 @@
+"""Keeps the local stack running: the HTTP API on loopback, the queues worked on, results printed as they come."""
+
+import json
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+
+from rich.console import Console
+
+from local import seeds
+from local.cloud import LOCAL_AWS_IDENTITY, LocalCloud
+from local.runner import HttpApi, QueuePoller
+from local.stack import REGION
+from local.tour import QUIET
+
+PORT = 8787
+POLL_SECONDS = 0.5
+OMS_EVENT = 200477729979142  # paused, so that it may be deleted
+
+
+def main(port: int = PORT) -> int:
+    """Serve until SIGINT or SIGTERM; the process's exit status."""
+    os.environ.update(QUIET)
+    console = Console(width=max(120, Console().width), highlight=False)
+    stopping = threading.Event()
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        stopping.set()
+
+    signal.signal(signal.SIGINT, stop)
+    signal.signal(signal.SIGTERM, stop)
+    with LocalCloud(variables=QUIET) as cloud, HttpApi(cloud, port) as api:
+        seeds.seed(cloud.emulators)
+        for line in usage(cloud, api):
+            console.print(line, soft_wrap=True)
+        poller = QueuePoller(cloud, hasten=False)
+        while not stopping.wait(POLL_SECONDS):
+            poller.drain(rounds=1)
+            for result in cloud.results():
+                console.print(
+                    f"published: {result['operation']} {result['outcome']} {result['target']}", soft_wrap=True
+                )
+    console.print("stopped")
+    return 0
+
+
+def usage(cloud: LocalCloud, api: HttpApi) -> list[str]:
+    """Lines to try, each of which works as it stands."""
+    oms, es = f"{api.url}/huawei/oms/cn-north-4", f"{api.url}/alibaba/elasticsearch/cn-hangzhou"
+    dms = f"{api.url}/otc/dms/eu-de/instances/{seeds.DMS_INSTANCE}"
+    request = {"operation": "huawei.oms.DeleteTask", "region": "cn-north-4", "task_id": str(OMS_EVENT)}
+    entry = {
+        "EventBusName": cloud.stack.bus,
+        "Source": "task-cleanup",
+        "DetailType": "Task Cleanup Requested",
+        "Detail": json.dumps(request),
+    }
+    identity = f"{LOCAL_AWS_IDENTITY['AWS_ACCESS_KEY_ID']}:{LOCAL_AWS_IDENTITY['AWS_SECRET_ACCESS_KEY']}"
+    put_events = (
+        f"curl --aws-sigv4 aws:amz:{REGION}:events --user {identity} -H 'X-Amz-Target: AWSEvents.PutEvents' "
+        f"-H 'Content-Type: application/x-amz-json-1.1' -d '{json.dumps({'Entries': [entry]})}'"
+    )
+    return [
+        "[bold]HTTP API[/] (IAM is not checked here)",
+        f"  curl -X DELETE '{oms}/tasks/{seeds.OMS_FINISHED}?dry_run=true'",
+        f"  curl -X DELETE {oms}/tasks/{seeds.OMS_FINISHED}",
+        f"  curl -X DELETE {oms}/tasks/{seeds.OMS_RUNNING}",
+        f"  curl -X DELETE {es}/instances/{seeds.ES_INSTANCE}/data-tasks/{seeds.ES_TASKS[0]}",
+        f"  curl -X POST {es}/instances/{seeds.ES_MIGRATING}/cancel-task",
+        f"  curl -X DELETE {dms}/tasks/{next(iter(seeds.DMS_TASKS))}",
+        "[bold]Emulators[/] (tasks, journal, faults)",
+        f"  curl {cloud.emulators.admin_url}/_emulator/tasks",
+        f"  curl {cloud.emulators.admin_url}/_emulator/journal",
+        "[bold]Bus[/] (what is published shows up below)",
+        f"  {put_events} {cloud.aws_url}",
+        "Ctrl-C stops it.",
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else PORT))

@@ -1,0 +1,251 @@
+"""What the tests are made of: the operations as the functions define them, a fake clock, a fake secret store, and
+an HTTP adapter that answers from a script instead of a socket."""
+
+import importlib.util
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPResponse
+
+from task_cleanup.aws import Aws, AwsError
+from task_cleanup.credentials import CredentialStore
+from task_cleanup.operation import Environment, Operation, run
+from task_cleanup.results import Result
+from task_cleanup.system import Deadline, System
+from task_cleanup.transport import Transport
+from task_cleanup.triggers import Received, Trigger
+
+ROOT = Path(__file__).parents[2]
+NOW = datetime(2026, 11, 21, 8, 30, 0, tzinfo=UTC)
+PROJECT = "0123456789abcdef0123456789abcdef"
+SECRET = {
+    "access_key_id": "AKFAKE0000000001",
+    "secret_access_key": "testSecretFake0000000001",
+    "project_id": PROJECT,
+}
+ROTATED = {**SECRET, "access_key_id": "AKFAKE0000000002", "secret_access_key": "testSecretFake0000000002"}
+
+DELETE_DATA_TASK = "alibaba.elasticsearch.DeleteDataTask"
+CANCEL_TASK = "alibaba.elasticsearch.CancelTask"
+OMS_DELETE = "huawei.oms.DeleteTask"
+DMS_DELETE = "otc.dms.DeleteBackgroundTask"
+
+# A valid request for every operation, with the ids of the original pages.
+REQUESTS: Mapping[str, Mapping[str, Any]] = {
+    DELETE_DATA_TASK: {
+        "region": "cn-hangzhou",
+        "instance_id": "es-cn-oew1oxiro000f0001",
+        "task_id": "et_cn_0oyg09o96ib400001",
+        "client_token": "5A2CFF0E-5718-45B5-9D4D-70B3FF000001",
+    },
+    CANCEL_TASK: {
+        "region": "cn-hangzhou",
+        "instance_id": "es-cn-nif1q9o8r00080001",
+        "client_token": "5A2CFF0E-5718-45B5-9D4D-70B3FF000002",
+    },
+    OMS_DELETE: {"region": "cn-north-4", "task_id": "191297407830872"},
+    DMS_DELETE: {
+        "region": "eu-de",
+        "instance_id": "b9f1c1de-5b1a-4f0c-9e0e-3d2f7f6f1a11",
+        "task_id": "8abfa7b372160bfd0172165864064079",
+    },
+}
+
+
+def _operation(folder: str) -> Operation:
+    """The function's ``OPERATION``. Its module reads the environment while it is imported."""
+    path = ROOT / "functions" / folder / "app.py"
+    spec = importlib.util.spec_from_file_location(f"app_of_{folder}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_REGION", "eu-central-1")
+        patch.setenv("AWS_ACCESS_KEY_ID", "AKFAKEAWS0000001")
+        patch.setenv("AWS_SECRET_ACCESS_KEY", "testSecretFakeAws0000001")
+        spec.loader.exec_module(module)
+    operation: Operation = module.OPERATION
+    return operation
+
+
+FOLDERS = {path.parent.name: _operation(path.parent.name) for path in sorted(ROOT.glob("functions/*/app.py"))}
+OPERATIONS = {operation.name: operation for operation in FOLDERS.values()}
+NAMES = sorted(OPERATIONS)
+
+
+class Clock:
+    """Time that passes only while somebody sleeps, and chance that is no chance."""
+
+    def __init__(self, fraction: float = 0.5) -> None:
+        self.moment = NOW
+        self.seconds = 1000.0
+        self.fraction = fraction
+        self.slept: list[float] = []
+        self._nonces = 0
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.pass_(seconds)
+
+    def pass_(self, seconds: float) -> None:
+        self.seconds += seconds
+        self.moment += timedelta(seconds=seconds)
+
+    def _nonce(self) -> str:
+        self._nonces += 1
+        return f"{self._nonces:032x}"
+
+    @property
+    def system(self) -> System:
+        return System(
+            now=lambda: self.moment,
+            monotonic=lambda: self.seconds,
+            sleep=self.sleep,
+            fraction=lambda: self.fraction,
+            nonce=self._nonce,
+        )
+
+    def deadline(self, seconds: float = 60.0) -> Deadline:
+        return Deadline.after(seconds, lambda: self.seconds)
+
+
+class FakeAws(Aws):
+    """A secret store of one dictionary. ``error`` is AWS's code for every call while it is set."""
+
+    def __init__(self, secrets: Mapping[str, object] | None = None) -> None:
+        self.secrets = dict(secrets or {})
+        self.error: str | None = None
+        self.asked: list[str] = []
+
+    def get_secret_value(self, secret_id: str, deadline: Deadline) -> str:
+        self.asked.append(secret_id)
+        if self.error is not None:
+            raise AwsError(self.error)
+        if secret_id not in self.secrets:
+            raise AwsError("ResourceNotFoundException")
+        value = self.secrets[secret_id]
+        return value if isinstance(value, str) else json.dumps(value)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One reply of a provider."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Script(HTTPAdapter):
+    """Answers each request with the script's next entry; the last one goes on for ever."""
+
+    def __init__(self, *answers: Answer | Exception) -> None:
+        super().__init__()
+        self._answers = list(answers)
+        self.sent: list[requests.PreparedRequest] = []
+        self.timeouts: list[Any] = []
+
+    def send(self, request: requests.PreparedRequest, *_args: Any, **kwargs: Any) -> requests.Response:
+        self.sent.append(request)
+        self.timeouts.append(kwargs.get("timeout"))
+        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        raw = HTTPResponse(
+            body=BytesIO(answer.body), headers=dict(answer.headers), status=answer.status, preload_content=False
+        )
+        return self.build_response(request, raw)
+
+    def session(self) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = False
+        session.mount("https://", self)
+        session.mount("http://", self)
+        return session
+
+
+@dataclass
+class World:
+    """One execution environment of an operation, with everything around it faked."""
+
+    operation: Operation
+    script: Script
+    clock: Clock = field(default_factory=Clock)
+    secret: Mapping[str, Any] = field(default_factory=lambda: SECRET)
+    dry_run: bool = False
+    aws: FakeAws = field(init=False)
+    environment: Environment = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.aws = FakeAws({self.secret_name: self.secret})
+        self.environment = Environment(
+            credentials=CredentialStore(
+                self.aws, "task-cleanup", self.operation.service.provider, self.clock.system
+            ),
+            transport=Transport(self.clock.system, self.script.session),
+            system=self.clock.system,
+            endpoint=None,
+            dry_run=self.dry_run,
+        )
+
+    @property
+    def secret_name(self) -> str:
+        return f"task-cleanup/{self.operation.service.provider}/default"
+
+    def run(self, received: Received | None = None, seconds: float = 60.0) -> Result:
+        return run(
+            self.operation, received or direct(self.operation), self.environment, self.clock.deadline(seconds)
+        )
+
+
+def world(operation: str, *answers: Answer | Exception, **options: Any) -> World:
+    return World(OPERATIONS[operation], Script(*answers), **options)
+
+
+def direct(operation: Operation, **changes: Any) -> Received:
+    """A valid direct request, with some fields changed."""
+    return Received(Trigger.DIRECT, {**REQUESTS[operation.name], **changes}, "3f1c7a52-direct-request-id")
+
+
+def success(operation: Operation) -> Answer:
+    """What the provider promises as a success."""
+    if operation.service.provider == "alibaba":
+        return Answer(200, b'{"Result": true, "RequestId": "3F71A6D2-7BD0-4A53-9119-386A2F0B0001"}')
+    return Answer(204 if operation.service.name == "dms" else 200)
+
+
+def refusal(operation: Operation, code: str, status: int, message: str = "no", **headers: str) -> Answer:
+    """A provider's error in that provider's own shape."""
+    sent = {name.replace("_", "-"): value for name, value in headers.items()}
+    if operation.service.provider == "alibaba":
+        content = {"RequestId": "3F71A6D2-7BD0-4A53-9119-386A2F0B0002", "Code": code, "Message": message}
+    else:
+        content = {"error_code": code, "error_msg": message}
+    return Answer(status, json.dumps(content).encode(), sent)
+
+
+def auth_failure(operation: Operation, **headers: str) -> Answer:
+    """A rejected signature."""
+    if operation.service.provider == "alibaba":
+        return refusal(operation, "SignatureDoesNotMatch", 400, **headers)
+    return refusal(operation, "APIGW.0301", 401, **headers)
+
+
+def throttle(operation: Operation, **headers: str) -> Answer:
+    """The provider's own dialect of "slow down"."""
+    if operation.service.provider == "alibaba":
+        return refusal(operation, "Throttling.User", 400, **headers)
+    return refusal(operation, "APIGW.0308", 429, **headers)
+
+
+def pairs(text: str) -> Iterable[tuple[str, str]]:
+    """``a=b;c=d`` as pairs."""
+    return [(name, value) for name, _, value in (part.partition("=") for part in text.split(";"))]

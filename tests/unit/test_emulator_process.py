@@ -1,0 +1,35 @@
+"""`python -m local.emulators` as a process of its own."""
+
+import http.client
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+STATE = {
+    "keys": [{"provider": "huawei", "access_key_id": "AKFAKE1", "secret_access_key": "testSecretFake1"}],
+    "tasks": [{"service": "huawei_oms", "project_id": "f" * 32, "task_id": 5}],
+}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_prints_its_urls_and_ends_on_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+    state = tmp_path / "state.json"
+    state.write_text(json.dumps(STATE), encoding="utf-8")
+    command = [sys.executable, "-m", "local.emulators", "--seed", "3", "--state", str(state)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        printed = json.loads(process.stdout.readline())
+        assert len(printed["urls"]) == 4
+        connection = http.client.HTTPConnection(urlsplit(printed["admin_url"]).netloc, timeout=5)
+        connection.request("GET", "/_emulator/tasks")
+        seeded = json.loads(connection.getresponse().read())
+        connection.close()
+        process.send_signal(number)
+        assert process.wait(timeout=10) == 0
+    assert [task["task_id"] for task in seeded["huawei_oms"]] == [5]

@@ -1,0 +1,355 @@
+"""What a provider call does with the answers it gets: which are repeated, how often, after how long, signed how."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from email.utils import format_datetime
+
+import pytest
+import requests
+
+from task_cleanup.errors import Category, Code
+from task_cleanup.operation import Operation
+from task_cleanup.results import Outcome
+from tests.unit.builders import (
+    DELETE_DATA_TASK,
+    DMS_DELETE,
+    NAMES,
+    NOW,
+    OMS_DELETE,
+    OPERATIONS,
+    ROTATED,
+    SECRET,
+    Answer,
+    Clock,
+    World,
+    auth_failure,
+    direct,
+    refusal,
+    success,
+    throttle,
+    world,
+)
+
+pytestmark = pytest.mark.parametrize("name", NAMES)
+
+MAKERS: dict[str, Callable[[Operation], Answer | Exception]] = {
+    "throttled": throttle,
+    "unavailable": lambda _: Answer(503),
+    "timeout": lambda _: requests.exceptions.ReadTimeout(),
+    "connect timeout": lambda _: requests.exceptions.ConnectTimeout(),
+    "reset": lambda _: requests.exceptions.ConnectionError(ConnectionResetError(104, "reset")),
+    "half a reply": lambda _: requests.exceptions.ChunkedEncodingError(),
+}
+
+
+def http_date(offset: timedelta) -> str:
+    return format_datetime(NOW + offset, usegmt=True)
+
+
+def signed_time(request: requests.PreparedRequest) -> str:
+    return request.headers.get("x-acs-date") or request.headers["X-Sdk-Date"]
+
+
+def in_provider_format(operation: Operation, offset: timedelta) -> str:
+    alibaba = operation.service.provider == "alibaba"
+    return (NOW + offset).strftime("%Y-%m-%dT%H:%M:%SZ" if alibaba else "%Y%m%dT%H%M%SZ")
+
+
+def key_id(request: requests.PreparedRequest) -> str:
+    """The access key id in the Authorization header of either scheme."""
+    return next(key for key in ("AKFAKE0000000001", "AKFAKE0000000002") if key in request.headers["Authorization"])
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_transient_failures_are_retried_until_one_answer_settles_it(name: str, kind: str) -> None:
+    operation = OPERATIONS[name]
+    there = world(name, MAKERS[kind](operation), MAKERS[kind](operation), success(operation))
+    result = there.run()
+    assert (result.outcome, result.attempts, len(there.script.sent)) == (Outcome.SUCCEEDED, 3, 3)
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+def test_retries_end(name: str, kind: str) -> None:
+    there = world(name, MAKERS[kind](OPERATIONS[name]))
+    result = there.run(seconds=3600)
+    assert (result.outcome, result.retryable) == (Outcome.FAILED, True)
+    assert result.attempts == len(there.script.sent)
+    assert 2 <= result.attempts <= 10
+
+
+def test_every_attempt_has_a_new_signature_and_the_same_client_token(name: str) -> None:
+    operation = OPERATIONS[name]
+    there = world(name, throttle(operation), Answer(503), success(operation), clock=Clock(fraction=1.0))
+    there.clock.sleep(0.9)  # so that each wait crosses a full second
+    there.script._answers[0] = throttle(operation, Retry_After="1")
+    there.script._answers[1] = Answer(503, headers={"Retry-After": "1"})
+    result = there.run()
+    sent = there.script.sent
+    assert len(sent) == 3
+    assert len({request.url for request in sent}) == 1, "the client token is a part of the URL"
+    assert len({signed_time(request) for request in sent}) == 3
+    assert len({request.headers["Authorization"] for request in sent}) == 3
+    if operation.service.provider == "alibaba":
+        assert len({request.headers["x-acs-signature-nonce"] for request in sent}) == 3
+        assert all((result.client_token or "-") in str(request.url) for request in sent)
+
+
+def test_backoff_is_full_jitter_that_doubles_up_to_a_cap(name: str) -> None:
+    longest = world(name, Answer(503), clock=Clock(fraction=0.999999))
+    longest.run(seconds=3600)
+    shortest = world(name, Answer(503), clock=Clock(fraction=0.0))
+    shortest.run(seconds=3600)
+    waits = longest.clock.slept
+    assert shortest.clock.slept == [0.0] * len(waits), "full jitter begins at no wait at all"
+    assert all(later >= earlier for earlier, later in zip(waits, waits[1:], strict=False))
+    assert waits[1] == pytest.approx(2 * waits[0], rel=0.01)
+    assert max(waits) <= 5.0
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"Retry-After": "7"}, 7.0),
+        ({"Retry-After": http_date(timedelta(seconds=9))}, 9.0),
+        ({"x-acs-retry-after": "2500"}, 2.5),
+        ({"x-acs-retry-after": "2500", "Retry-After": "1"}, 2.5),
+    ],
+)
+def test_the_providers_own_hint_is_obeyed(name: str, headers: dict[str, str], seconds: float) -> None:
+    operation = OPERATIONS[name]
+    first = throttle(operation)
+    there = world(name, Answer(first.status, first.body, headers), success(operation))
+    assert there.run().outcome is Outcome.SUCCEEDED
+    [wait] = there.clock.slept
+    assert seconds <= wait <= seconds + 5.0
+
+
+def test_a_hint_beyond_the_deadline_is_not_waited_for_but_handed_on(name: str) -> None:
+    operation = OPERATIONS[name]
+    there = world(name, throttle(operation, Retry_After="120"), success(operation))
+    result = there.run(seconds=20)
+    assert (result.attempts, there.clock.slept, result.retryable) == (1, [], True)
+    assert result.error is not None
+    assert result.error.category is Category.THROTTLED
+    assert (result.error.detail or {})["retry_after_seconds"] == 120
+
+
+@pytest.mark.parametrize("value", ["soon", "-1", "", "1e9", "٣", "99999999999999999999", "nan"])
+def test_a_hint_that_is_no_number_is_no_hint(name: str, value: str) -> None:
+    """A header from outside never stops or breaks a call."""
+    operation = OPERATIONS[name]
+    first = throttle(operation)
+    hints = {"Retry-After": value.encode().decode("latin-1")}
+    there = world(name, Answer(first.status, first.body, hints), success(operation))
+    assert there.run().outcome is Outcome.SUCCEEDED
+    assert sum(there.clock.slept) <= 5.0
+
+
+def test_nothing_is_sent_after_the_deadline(name: str) -> None:
+    there = world(name, Answer(503), clock=Clock(fraction=0.9))
+    started = there.clock.seconds
+    result = there.run(seconds=1.0)
+    assert result.retryable
+    assert there.clock.seconds - started <= 1.0
+
+
+def test_timeouts_come_from_the_time_that_is_left(name: str) -> None:
+    """Every attempt's connect and read time-out is derived from the remaining time (read at most 10 s)."""
+    operation = OPERATIONS[name]
+    plenty, little = world(name, success(operation)), world(name, success(operation))
+    plenty.run(seconds=3600)
+    little.run(seconds=1.5)
+    assert plenty.script.timeouts[0][1] == 10.0
+    assert all(0 < seconds <= 1.5 for seconds in little.script.timeouts[0])
+
+
+def conflict(operation: Operation) -> Answer:
+    codes = {"elasticsearch": "InstanceActivating", "oms": "OMS.0063", "dms": "DMS.00400017"}
+    return refusal(operation, codes[operation.service.name], 400)
+
+
+def test_a_conflict_is_not_retried_inside_a_call(name: str) -> None:
+    there = world(name, conflict(OPERATIONS[name]))
+    result = there.run()
+    assert (result.outcome, result.attempts, result.retryable) == (Outcome.CONFLICT, 1, True)
+    assert len(there.script.sent) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 418, 301, 302, 307])
+def test_permanent_failures_are_sent_once(name: str, status: int) -> None:
+    there = world(name, Answer(status, headers={"Location": "https://elsewhere.example/"}))
+    result = there.run()
+    assert result.error is not None
+    assert (result.error.category, len(there.script.sent)) == (Category.PROVIDER_ERROR, 1)
+    assert not result.retryable
+
+
+# -- rejected signatures ------------------------------------------------
+
+
+def test_a_rejected_signature_is_not_retried(name: str) -> None:
+    operation = OPERATIONS[name]
+    there = world(name, auth_failure(operation, Date=http_date(timedelta(minutes=-4, seconds=-59))))
+    result = there.run()
+    assert result.error is not None
+    assert (result.error.category, result.attempts) == (Category.UNAUTHENTICATED, 1)
+    assert len(there.script.sent) == 1
+
+
+@pytest.mark.parametrize("minutes", [-60 * 24, -6, 6, 16])
+def test_the_clock_is_corrected_once_and_the_offset_is_kept(name: str, minutes: int) -> None:
+    operation, offset = OPERATIONS[name], timedelta(minutes=minutes)
+    there = world(name, auth_failure(operation, Date=http_date(offset)), success(operation))
+    result = there.run()
+    assert (result.outcome, result.attempts) == (Outcome.SUCCEEDED, 2)
+    there.run()
+    assert len(there.script.sent) == 3, "the kept offset signs the next call right at once"
+    expected = [timedelta(0), offset, offset]
+    assert [signed_time(request) for request in there.script.sent] == [
+        in_provider_format(operation, moment) for moment in expected
+    ]
+
+
+def test_an_offset_that_was_not_accepted_is_not_kept(name: str) -> None:
+    operation = OPERATIONS[name]
+    there = world(
+        name,
+        auth_failure(operation, Date=http_date(timedelta(hours=2))),
+        auth_failure(operation, Date=http_date(timedelta(hours=4))),
+        success(operation),
+    )
+    assert there.run().attempts == 2, "the clock is corrected once"
+    there.clock.pass_(3600)  # until the credentials are no longer suspended
+    there.run()
+    signed = signed_time(there.script.sent[-1])
+    assert signed == in_provider_format(operation, timedelta(hours=1)), "one hour later, by our own clock"
+
+
+def test_a_date_that_is_far_off_is_no_reason_to_repeat_a_success(name: str) -> None:
+    operation = OPERATIONS[name]
+    promised = success(operation)
+    there = world(name, Answer(promised.status, promised.body, {"Date": http_date(timedelta(days=3))}))
+    assert (there.run().outcome, len(there.script.sent)) == (Outcome.SUCCEEDED, 1)
+
+
+def test_rotated_credentials_are_fetched_and_tried_once(name: str) -> None:
+    operation = OPERATIONS[name]
+    there = world(name, success(operation), auth_failure(operation), success(operation))
+    there.run()
+    there.aws.secrets[there.secret_name] = ROTATED
+    result = there.run()
+    assert (result.outcome, result.attempts) == (Outcome.SUCCEEDED, 2)
+    assert [key_id(request)[-1] for request in there.script.sent] == ["1", "1", "2"]
+    assert there.aws.asked == [there.secret_name] * 2
+
+
+def test_credentials_are_fetched_again_only_once_per_call(name: str) -> None:
+    operation = OPERATIONS[name]
+    there = world(name, auth_failure(operation))
+    secrets = iter([SECRET, ROTATED, {**ROTATED, "secret_access_key": "testSecretFake0000000003"}, SECRET])
+    original = there.aws.get_secret_value
+
+    def rotating(secret_id: str, deadline: object) -> str:
+        there.aws.secrets[secret_id] = next(secrets)
+        return original(secret_id, there.clock.deadline())
+
+    there.aws.get_secret_value = rotating  # type: ignore[method-assign,assignment]
+    result = there.run()
+    assert (result.attempts, len(there.aws.asked)) == (2, 2)
+
+
+def test_a_store_that_fails_meanwhile_leaves_the_rejection_as_the_result(name: str) -> None:
+    operation = OPERATIONS[name]
+    there = world(name, success(operation), auth_failure(operation))
+    there.run()
+    there.aws.error = "InternalServiceError"
+    result = there.run()
+    assert result.error is not None
+    assert (result.error.category, result.attempts) == (Category.UNAUTHENTICATED, 1)
+
+
+def test_corrections_are_three_at_most_each_once(name: str) -> None:
+    """Six rejected signatures lock a Huawei key: one call never comes near that."""
+    operation = OPERATIONS[name]
+    code, status = (
+        ("SignatureNonceUsed", 400) if operation.service.provider == "alibaba" else ("APIGW.0301", 401)
+    )
+    there = world(name, refusal(operation, code, status, Date=http_date(timedelta(hours=7))))
+    there.environment.credentials.get("default", there.clock.deadline())
+    there.aws.secrets[there.secret_name] = ROTATED
+    result = there.run(seconds=3600)
+    assert result.attempts <= 4
+    assert result.attempts == (4 if operation.service.provider == "alibaba" else 3)
+    assert not result.retryable
+
+
+def test_after_a_final_rejection_the_credentials_are_suspended_for_the_caches_time(name: str) -> None:
+    operation = OPERATIONS[name]
+    there = world(name, auth_failure(operation), success(operation))
+    first, second = there.run(), there.run()
+    assert first.error is not None
+    assert first.retryable is False
+    assert second.error is not None
+    assert second.outcome is Outcome.FAILED
+    assert (second.error.category, second.error.code) == (Category.UNAUTHENTICATED, Code.CREDENTIAL_SUSPENDED)
+    assert (second.attempts, second.retryable, len(there.script.sent)) == (0, True, 1)
+    there.clock.pass_(3600)
+    assert there.run().outcome is Outcome.SUCCEEDED
+
+
+def test_other_credentials_are_not_suspended(name: str) -> None:
+    """The suspension is by id and digest: a secret that was put right works at the next fetch."""
+    operation = OPERATIONS[name]
+    there = world(name, auth_failure(operation), success(operation))
+    there.run()
+    there.aws.secrets["task-cleanup/" + operation.service.provider + "/other"] = ROTATED
+    assert there.run(direct(operation, account="other")).outcome is Outcome.SUCCEEDED
+
+
+def test_a_full_queue_with_a_bad_key_sends_at_most_two_calls(name: str) -> None:
+    operation = OPERATIONS[name]
+    there = world(name, auth_failure(operation))
+    for _ in range(50):
+        there.run()
+    assert len(there.script.sent) <= 2
+
+
+# -- doubt ------------------------------------------------
+
+
+def test_a_failure_after_an_attempt_without_answer_says_that_the_change_may_have_been_made(name: str) -> None:
+    operation = OPERATIONS[name]
+    there = world(name, requests.exceptions.ReadTimeout(), conflict(operation))
+    result = there.run()
+    assert result.error is not None
+    assert (result.error.detail or {}).get("note")
+
+
+def test_a_call_that_never_left_leaves_no_doubt(name: str) -> None:
+    there = world(name, requests.exceptions.ConnectTimeout(), conflict(OPERATIONS[name]))
+    result = there.run()
+    assert result.error is not None
+    assert "note" not in (result.error.detail or {})
+
+
+@pytest.mark.parametrize("first", [requests.exceptions.ReadTimeout(), Answer(502)])
+def test_gone_after_an_attempt_without_answer_is_unchanged_and_says_so(
+    name: str, first: Answer | Exception
+) -> None:
+    """Only OMS has a code for a missing task."""
+    operation = OPERATIONS[name]
+    there: World = world(name, first, refusal(operation, "OMS.1009", 400))
+    result = there.run()
+    assert result.error is not None
+    if name == OMS_DELETE:
+        assert (result.outcome, result.retryable) == (Outcome.UNCHANGED, False)
+        assert result.error.code == "OMS.1009"
+        assert (result.error.detail or {}).get("note")
+    else:
+        assert result.outcome is Outcome.FAILED
+
+
+def test_names_exist(name: str) -> None:
+    """The tests of one provider's habits would pass for nothing if an operation were renamed."""
+    assert {DELETE_DATA_TASK, DMS_DELETE, OMS_DELETE} <= set(NAMES)
+    assert name in NAMES
