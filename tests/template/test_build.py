@@ -164,7 +164,7 @@ def test_dependencies_import_on_this_machines_processor(packages: Path) -> None:
     names = "aws_lambda_powertools, charset_normalizer, jsonschema, requests, requests_aws4auth, rpds, urllib3"
     code = f"import sys; sys.path = [sys.argv[1], *[p for p in sys.path if 'site-packages' not in p]]; import {names}"
     done = subprocess.run(
-        [python, "-I", "-S", "-c", code, str(packages)], capture_output=True, text=True, check=False
+        [python, "-I", "-S", "-B", "-c", code, str(packages)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
 

@@ -1,0 +1,120 @@
+"""For all tests: an environment without the developer's own settings, no network but loopback, and the functions.
+
+Fixtures are seen by every test below; the functions are imported (``from tests.conftest import function_folders``).
+"""
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+FUNCTIONS = ROOT / "functions"
+EVENTS = ROOT / "events"
+
+AWS_VARIABLES = {
+    "AWS_ACCESS_KEY_ID": "AKFAKEAWSROLE0001",
+    "AWS_SECRET_ACCESS_KEY": "testSecretFakeAwsRole0001",
+    "AWS_SESSION_TOKEN": "testTokenFakeAwsRole0001",
+    "AWS_REGION": "eu-central-1",
+    "AWS_DEFAULT_REGION": "eu-central-1",
+}
+_PREFIXES = ("AWS_", "POWERTOOLS_", "LAMBDA_", "_X_AMZN_", "ALIBABA_", "HUAWEI", "OTC_")
+_NAMES = frozenset({"CREDENTIALS_SECRET_PREFIX", "DRY_RUN", "EVENT_BUS_NAME", "DEAD_LETTER_QUEUE_URL", "MAX_RECEIVES"})
+_PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"})
+
+
+# -- which functions there are ------------------------------------------------
+
+
+def function_folders() -> list[str]:
+    """Every function there is: a folder under ``functions/`` with an ``app.py``. New ones are tested unasked."""
+    return sorted(path.parent.name for path in FUNCTIONS.glob("*/app.py"))
+
+
+def request_schema(folder: str) -> dict[str, Any]:
+    """The JSON Schema of a function's requests."""
+    schema: dict[str, Any] = json.loads((FUNCTIONS / folder / "schema.json").read_text())
+    return schema
+
+
+def operation_name(folder: str) -> str:
+    """The name of a function's operation, as its schema has it."""
+    name: str = request_schema(folder)["properties"]["operation"]["const"]
+    return name
+
+
+def sample_event(folder: str, name: str) -> dict[str, Any]:
+    """A fresh copy of ``events/<folder>/<name>.json``."""
+    event: dict[str, Any] = json.loads((EVENTS / folder / f"{name}.json").read_text())
+    return event
+
+
+# -- the environment ------------------------------------------------
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable of the developer's machine reaches a test; the AWS credentials are obviously fake."""
+    for name in list(os.environ):
+        if name.startswith(_PREFIXES) or name in _NAMES or name.upper() in _PROXIES:
+            monkeypatch.delenv(name)
+    for name, value in AWS_VARIABLES.items():
+        monkeypatch.setenv(name, value)
+
+
+# -- the network ------------------------------------------------
+
+
+class OutsideError(OSError):
+    """Something tried to leave the machine."""
+
+
+def _is_inside(host: object) -> bool:
+    if isinstance(host, bytes):
+        host = host.decode("ascii", "replace")
+    if host is None or host in {"", "localhost", socket.gethostname()}:
+        return True
+    try:
+        address = ip_address(str(host).partition("%")[0])
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+@pytest.fixture(autouse=True)
+def only_loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test that looks up or connects to anything but this machine fails, even if the code swallows the error."""
+    attempts: list[str] = []
+    connect, connect_ex, getaddrinfo = socket.socket.connect, socket.socket.connect_ex, socket.getaddrinfo
+
+    def check(host: object) -> None:
+        if not _is_inside(host):
+            attempts.append(str(host))
+            raise OutsideError(f"tests do not leave this machine: {host!r}")
+
+    def guarded_connect(self: socket.socket, address: Any) -> None:
+        if self.family in {socket.AF_INET, socket.AF_INET6}:
+            check(address[0])
+        connect(self, address)
+
+    def guarded_connect_ex(self: socket.socket, address: Any) -> int:
+        if self.family in {socket.AF_INET, socket.AF_INET6}:
+            check(address[0])
+        return connect_ex(self, address)
+
+    def guarded_getaddrinfo(host: Any, *arguments: Any, **more: Any) -> Any:
+        check(host)
+        return getaddrinfo(host, *arguments, **more)
+
+    monkeypatch.setattr(socket.socket, "connect", guarded_connect)
+    monkeypatch.setattr(socket.socket, "connect_ex", guarded_connect_ex)
+    monkeypatch.setattr(socket, "getaddrinfo", guarded_getaddrinfo)
+    yield
+    if attempts:
+        pytest.fail(f"tried to leave this machine: {', '.join(sorted(set(attempts)))}")
