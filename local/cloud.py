@@ -2,14 +2,15 @@
 
 import json
 import logging
-import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import boto3
+import requests
 from moto.server import ThreadedMotoServer
 
 from local import stack
@@ -51,23 +52,31 @@ class Message:
 class LocalCloud:
     """Use it in a ``with`` block: everything is up inside, and gone after it."""
 
-    def __init__(self, seed: int = 0, variables: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        seed: int = 0,
+        variables: Mapping[str, str] | None = None,
+        template: Path = stack.ROOT / "template.yaml",
+    ) -> None:
         """``variables`` override the template's environment variables, for a quieter or a different run."""
+        self._template = template
         self.emulators = Emulators(seed)
         self._variables = dict(variables or {})
         self._closing = ExitStack()
 
     def __enter__(self) -> Self:
         """Start, deploy, put the secrets in place."""
-        logging.getLogger("werkzeug").setLevel(logging.ERROR)
-        os.environ.update(LOCAL_AWS_IDENTITY)
+        for chatty in ("werkzeug", "samtranslator"):
+            logging.getLogger(chatty).setLevel(logging.ERROR)
         self._closing.enter_context(self.emulators)
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         server.start()
         self._closing.callback(server.stop)
         _, port = server.get_host_and_port()
         self.aws_url = f"http://127.0.0.1:{port}"
-        self.stack = stack.deploy(self.aws_url)
+        # moto keeps its state in the process: an earlier local cloud's stack would still be there.
+        requests.post(f"{self.aws_url}/moto-api/reset", timeout=30).raise_for_status()
+        self.stack = stack.deploy(self.client("cloudformation"), self._template)
         self.sqs = self.client("sqs")
         self._results_url = self._watch_results()
         self._store_secrets()
@@ -82,7 +91,13 @@ class LocalCloud:
 
     def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
         """A boto3 client of local AWS."""
-        return boto3.client(service, endpoint_url=self.aws_url, region_name=stack.REGION)  # type: ignore[call-overload]
+        return boto3.client(  # type: ignore[call-overload]
+            service,
+            endpoint_url=self.aws_url,
+            region_name=stack.REGION,
+            aws_access_key_id=LOCAL_AWS_IDENTITY["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=LOCAL_AWS_IDENTITY["AWS_SECRET_ACCESS_KEY"],
+        )
 
     def function(self, name: str) -> LocalFunction:
         """The function with this logical id, kept warm."""
@@ -131,6 +146,18 @@ class LocalCloud:
                     Message(message["Body"], {name: item["StringValue"] for name, item in attributes.items()})
                 )
         return taken
+
+    def redrive(self, operation: str, letters: Iterable[Message]) -> None:
+        """Send dead letters back to the operation's queue as a message move task does, attributes and all."""
+        for letter in letters:
+            attributes = {
+                name: {"DataType": "String", "StringValue": text} for name, text in letter.attributes.items()
+            }
+            self.sqs.send_message(
+                QueueUrl=self.stack.queue_urls[f"{operation}Queue"],
+                MessageBody=letter.body,
+                MessageAttributes=attributes,
+            )
 
     def _watch_results(self) -> str:
         """A queue of our own behind the bus: how a user of the stack would follow results."""

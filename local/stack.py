@@ -6,13 +6,13 @@ an intrinsic function becomes an output, so that CloudFormation resolves it and 
 """
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
@@ -92,6 +92,7 @@ def translate(template: Path, parameters: Mapping[str, str]) -> dict[str, Any]:
             if source in properties:
                 # What `sam package` would do: the translator takes S3 locations only. The path stays readable.
                 properties[source] = {"Bucket": "local", "Key": str(properties[source])}
+    os.environ.setdefault("AWS_DEFAULT_REGION", REGION)  # the translator takes it from nowhere else
     values = {name: parameters[name] for name in document["Parameters"] if name in parameters}
     translated: dict[str, Any] = transform(document, values, _NoManagedPolicies())
     return translated
@@ -105,15 +106,14 @@ class _NoManagedPolicies:
         return {}
 
 
-def deploy(endpoint: str, template: Path = ROOT / "template.yaml", **parameters: str) -> Stack:
-    """Deploy the template into local AWS and read back what a runner needs."""
+def deploy(cloudformation: Any, template: Path = ROOT / "template.yaml", **parameters: str) -> Stack:  # noqa: ANN401
+    """Deploy the template with this boto3 client, and read back what a runner needs."""
     translated = translate(template, parameters)
     resources = translated["Resources"]
     questions = _Questions()
     parts = _parts(resources, questions)
     deployed = {name: item for name, item in resources.items() if item["Type"] in _DEPLOYED}
     body = {**translated, "Resources": deployed, "Outputs": questions.outputs()}
-    cloudformation = boto3.client("cloudformation", endpoint_url=endpoint, region_name=REGION)
     cloudformation.create_stack(
         StackName=STACK_NAME,
         TemplateBody=json.dumps(body),

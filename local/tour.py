@@ -176,10 +176,7 @@ def poisoned(tour: Tour) -> None:
     tour.cloud.client("secretsmanager").create_secret(
         Name="task-cleanup/huawei/archive", SecretString=json.dumps(SECRETS["huawei"])
     )
-    queue_url = tour.cloud.stack.mapping_of("huawei_oms_delete_task").queue_url
-    for letter in letters:
-        attributes = {name: {"DataType": "String", "StringValue": text} for name, text in letter.attributes.items()}
-        tour.cloud.sqs.send_message(QueueUrl=queue_url, MessageBody=letter.body, MessageAttributes=attributes)
+    tour.cloud.redrive("HuaweiOmsDeleteTask", letters)
     redriven = tour.queued_result()
     tour.expect("outcome after the redrive", redriven.get("outcome"), "succeeded")
     tour.expect("same request", redriven.get("correlation_id"), failed.get("correlation_id"))

@@ -39,8 +39,8 @@ def violations(operation: str, request: object) -> list[tuple[str, str]]:
     return [(entry["pointer"], entry["rule"]) for entry in (error.detail or {})["violations"]]
 
 
-def request(operation: str, **changes: Any) -> dict[str, Any]:
-    return {**REQUESTS[operation], **changes}
+def request(name: str, /, **changes: Any) -> dict[str, Any]:
+    return {**REQUESTS[name], **changes}
 
 
 # -- the schemas ------------------------------------------------

@@ -1,0 +1,713 @@
+"""The provider, the network and our own AWS calls at their worst: never a false success, never a lost message."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.conftest import function_folders, operation_name
+from tests.fakes.aws import Trouble
+from tests.handlers.checks import check_against_journal, check_shape, only_result
+from tests.handlers.scenes import Request, is_still_there, provider_of, put_instance, put_task, service_of
+from tests.handlers.triggers import QUEUED, TRIGGERS, arrival, batch, request_of, with_body
+from tests.handlers.world import MAX_RECEIVES, Function, World, fake_secret
+
+FOLDERS = function_folders()
+# One function of each dialect where a test is slow; the machinery behind them is the same.
+DELETE_DATA_TASK = "alibaba_elasticsearch_delete_data_task"
+CANCEL_TASK = "alibaba_elasticsearch_cancel_task"
+OMS_DELETE = "huawei_oms_delete_task"
+DMS_DELETE = "otc_dms_delete_background_task"
+CHANGING = ("deleted", "cancelled", "stopped")
+
+every_function = pytest.mark.parametrize("folder", FOLDERS)
+
+
+def add_fault(world: World, folder: str, kind: str, **fault: Any) -> None:
+    world.cloud.faults.add(kind, service=service_of(folder), **fault)
+
+
+def start(world: World, folder: str) -> tuple[Function, Request]:
+    """A function whose task is there."""
+    request = request_of(folder)
+    put_task(world, folder, request)
+    return world.function(folder), request
+
+
+# -- the provider ------------------------------------------------
+
+
+@every_function
+def test_reset_before_the_change_is_tried_again_with_the_same_token_and_a_new_signature(
+    world: World, folder: str
+) -> None:
+    function, request = start(world, folder)
+    add_fault(world, folder, "reset_before", count=1)
+
+    result = function.result(request)
+
+    assert (result["outcome"], result["attempts"]) == ("succeeded", 2)
+    check_against_journal(world, folder, request, result)
+    assert len(world.effects) == 1
+
+
+AFTER_A_LOST_ANSWER = {
+    # The client token makes the second call answer what the first would have answered.
+    DELETE_DATA_TASK: ("succeeded", None),
+    CANCEL_TASK: ("succeeded", None),
+    OMS_DELETE: ("unchanged", "OMS.1009"),
+    # No code is known for a missing task: it cannot be `unchanged`.
+    DMS_DELETE: ("failed", "DMS.00400070"),
+}
+
+
+@pytest.mark.parametrize(("folder", "expected"), AFTER_A_LOST_ANSWER.items())
+def test_the_answer_is_lost_after_the_change(world: World, folder: str, expected: tuple[str, str | None]) -> None:
+    """Where an earlier attempt of the same call got no answer, "gone" is still `unchanged`, and `detail` says so."""
+    function, request = start(world, folder)
+    add_fault(world, folder, "reset_after", count=1)
+
+    result = function.result(request)
+
+    error = result["error"] or {"code": None, "detail": None}
+    assert (result["outcome"], error["code"], result["attempts"]) == (*expected, 2)
+    assert len(world.effects) == 1
+    if error["code"] is not None:
+        assert "no" in error["detail"]["note"]
+        assert "answer" in error["detail"]["note"]
+
+
+def test_gone_without_a_lost_answer_has_no_note(world: World) -> None:
+    result = world.function(OMS_DELETE).result(request_of(OMS_DELETE))
+    assert (result["outcome"], result["error"]["detail"]) == ("unchanged", None)
+
+
+@every_function
+def test_never_answering_after_the_change_is_never_a_success(world: World, folder: str) -> None:
+    function, request = start(world, folder)
+    add_fault(world, folder, "reset_after")
+
+    result = function.result(request)
+
+    assert (result["outcome"], result["error"]["category"]) == ("failed", "unavailable")
+    assert result["retryable"] is True
+    assert result["error"]["detail"]["note"]
+    check_against_journal(world, folder, request, result)
+
+
+LIES: dict[str, dict[str, Any]] = {
+    "web page": {"kind": "garbage", "variant": "html"},
+    "truncated JSON": {"kind": "garbage", "variant": "truncated"},
+    "endless body": {"kind": "garbage", "variant": "huge"},
+    "redirect": {"kind": "redirect"},
+    "202": {"kind": "http_error", "status": 202},
+    "teapot": {"kind": "http_error", "status": 418, "body": "<html>"},
+}
+
+
+@pytest.mark.parametrize("made", [False, True], ids=["unchanged", "changed"])
+@pytest.mark.parametrize("lie", LIES)
+@every_function
+def test_an_answer_that_the_sheet_does_not_promise_is_a_provider_error(
+    world: World, folder: str, lie: str, made: bool
+) -> None:
+    """Any other status, and a 2xx whose body is not what the sheet promises: `provider_error`."""
+    function, request = start(world, folder)
+    add_fault(world, folder, **LIES[lie], made=made)
+
+    result = function.result(request)
+
+    assert (result["outcome"], result["error"]["category"]) == ("failed", "provider_error")
+    assert result["retryable"] is False
+    assert len(world.effects) == (1 if made else 0)
+    assert len(world.arrived(operation_name(folder))) == result["attempts"] == 1
+    check_shape(result)
+
+
+WITHOUT_A_CODE = {429: "throttled"} | dict.fromkeys((408, 500, 502, 503, 504), "unavailable")
+WITHOUT_A_CODE |= dict.fromkeys((301, 400, 401, 403, 404, 409, 410, 422, 501), "provider_error")
+
+
+@pytest.mark.parametrize(("status", "category"), WITHOUT_A_CODE.items())
+@every_function
+def test_without_a_readable_code_the_status_decides(
+    world: World, folder: str, status: int, category: str
+) -> None:
+    """404 without a code is no proof that the task is gone."""
+    function, request = start(world, folder)
+    add_fault(world, folder, "http_error", status=status, body="<html>no</html>")
+
+    result = function.result(request)
+
+    assert (result["outcome"], result["error"]["category"]) == ("failed", category)
+    assert is_still_there(world, folder, request)
+    assert len(world.arrived(operation_name(folder))) == result["attempts"]
+
+
+@pytest.mark.parametrize("fault", ["drip_body", "drip_headers", "latency", "latency_after_the_change"])
+@every_function
+def test_slow_and_dripping_answers_end_before_the_deadline(own_world: World, folder: str, fault: str) -> None:
+    """Every attempt is bounded by the deadline, whatever the far end does; the function always answers."""
+    function, request = start(own_world, folder)
+    kind = fault.partition("_after")[0]
+    add_fault(own_world, folder, kind, ms=700, size=1, **({"ms": 30_000} if kind == "latency" else {}))
+    if fault == "latency_after_the_change":
+        own_world.cloud.faults.clear()
+        add_fault(own_world, folder, "latency", ms=30_000, made=True)
+
+    outcome = function.invoke(request, timeout=4)
+
+    assert outcome.seconds < 4
+    result = outcome.reply
+    if fault == "drip_body" and service_of(folder) != "alibaba_elasticsearch":
+        assert result["outcome"] == "succeeded"  # no body that could drip
+        return
+    assert (result["outcome"], result["error"]["category"], result["retryable"]) == ("failed", "timeout", True)
+    assert result["error"]["detail"]["note"]
+
+
+@every_function
+def test_a_provider_that_is_away_and_comes_back(world: World, folder: str) -> None:
+    function, request = start(world, folder)
+    add_fault(world, folder, "away", count=2)
+
+    result = function.result(request)
+
+    assert (result["outcome"], result["attempts"]) == ("succeeded", 3)
+    assert len(world.arrived(operation_name(folder))) == 3
+    assert len(world.naps) == 2
+
+
+@every_function
+def test_nobody_listens_at_the_providers_address(world: World, folder: str, free_port: int) -> None:
+    name = f"{service_of(folder).upper()}_ENDPOINT"
+    function = world.function(folder, {name: f"http://127.0.0.1:{free_port}"})
+
+    result = function.result(request_of(folder))
+
+    assert (result["outcome"], result["error"]["category"]) == ("failed", "unavailable")
+    assert result["error"]["code"] == "ConnectionFailed"
+    assert result["http_status"] is None
+
+
+DIALECTS: dict[str, tuple[str, Callable[[World], None], int]] = {
+    "Alibaba": (DELETE_DATA_TASK, lambda world: None, 400),
+    "Alibaba, CancelTask": (CANCEL_TASK, lambda world: None, 400),
+    "Alibaba with 503": (
+        DELETE_DATA_TASK,
+        lambda world: world.cloud.switches.update(alibaba_throttle_status=503),
+        503,
+    ),
+    "Alibaba without a hint": (
+        DELETE_DATA_TASK,
+        lambda world: world.cloud.switches.update(alibaba_retry_after_sent=False),
+        400,
+    ),
+    "Huawei's gateway": (OMS_DELETE, lambda world: None, 429),
+    "DMS, hidden in a 404": (DMS_DELETE, lambda world: None, 404),
+    "DMS behind the gateway": (
+        DMS_DELETE,
+        lambda world: world.cloud.switches.update(dms_throttle="APIGW.0308", otc_gateway_prefix="APIG"),
+        429,
+    ),
+}
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_throttling_is_recognized_in_every_dialect(world: World, dialect: str) -> None:
+    folder, prepare, status = DIALECTS[dialect]
+    function, request = start(world, folder)
+    prepare(world)
+    add_fault(world, folder, "throttle")
+
+    result = function.result(request)
+
+    assert (result["outcome"], result["error"]["category"], result["retryable"]) == ("failed", "throttled", True)
+    assert result["http_status"] == status
+    assert result["attempts"] > 1
+    check_against_journal(world, folder, request, result)
+    assert is_still_there(world, folder, request)
+
+
+@pytest.mark.parametrize("folder", [DELETE_DATA_TASK, OMS_DELETE])
+def test_the_provider_says_when_to_come_again(world: World, folder: str) -> None:
+    """`Retry-After` and `x-acs-retry-after` (milliseconds) are obeyed, within the deadline, and passed on."""
+    function, request = start(world, folder)
+    add_fault(world, folder, "throttle", count=1, retry_after=3.0)
+    assert function.result(request)["outcome"] == "succeeded"
+    assert world.naps == [pytest.approx(3.0)]
+
+
+@pytest.mark.parametrize("folder", [DELETE_DATA_TASK, OMS_DELETE])
+def test_a_hint_beyond_the_deadline_goes_to_the_caller_instead(world: World, folder: str) -> None:
+    function, _ = start(world, folder)
+    add_fault(world, folder, "throttle", retry_after=77.0)
+
+    reply = function.invoke(arrival(folder, "http").event).reply
+
+    assert (reply["statusCode"], reply["headers"]["Retry-After"]) == (429, "77")
+    assert world.naps == []
+    assert len(world.arrived(operation_name(folder))) == 1
+
+
+# -- clocks and connections ------------------------------------------------
+
+
+@pytest.mark.parametrize("offset", [-3600, 3600])
+@every_function
+def test_a_wrong_clock_is_put_right_once_and_kept(world: World, folder: str, offset: int) -> None:
+    """Only if the reply's `Date` is more than 5 minutes off ours; re-sign with that offset, kept once accepted."""
+    function, request = start(world, folder)
+    add_fault(world, folder, "stale_date", offset=offset)
+
+    first = function.result(request)
+    put_task(world, folder, request)
+    second = function.result({**request, **({"client_token": "second"} if "client_token" in request else {})})
+
+    assert (first["outcome"], first["attempts"]) == ("succeeded", 2)
+    assert (second["outcome"], second["attempts"]) == ("succeeded", 1)
+
+
+@every_function
+def test_a_date_that_only_lies_costs_one_more_attempt(world: World, folder: str) -> None:
+    """A rejected signature is re-signed for the clock once only: six of them lock a Huawei key."""
+    function, request = start(world, folder)
+    world.rotate_key(provider_of(folder))
+    add_fault(world, folder, "http_error", status=500, count=0)
+    world.cloud.clock.shift(3600)
+
+    result = function.result(request)
+
+    assert result["error"]["category"] == "unauthenticated"
+    assert len(world.arrived(operation_name(folder))) == result["attempts"] == 2
+
+
+@every_function
+def test_a_connection_that_was_closed_while_the_function_was_frozen_is_reopened(world: World, folder: str) -> None:
+    """One that the far end closed while the function was frozen is reopened and re-signed."""
+    function, request = start(world, folder)
+    add_fault(world, folder, "close_after_reply")
+    for number in range(3):
+        put_task(world, folder, request)
+        result = function.result({**request, **({"client_token": f"t{number}"} if "client_token" in request else {})})
+        assert result["outcome"] == "succeeded"
+    assert len(world.effects) == 3
+    assert world.naps == []
+
+
+# -- keys ------------------------------------------------
+
+
+@every_function
+def test_a_key_that_is_rotated_while_the_function_is_warm(world: World, folder: str) -> None:
+    """Rotated credentials: fetch the secret again; re-sign only if it changed."""
+    function, request = start(world, folder)
+    provider = provider_of(folder)
+    assert function.result(request)["outcome"] == "succeeded"
+    world.put_secret(provider, world.rotate_key(provider))
+    put_task(world, folder, request)
+
+    rotated = function.result({**request, **({"client_token": "second"} if "client_token" in request else {})})
+
+    assert (rotated["outcome"], rotated["attempts"]) == ("succeeded", 2)
+    assert world.aws.calls_of("secretsmanager") == 2
+
+
+@every_function
+def test_the_secret_is_kept_for_a_while_only(world: World, folder: str) -> None:
+    function, request = start(world, folder)
+    for _ in range(3):
+        function.result(request)
+    assert world.aws.calls_of("secretsmanager") == 1
+    world.pass_time(3600)
+    function.result(request)
+    assert world.aws.calls_of("secretsmanager") == 2
+
+
+@every_function
+def test_fifty_records_with_one_bad_key_reach_the_provider_twice_at_most(world: World, folder: str) -> None:
+    """After a final `unauthenticated`, that credential is refused locally: `CredentialSuspended`, retryable."""
+    function, request = start(world, folder)
+    world.rotate_key(provider_of(folder))
+    records = [with_body(folder, json.dumps(request), message_id=f"m{number}") for number in range(50)]
+
+    outcome = function.invoke(batch(*records))
+
+    assert 1 <= len(world.arrived(operation_name(folder))) <= 2
+    first, *others = world.logged_results()
+    assert (first["error"]["category"], first["retryable"]) == ("unauthenticated", False)
+    assert {result["error"]["code"] for result in others} == {"CredentialSuspended"}
+    assert {(result["attempts"], result["retryable"]) for result in others} == {(0, True)}
+    assert {result["error"]["category"] for result in others} == {"unauthenticated"}
+    # The first one's own fault is settled; the others come again.
+    assert len(outcome.reply["batchItemFailures"]) == 49
+    assert len(world.aws.messages) == len(world.published()) == 1
+
+
+@every_function
+def test_a_suspended_key_is_tried_again_after_the_caches_time(world: World, folder: str) -> None:
+    function, request = start(world, folder)
+    provider = provider_of(folder)
+    world.rotate_key(provider)
+    assert function.result(request)["error"]["category"] == "unauthenticated"
+    assert function.result(request)["error"]["code"] == "CredentialSuspended"
+    world.cloud.add_key(provider, **fake_secret(provider))
+    world.pass_time(301)
+    assert function.result(request)["outcome"] == "succeeded"
+
+
+@every_function
+def test_a_suspended_key_suspends_no_other_account(world: World, folder: str) -> None:
+    """That credential (by id and digest) is refused, no other."""
+    function, request = start(world, folder)
+    provider = provider_of(folder)
+    good = {**fake_secret(provider), "access_key_id": "AKFAKEOTHER0002"}
+    world.cloud.add_key(provider, **good)
+    world.put_secret(provider, good, "other")
+    world.rotate_key(provider)
+    assert function.result(request)["error"]["category"] == "unauthenticated"
+    assert function.result({**request, "account": "other"})["outcome"] == "succeeded"
+
+
+# -- our own AWS calls ------------------------------------------------
+
+SECRET_STORE = {
+    "denied": ("internal", "SecretDenied"),
+    "missing": ("internal", "SecretNotFound"),
+    "malformed": ("internal", "SecretMalformed"),
+    "incomplete": ("internal", "SecretMalformed"),
+    "no text": ("internal", "SecretMalformed"),
+    "throttled": ("unavailable", None),
+    "down": ("unavailable", None),
+    "slow": ("unavailable", None),
+    "reset": ("unavailable", None),
+    "garbage": ("unavailable", None),
+}
+
+
+def break_secret_store(world: World, folder: str, trouble: str) -> None:
+    name = f"task-cleanup/{provider_of(folder)}/default"
+    contents = {
+        "malformed": "testSecretFake-not-json",
+        "incomplete": json.dumps({"access_key_id": "AKFAKE0001"}),
+        "no text": "",
+    }
+    if trouble == "missing":
+        del world.aws.secrets[name]
+    elif trouble in contents:
+        world.aws.secrets[name] = contents[trouble]
+    else:
+        world.aws.troubles["secretsmanager"] = Trouble(trouble)
+
+
+@pytest.mark.parametrize("trouble", SECRET_STORE)
+@every_function
+def test_the_secret_store_fails(own_world: World, folder: str, trouble: str) -> None:
+    """Secret missing, denied or malformed: `internal`, naming the secret; throttled, down or slow: `unavailable`."""
+    world = own_world
+    function, request = start(world, folder)
+    break_secret_store(world, folder, trouble)
+
+    outcome = function.invoke(request, timeout=6)
+
+    assert outcome.seconds < 6
+    category, code = SECRET_STORE[trouble]
+    error = outcome.reply["error"]
+    assert (outcome.reply["outcome"], error["category"]) == ("failed", category)
+    assert code is None or error["code"] == code
+    assert outcome.reply["retryable"] is (category == "unavailable")
+    assert f"task-cleanup/{provider_of(folder)}/default" in error["message"]
+    assert "testSecretFake" not in json.dumps(outcome.reply)
+    assert "AKFAKE0001" not in json.dumps(outcome.reply)
+    assert world.arrived(operation_name(folder)) == []
+    check_shape(outcome.reply)
+
+
+@pytest.mark.parametrize("trigger", TRIGGERS)
+def test_a_slow_secret_store_by_every_trigger(own_world: World, trigger: str) -> None:
+    function, _ = start(own_world, OMS_DELETE)
+    own_world.aws.troubles["secretsmanager"] = Trouble.SLOW
+
+    outcome = function.invoke(arrival(OMS_DELETE, trigger).event, timeout=12)
+
+    assert outcome.seconds < 12
+    assert only_result(own_world)["error"]["category"] == "unavailable"
+    assert own_world.aws.events == own_world.aws.messages == []
+    if trigger in QUEUED:
+        assert len(outcome.reply["batchItemFailures"]) == 1
+
+
+def test_a_secret_store_that_fails_at_the_second_look_leaves_the_rejection(world: World) -> None:
+    """The key was rejected: that is the news, and nothing is signed with it again."""
+    function, request = start(world, OMS_DELETE)
+    assert function.result(request)["outcome"] == "succeeded"
+    world.rotate_key("huawei")
+    world.aws.troubles["secretsmanager"] = Trouble.DOWN
+
+    result = function.result(request)
+
+    assert result["error"]["category"] == "unauthenticated"
+    assert result["attempts"] == 1
+
+
+NOT_DELIVERED = [trouble for trouble in Trouble if trouble is not Trouble.FAILED_ENTRY]
+
+
+@pytest.mark.parametrize("trouble", Trouble)
+@pytest.mark.parametrize("there", [True, False], ids=["succeeded", "failed"])
+@pytest.mark.parametrize("trigger", QUEUED)
+def test_a_result_that_cannot_be_published_leaves_the_message_in_its_queue(
+    own_world: World, trigger: str, there: bool, trouble: Trouble
+) -> None:
+    """If publishing fails (also 200 with `FailedEntryCount` > 0), that record is an item failure."""
+    world = own_world
+    function, _ = start(world, DMS_DELETE)
+    if not there:
+        world.cloud.otc_dms.clear()
+    world.aws.troubles["events"] = trouble
+    arrived = arrival(DMS_DELETE, trigger)
+
+    outcome = function.invoke(arrived.event, timeout=12)
+
+    assert outcome.seconds < 12
+    message_id = arrived.event["Records"][0]["messageId"]
+    assert outcome.reply == {"batchItemFailures": [{"itemIdentifier": message_id}]}
+    assert world.aws.messages == []
+    assert only_result(world)["outcome"] == ("succeeded" if there else "failed")
+
+
+@pytest.mark.parametrize("trouble", NOT_DELIVERED)
+@every_function
+def test_a_message_that_cannot_be_moved_stays_in_its_queue(own_world: World, folder: str, trouble: Trouble) -> None:
+    """If moving fails, that record is an item failure."""
+    world = own_world
+    function = world.function(folder)
+    world.aws.troubles["sqs"] = trouble
+    record = with_body(folder, '{"region": "atlantis-1"}')
+
+    outcome = function.invoke(batch(record), timeout=14)
+
+    assert outcome.seconds < 14
+    assert outcome.reply == {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
+    assert world.aws.messages == []
+
+
+@pytest.mark.parametrize("trouble", Trouble)
+@every_function
+def test_an_events_result_that_cannot_be_published_raises(own_world: World, folder: str, trouble: Trouble) -> None:
+    """Every message ends in a published result: Lambda must try again."""
+    function, _ = start(own_world, folder)
+    own_world.aws.troubles["events"] = trouble
+
+    outcome = function.invoke(arrival(folder, "eventbridge").event, timeout=12)
+
+    assert outcome.seconds < 12
+    assert outcome.error is not None
+
+
+@pytest.mark.parametrize("trigger", ["eventbridge", "sqs_plain", "sqs_eventbridge"])
+def test_a_redelivery_after_an_unpublished_success_does_not_change_twice(world: World, trigger: str) -> None:
+    """A redelivered event repeats the same client token, so that the provider answers as before."""
+    function, _ = start(world, DELETE_DATA_TASK)
+    arrived = arrival(DELETE_DATA_TASK, trigger)
+    world.aws.troubles["events"] = Trouble.DENIED
+    function.invoke(arrived.event)
+    world.aws.troubles.clear()
+
+    outcome = function.invoke(arrived.event)
+
+    assert outcome.error is None
+    assert [result["outcome"] for result in world.published()] == ["succeeded"]
+    assert len(world.effects) == 1
+
+
+# -- batches ------------------------------------------------
+
+
+@every_function
+def test_a_batch_goes_on_after_failed_records(world: World, folder: str) -> None:
+    function, request = start(world, folder)
+    bodies = ["not json", '{"region": "atlantis-1"}', json.dumps(request), "", json.dumps([request]), '{"a":1,"a":2}']
+    records = [with_body(folder, body, message_id=f"m{number}") for number, body in enumerate(bodies)]
+
+    outcome = function.invoke(batch(*records))
+
+    assert outcome.reply == {"batchItemFailures": []}
+    assert [result["outcome"] for result in world.published()] == ["failed", "failed", "succeeded"] + ["failed"] * 3
+    assert [message["MessageBody"] for message in world.aws.messages] == [*bodies[:2], *bodies[3:]]
+    assert {result["error"]["category"] for result in world.published() if result["error"]} == {"invalid_request"}
+    assert len(world.effects) == 1
+
+
+@every_function
+def test_a_batch_mixes_what_comes_again_and_what_does_not(world: World, folder: str) -> None:
+    """Every record on its own: `batchItemFailures` names the records that must come again."""
+    function, request = start(world, folder)
+    add_fault(world, folder, "away", count=5)
+    bodies = [json.dumps(request), "not json", json.dumps(request)]
+    records = [with_body(folder, body, message_id=f"m{number}") for number, body in enumerate(bodies)]
+
+    outcome = function.invoke(batch(*records))
+
+    assert [result["outcome"] for result in world.logged_results()] == ["failed", "failed", "succeeded"]
+    assert outcome.reply == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    assert len(world.aws.messages) == 1
+
+
+def test_a_batch_stops_starting_records_when_time_is_short(world: World) -> None:
+    """The function always answers before Lambda kills it: what was not started comes again, untouched."""
+    function = world.function(OMS_DELETE)
+    tasks = [100000000000001, 100000000000002, 100000000000003, 100000000000004]
+    for task_id in tasks:
+        put_task(world, OMS_DELETE, {"task_id": task_id})
+    records = [
+        with_body(OMS_DELETE, json.dumps({"region": "cn-north-4", "task_id": task_id}), message_id=str(task_id))
+        for task_id in tasks
+    ]
+    world.on_nonce = lambda: world.pass_time(8)  # every call takes 8 of the 29 seconds
+
+    outcome = function.invoke(batch(*records))
+
+    done = {int(identifier) for effect, identifier in world.effects}
+    again = {int(item["itemIdentifier"]) for item in outcome.reply["batchItemFailures"]}
+    assert done
+    assert again
+    assert done | again == set(tasks)
+    assert done & again == set()
+    assert len(world.published()) == len(done)
+
+
+def test_no_record_is_started_without_time(world: World) -> None:
+    function, request = start(world, OMS_DELETE)
+    record = with_body(OMS_DELETE, json.dumps(request))
+    outcome = function.invoke(batch(record), timeout=1.5)
+    assert outcome.reply == {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
+    assert world.effects == []
+    assert world.aws.events == world.aws.messages == []
+
+
+@pytest.mark.parametrize("timeout", [0.0, 0.9, 1.0, 1.1])
+@pytest.mark.parametrize("trigger", ["direct", "http", "eventbridge"])
+def test_an_invocation_without_time_is_a_failure_that_may_be_tried_again(
+    own_world: World, trigger: str, timeout: float
+) -> None:
+    function, _ = start(own_world, OMS_DELETE)
+    for _attempt in range(10):
+        function.invoke(arrival(OMS_DELETE, trigger).event, timeout)
+    for result in own_world.logged_results():
+        if result["outcome"] != "succeeded":
+            assert result["outcome"] in {"failed", "unchanged"}
+            assert result["error"]["category"] in {"timeout", "unavailable", "conflict", "invalid_request"} or (
+                result["outcome"] == "unchanged"
+            )
+
+
+@every_function
+def test_an_empty_batch_has_no_failures(world: World, folder: str) -> None:
+    assert world.function(folder).invoke(batch()).reply == {"batchItemFailures": []}
+
+
+@pytest.mark.parametrize("receives", [1, MAX_RECEIVES - 1, MAX_RECEIVES, MAX_RECEIVES + 1])
+@every_function
+def test_a_retryable_failure_is_published_and_moved_on_its_last_receive(
+    world: World, folder: str, receives: int
+) -> None:
+    """A retryable result is a batch item failure, unless it was the last receive."""
+    function, request = start(world, folder)
+    add_fault(world, folder, "away")
+    record = with_body(folder, json.dumps(request), receives=receives)
+
+    outcome = function.invoke(batch(record))
+
+    is_last = receives >= MAX_RECEIVES
+    assert len(outcome.reply["batchItemFailures"]) == (0 if is_last else 1)
+    assert len(world.published()) == len(world.aws.messages) == (1 if is_last else 0)
+    if is_last:
+        (message,) = world.aws.messages
+        assert message["MessageBody"] == record["body"]
+        assert json.loads(message["MessageAttributes"]["result"]["StringValue"]) == only_result(world)
+        assert only_result(world)["retryable"] is True
+
+
+@pytest.mark.parametrize("empty", [("MAX_RECEIVES",), ("DEAD_LETTER_QUEUE_URL",), None], ids=str)
+@pytest.mark.parametrize("permanent", [True, False], ids=["permanent", "retryable"])
+@every_function
+def test_without_a_dead_letter_queue_every_failure_is_an_item_failure(
+    world: World, folder: str, permanent: bool, empty: tuple[str, ...] | None
+) -> None:
+    """Empty: nowhere, and every failure of a queue message is a batch item failure."""
+    names = empty or ("MAX_RECEIVES", "DEAD_LETTER_QUEUE_URL", "EVENT_BUS_NAME")
+    function = world.function(folder, dict.fromkeys(names, ""))
+    if not permanent:
+        add_fault(world, folder, "away")
+    body = '{"region": "atlantis-1"}' if permanent else json.dumps(request_of(folder))
+    record = with_body(folder, body, receives=MAX_RECEIVES + 3)
+
+    outcome = function.invoke(batch(record))
+
+    assert outcome.reply == {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
+    assert world.aws.messages == []
+
+
+@pytest.mark.parametrize("trigger", ["eventbridge", *QUEUED])
+@every_function
+def test_without_a_bus_a_success_is_still_a_success(world: World, folder: str, trigger: str) -> None:
+    request = request_of(folder)
+    put_task(world, folder, request)
+    function = world.function(folder, {"EVENT_BUS_NAME": ""})
+
+    outcome = function.invoke(arrival(folder, trigger).event)
+
+    assert outcome.error is None
+    assert only_result(world)["outcome"] == "succeeded"
+    assert world.aws.calls_of("events") == 0
+    if trigger in QUEUED:
+        assert outcome.reply == {"batchItemFailures": []}
+
+
+# -- the operations' own traps ------------------------------------------------
+
+
+@pytest.mark.parametrize("folder", [DELETE_DATA_TASK, CANCEL_TASK])
+def test_result_false_is_a_failure(world: World, folder: str) -> None:
+    """`Result: false` with HTTP 200, on either Alibaba call, is `failed`, `provider_error`, code `ResultFalse`."""
+    request = request_of(folder)
+    put_instance(world, folder, request)
+    result = world.function(folder).result(request)
+    assert (result["outcome"], result["error"]["category"]) == ("failed", "provider_error")
+    assert (result["error"]["code"], result["http_status"], result["retryable"]) == ("ResultFalse", 200, False)
+
+
+@pytest.mark.parametrize("variant", ["DMS.00400070", "404"])
+def test_a_missing_record_of_dms_is_never_unchanged(world: World, variant: str) -> None:
+    """Alibaba and DMS have no known code for a missing task, so `unchanged` cannot occur there."""
+    world.cloud.switches.update(dms_delete_unknown=variant)
+    request = request_of(DMS_DELETE)
+    put_instance(world, DMS_DELETE, request)
+    assert world.function(DMS_DELETE).result(request)["outcome"] == "failed"
+
+
+def test_an_unknown_code_for_a_missing_data_task_is_no_success(world: World) -> None:
+    world.cloud.switches.update(alibaba_delete_unknown="error")
+    request = request_of(DELETE_DATA_TASK)
+    put_instance(world, DELETE_DATA_TASK, request)
+    assert world.function(DELETE_DATA_TASK).result(request)["outcome"] == "failed"
+
+
+def test_a_conflict_is_not_retried_inside_a_call(world: World) -> None:
+    """`conflict` is not retried inside a call; it goes back to the queue."""
+    function, request = start(world, OMS_DELETE)
+    put_task(world, OMS_DELETE, request, status=2)
+    assert function.result(request)["outcome"] == "conflict"
+    assert len(world.arrived("huawei.oms.DeleteTask")) == 1
+
+
+def test_the_provider_explains_a_bad_parameter_in_a_field_that_its_sdk_drops(world: World) -> None:
+    """Provider fields that official SDKs drop (`error_detail`) are kept in `detail`."""
+    function, request = start(world, OMS_DELETE)
+    body = json.dumps({"error_code": "OMS.0064", "error_msg": "Invalid parameter.", "error_detail": "description"})
+    add_fault(world, OMS_DELETE, "http_error", status=400, body=body)
+    result = function.result(request)
+    assert result["error"]["code"] == "OMS.0064"
+    assert "description" in json.dumps(result["error"]["detail"])

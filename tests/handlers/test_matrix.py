@@ -1,0 +1,91 @@
+"""Every function, every trigger, every outcome it can have. New functions are found by themselves."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import EVENTS, function_folders, sample_event
+from tests.handlers.checks import check_reply, check_result, only_result
+from tests.handlers.scenes import COMMON, Scene, arrange, is_still_there, scenes_of
+from tests.handlers.triggers import DIRECT_REQUEST_ID, TRIGGERS, arrival, request_of
+from tests.handlers.world import LAMBDA_TIMEOUT, World
+from task_cleanup.validation import RequestValidator
+from tests.conftest import request_schema
+
+SAMPLES = ("direct", "eventbridge", "http", "schedule", "sqs")
+# A silent provider: as little time as the trigger can do with.
+SHORT = {"direct": 2.2, "http": 2.2, "eventbridge": 8.2, "sqs_plain": 9.3, "sqs_eventbridge": 9.3, "sqs_crashed": 9.3}
+
+
+def _rows() -> Iterator[object]:
+    for folder in function_folders():
+        for trigger in TRIGGERS:
+            for scene in scenes_of(folder):
+                yield pytest.param(folder, trigger, scene, id=f"{folder}-{trigger}-{scene.name.replace(' ', '_')}")
+
+
+ROWS = list(_rows())
+FAST = [row for row in ROWS if not row.values[2].slow]
+SLOW = [row for row in ROWS if row.values[2].slow]
+
+
+def _run(world: World, folder: str, trigger: str, scene: Scene, timeout: float) -> None:
+    request = arrange(world, folder, scene)
+    function = world.function(folder, scene.variables)
+    arrived = arrival(folder, trigger, scene.changes)
+    was_there = is_still_there(world, folder, request)
+
+    outcome = function.invoke(arrived.event, timeout, DIRECT_REQUEST_ID)
+
+    assert outcome.seconds < timeout
+    result = only_result(world)
+    check_result(world, folder, scene, request, arrived, result)
+    check_reply(world, scene, arrived, outcome, result)
+    assert is_still_there(world, folder, request) is (was_there and scene.outcome != "succeeded")
+
+
+@pytest.mark.parametrize(("folder", "trigger", "scene"), FAST)
+def test_every_outcome_by_every_trigger(world: World, folder: str, trigger: str, scene: Scene) -> None:
+    _run(world, folder, trigger, scene, LAMBDA_TIMEOUT)
+
+
+@pytest.mark.parametrize(("folder", "trigger", "scene"), SLOW)
+def test_a_silent_provider_is_a_timeout_before_the_deadline(
+    own_world: World, folder: str, trigger: str, scene: Scene
+) -> None:
+    _run(own_world, folder, trigger, scene, SHORT[trigger])
+
+
+@pytest.mark.parametrize("folder", function_folders())
+def test_every_function_has_an_event_of_every_trigger(folder: str) -> None:
+    assert sorted(path.stem for path in (EVENTS / folder).glob("*.json")) == list(SAMPLES)
+
+
+@pytest.mark.parametrize("folder", function_folders())
+def test_the_samples_of_a_function_ask_for_the_same_thing(folder: str) -> None:
+    direct = request_of(folder)
+    bodies = [sample_event(folder, "schedule"), sample_event(folder, "eventbridge")["detail"]]
+    bodies.append(json.loads(sample_event(folder, "sqs")["Records"][0]["body"])["detail"])
+    http = sample_event(folder, "http")
+    bodies.append({**http["pathParameters"], **http.get("queryStringParameters", {})})
+    targets = [
+        {name: str(body[name]) for name in ("region", "instance_id", "task_id", "task_type") if name in body}
+        for body in [direct, *bodies]
+    ]
+    assert all(target == targets[0] for target in targets)
+    for body in [direct, *bodies]:
+        RequestValidator(request_schema(folder)).validate(body)
+
+
+def test_the_common_scenes_have_every_category_that_needs_no_special_task() -> None:
+    assert {scene.category for scene in COMMON} >= {
+        "invalid_request",
+        "internal",
+        "unauthenticated",
+        "forbidden",
+        "throttled",
+        "unavailable",
+        "timeout",
+        "provider_error",
+    }
