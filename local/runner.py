@@ -8,17 +8,20 @@ import json
 import re
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from local.cloud import LocalCloud
 from local.stack import REGION, QueueMapping, Route
 
 LOCAL_CALLER = "arn:aws:iam::123456789012:user/local"
+MAX_BODY = 10 * 1024 * 1024  # bytes; "HTTP API quotas": payload size
+
+Answer = tuple[int, Mapping[str, str], bytes]  # status, headers, body
 
 
 @dataclass
@@ -108,10 +111,14 @@ def fire_schedule(cloud: LocalCloud, name: str, message: str | None = None) -> s
 
 
 class HttpApi:
-    """The HTTP API on loopback: matches the template's routes and speaks payload format 2.0."""
+    """The HTTP API on loopback: matches the template's routes and speaks payload format 2.0.
 
-    def __init__(self, cloud: LocalCloud, port: int = 0) -> None:
+    ``pages`` are served beside the routes, by path: they are not part of the stack.
+    """
+
+    def __init__(self, cloud: LocalCloud, port: int = 0, pages: Mapping[str, Answer] | None = None) -> None:
         self._cloud = cloud
+        self._pages = dict(pages or {})
         self._routes = [
             (route, re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route.path))) for route in cloud.stack.routes
         ]
@@ -129,26 +136,33 @@ class HttpApi:
         self._server.shutdown()
         self._server.server_close()
 
-    def respond(
-        self, method: str, target: str, headers: Mapping[str, str], body: bytes
-    ) -> tuple[int, Mapping[str, str], bytes]:
+    def respond(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Route a request as API Gateway would."""
-        url = urlsplit(target)
+        path = target.partition("?")[0]
+        if method in ("GET", "HEAD") and path in self._pages:
+            return self._pages[path]
         for route, pattern in self._routes:
-            match = pattern.fullmatch(url.path)
+            match = pattern.fullmatch(path)
             if match and route.method == method:
                 parameters = {name: unquote(value) for name, value in match.groupdict().items()}
                 event = http_event(route, target, parameters, headers, body)
                 reply = self._cloud.function(route.function).invoke(event)
                 return reply["statusCode"], reply["headers"], reply["body"].encode()
-        return 404, {"Content-Type": "application/json"}, b'{"message":"Not Found"}'
+        return _message(404, "Not Found")
+
+
+def _message(status: int, message: str, **more: str) -> Answer:
+    """What the gateway says by itself."""
+    return status, {"Content-Type": "application/json"}, json.dumps({"message": message, **more}).encode()
 
 
 def http_event(
     route: Route, target: str, parameters: Mapping[str, str], headers: Mapping[str, str], body: bytes
 ) -> dict[str, Any]:
     """Payload format 2.0 (API Gateway developer guide, "Lambda proxy integrations")."""
-    path, query, method = urlsplit(target).path, urlsplit(target).query, route.method
+    # Not `urlsplit`: it would drop what follows a `#`, which has no meaning in a request line.
+    path, _, query = target.partition("?")
+    method = route.method
     joined: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         joined[name] = f"{joined[name]},{value}" if name in joined else value
@@ -194,7 +208,16 @@ def _body_text(body: bytes) -> tuple[str, bool]:
         return base64.b64encode(body).decode(), True
 
 
-Respond = Callable[[str, str, Mapping[str, str], bytes], tuple[int, Mapping[str, str], bytes]]
+Respond = Callable[[str, str, Mapping[str, str], bytes], Answer]
+
+
+def _joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """A header that comes twice is one value with a comma, as payload format 2.0 has it."""
+    joined: dict[str, str] = {}
+    for given, value in headers:
+        name = given.title()
+        joined[name] = f"{joined[name]},{value}" if name in joined else value
+    return joined
 
 
 def _handler_class(respond: Respond) -> type[BaseHTTPRequestHandler]:
@@ -202,21 +225,37 @@ def _handler_class(respond: Respond) -> type[BaseHTTPRequestHandler]:
         protocol_version = "HTTP/1.1"
 
         def _answer(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
-            body = self.rfile.read(length)
+            refusal = self._refusal()
+            if refusal is not None:
+                self.close_connection = True  # an unread body would be taken for the next request
+                self._send(refusal)
+                return
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             try:
-                status, headers, reply = respond(self.command, self.path, dict(self.headers.items()), body)
+                answer = respond(self.command, self.path, _joined(self.headers.items()), body)
             except Exception as error:  # noqa: BLE001 - what API Gateway says of a crashed function
-                status, headers = 500, {"Content-Type": "application/json"}
-                reply = json.dumps({"message": "Internal Server Error", "type": type(error).__name__}).encode()
+                answer = _message(500, "Internal Server Error", type=type(error).__name__)
+            self._send(answer)
+
+        def _refusal(self) -> Answer | None:
+            """A body of unknown or too great length is not read."""
+            lengths = set(self.headers.get_all("Content-Length", ["0"]))
+            length = lengths.pop()
+            if lengths or "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdigit()):
+                return _message(400, "Bad Request")
+            return _message(413, "Request Entity Too Large") if int(length) > MAX_BODY else None
+
+        def _send(self, answer: Answer) -> None:
+            status, headers, reply = answer
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(reply)))
             self.end_headers()
-            self.wfile.write(reply)
+            if self.command != "HEAD":
+                self.wfile.write(reply)
 
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815 - names of the library
+        do_GET = do_HEAD = do_OPTIONS = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815 - library's
 
         def log_message(self, *_: object) -> None:
             """Nothing: the functions log."""

@@ -9,7 +9,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from local import seeds
+from local import docs_page, seeds
 from local.cloud import LOCAL_AWS_IDENTITY, LocalCloud
 from local.runner import HttpApi, QueuePoller
 from local.stack import REGION
@@ -31,7 +31,7 @@ def main(port: int = PORT) -> int:
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
-    with LocalCloud(variables=QUIET) as cloud, HttpApi(cloud, port) as api:
+    with LocalCloud(variables=QUIET) as cloud, HttpApi(cloud, port, docs_page.pages()) as api:
         seeds.seed(cloud.emulators)
         for line in usage(cloud, api):
             console.print(line, soft_wrap=True)
@@ -63,7 +63,7 @@ def usage(cloud: LocalCloud, api: HttpApi) -> list[str]:
         f"-H 'Content-Type: application/x-amz-json-1.1' -d '{json.dumps({'Entries': [entry]})}'"
     )
     return [
-        "[bold]HTTP API[/] (IAM is not checked here)",
+        f"[bold]HTTP API[/] (IAM is not checked here; in a browser: {api.url}{docs_page.PAGE})",
         f"  curl -X DELETE '{oms}/tasks/{seeds.OMS_FINISHED}?dry_run=true'",
         f"  curl -X DELETE {oms}/tasks/{seeds.OMS_FINISHED}",
         f"  curl -X DELETE {oms}/tasks/{seeds.OMS_RUNNING}",

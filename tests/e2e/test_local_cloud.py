@@ -89,6 +89,12 @@ def test_misspelt_operation_stands_in_the_unrouted_queue(cloud: LocalCloud) -> N
     assert len(cloud.take(cloud.stack.queue_urls["UnroutedRequestsQueue"])) == 6
 
 
+def test_event_of_a_misspelt_kind_stands_in_the_unrouted_queue(cloud: LocalCloud) -> None:
+    cloud.put_event(REQUEST, detail_type="Task Cleanup Request")
+    assert QueuePoller(cloud).drain().received == 0
+    assert len(cloud.take(cloud.stack.queue_urls["UnroutedRequestsQueue"])) == 1
+
+
 def test_schedule_sends_the_templates_message_to_its_queue(cloud: LocalCloud) -> None:
     schedule = cloud.stack.schedules[0]
     assert not schedule.enabled

@@ -158,8 +158,9 @@ class World:
     # -- what happened ------------------------------------------------
 
     def arrived(self, operation: str) -> list[Entry]:
-        """The provider's requests of this operation, by the emulators' journal."""
-        return self.cloud.journal.entries(operation=operation.rpartition(".")[2])
+        """The requests that the operation's service got, by the emulators' journal."""
+        provider, service, _ = operation.split(".")
+        return self.cloud.journal.entries(service=f"{provider}_{service}")
 
     @property
     def effects(self) -> list[tuple[str, str]]:

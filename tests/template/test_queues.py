@@ -48,14 +48,15 @@ def test_queue_refuses_plain_http(queue: str) -> None:
 
 
 @pytest.mark.parametrize("queue", QUEUES)
-def test_queue_lets_in_one_rule(queue: str) -> None:
+def test_queue_lets_in_its_rules_only(queue: str) -> None:
     allowed = {sid: it for sid, it in policy(queue).items() if it["Effect"] == "Allow"}
     assert allowed.keys() == {"SendFromRule"}
-    rule = queue.removesuffix("DeadLetterQueue").removesuffix("Queue") + "Rule"
+    own: Any = {"Fn::GetAtt": [queue.removesuffix("DeadLetterQueue").removesuffix("Queue") + "Rule", "Arn"]}
+    rules = [own, {"Fn::GetAtt": ["UnknownEventsRule", "Arn"]}] if queue == "UnroutedRequestsQueue" else own
     assert allowed["SendFromRule"]["Principal"] == {"Service": "events.amazonaws.com"}
     assert allowed["SendFromRule"]["Action"] == "sqs:SendMessage"
     assert allowed["SendFromRule"]["Resource"] == {"Fn::GetAtt": [queue, "Arn"]}
-    assert allowed["SendFromRule"]["Condition"] == {"ArnEquals": {"aws:SourceArn": {"Fn::GetAtt": [rule, "Arn"]}}}
+    assert allowed["SendFromRule"]["Condition"] == {"ArnEquals": {"aws:SourceArn": rules}}
 
 
 def test_visibility_outlasts_the_function(operation: Operation) -> None:

@@ -11,6 +11,8 @@ from tests.template.support import BUS, OPERATIONS, REQUEST, Operation, of_type,
 RULES = sorted(of_type("AWS::Events::Rule"))
 KNOWN = [operation.name for operation in OPERATIONS]
 CATCH_ALL = "UnroutedRequestsRule"
+OTHER_KINDS = "UnknownEventsRule"
+KINDS = [REQUEST, "Task Cleanup Completed", "Task Cleanup Failed"]
 
 
 def matching(detail: Any, detail_type: str = REQUEST) -> set[str]:
@@ -21,7 +23,7 @@ def matching(detail: Any, detail_type: str = REQUEST) -> set[str]:
 
 
 def test_only_the_known_rules_are_there() -> None:
-    assert sorted([*(operation.id("Rule") for operation in OPERATIONS), CATCH_ALL]) == RULES
+    assert sorted([*(operation.id("Rule") for operation in OPERATIONS), CATCH_ALL, OTHER_KINDS]) == RULES
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -58,6 +60,14 @@ def test_catch_all_excludes_exactly_the_known_operations() -> None:
     assert properties(CATCH_ALL)["Targets"][0]["Arn"] == {"Fn::GetAtt": ["UnroutedRequestsQueue", "Arn"]}
 
 
+def test_events_of_no_known_kind_are_caught() -> None:
+    pattern = properties(OTHER_KINDS)["EventPattern"]
+    assert pattern == {"detail-type": [{"anything-but": KINDS}]}
+    assert properties(OTHER_KINDS)["Targets"][0]["Arn"] == {"Fn::GetAtt": ["UnroutedRequestsQueue", "Arn"]}
+    for misspelt in ("Task Cleanup Request", "task cleanup requested", "", "Anything"):
+        assert matching({"operation": KNOWN[0]}, misspelt) == {OTHER_KINDS}
+
+
 def test_known_operation_goes_one_way(operation: Operation) -> None:
     assert matching({"operation": operation.name}) == {operation.id("Rule")}
 
@@ -82,7 +92,7 @@ def test_array_with_a_known_operation_reaches_a_queue_that_refuses_it(operation:
     assert matching({"operation": [operation.name, "x"]}) == {operation.id("Rule"), CATCH_ALL}
 
 
-@pytest.mark.parametrize("detail_type", ["Task Cleanup Completed", "Task Cleanup Failed"])
+@pytest.mark.parametrize("detail_type", KINDS[1:])
 def test_results_on_the_same_bus_start_nothing(operation: Operation, detail_type: str) -> None:
     assert matching({"operation": operation.name}, detail_type) == set()
     assert matching({}, detail_type) == set()

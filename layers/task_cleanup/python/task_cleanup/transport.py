@@ -101,6 +101,8 @@ def exchange(session: requests.Session, request: SignedRequest, deadline: Deadli
     ReplyTooLargeError
         More than ``MAX_REPLY_BYTES``.
     """
+    if not deadline.remaining():
+        raise NoAnswerError(Category.TIMEOUT, Code.TIMEOUT, "no time was left to call", sent=False)
     outcome: queue.SimpleQueue[Reply | Exception] = queue.SimpleQueue()
 
     def work() -> None:

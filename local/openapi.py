@@ -1,0 +1,476 @@
+"""The HTTP API as an OpenAPI 3.1 document, made from the template's routes and the functions' schemas.
+
+``python -m local.openapi`` writes ``docs/openapi.json``, ``--check`` exits with 1 if it is not up to date. Nothing is
+deployed, and nothing here names an operation: a new function comes in by its folder, its route and its sample event.
+
+Sources: OpenAPI Specification 3.1.0; API Gateway developer guide, "OpenAPI extensions" and "HTTP API quotas".
+"""
+
+import argparse
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import task_cleanup
+from local import stack
+from task_cleanup import triggers
+from task_cleanup.errors import Category, Code
+from task_cleanup.results import Error, Outcome, Result, Target
+from task_cleanup.validation import load_schema
+
+Json = dict[str, Any]
+
+DOCUMENT = stack.ROOT / "docs" / "openapi.json"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+TOKEN = "client_token"
+TOKEN_HEADER = "Idempotency-Key"
+
+_PUBLISHED = {  # component name -> schema file of the shared package
+    "Result": "result.schema.json",
+    "Problem": "problem.schema.json",
+}
+_DESCRIPTION = """\
+Cancels and deletes leftover migration and background tasks on other clouds. Every call answers with one normalized
+result, or with RFC 9457 problem details that hold it.
+
+The fields that are not in the path may come as query parameters or as members of a JSON body. A name that comes in
+both, or twice in the query, is refused: which one was meant?"""
+
+# What the gateway says by itself, without a function (HTTP APIs: the IAM authorizer, routing, limits, time-outs).
+_GATEWAY: Mapping[int, str] = {
+    403: "Forbidden",
+    404: "Not Found",
+    413: "Request Entity Too Large",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+    504: "Endpoint request timed out",
+}
+_GATEWAY_ONLY = {
+    403: "The caller's AWS identity is missing, wrong, or may not call this route.",
+    413: "The body is larger than the gateway takes (10 MB).",
+}
+# One example each, with ids and codes of the providers' own pages.
+_EXAMPLES: Mapping[int, tuple[str, Target, Error, int | None]] = {
+    400: (
+        "huawei.oms.DeleteTask",
+        Target("huawei", "oms"),
+        Error(
+            Category.INVALID_REQUEST,
+            Code.SCHEMA_VIOLATION,
+            "the request is not valid (/task_id: pattern)",
+            {"violations": [{"pointer": "/task_id", "rule": "pattern"}]},
+        ),
+        None,
+    ),
+    404: (
+        "alibaba.elasticsearch.DeleteDataTask",
+        Target(
+            "alibaba",
+            "elasticsearch",
+            account="default",
+            region="cn-hangzhou",
+            instance_id="es-cn-oew1oxiro000f0001",
+            task_id="et_cn_0oyg09o96ib400001",
+        ),
+        Error(Category.NOT_FOUND, "InstanceNotFound", "The instanceId provided does not exist."),
+        404,
+    ),
+    409: (
+        "huawei.oms.DeleteTask",
+        Target("huawei", "oms", account="default", region="cn-north-4", task_id="191297407830872"),
+        Error(Category.CONFLICT, "OMS.0063", "The task is running."),
+        400,
+    ),
+    429: (
+        "otc.dms.DeleteBackgroundTask",
+        Target(
+            "otc",
+            "dms",
+            account="default",
+            region="eu-de",
+            instance_id="b9f1c1de-5b1a-4f0c-9e0e-3d2f7f6f1a11",
+            task_id="8abfa7b372160bfd0172165864064079",
+        ),
+        Error(Category.THROTTLED, "DMS.10240407", "Too many requests.", {"retry_after_seconds": 3}),
+        404,
+    ),
+    500: (
+        "huawei.oms.DeleteTask",
+        Target("huawei", "oms", account="archive", region="cn-north-4", task_id="191297407830872"),
+        Error(Category.INTERNAL, Code.SECRET_NOT_FOUND, "the secret task-cleanup/huawei/archive does not exist"),
+        None,
+    ),
+    502: (
+        "alibaba.elasticsearch.CancelTask",
+        Target(
+            "alibaba",
+            "elasticsearch",
+            account="default",
+            region="cn-hangzhou",
+            instance_id="es-cn-nif1q9o8r00080001",
+            task_type="MigrateData",
+        ),
+        Error(Category.PROVIDER_ERROR, Code.RESULT_FALSE, "the provider answered Result: false"),
+        200,
+    ),
+    503: (
+        "huawei.oms.DeleteTask",
+        Target("huawei", "oms", account="default", region="cn-north-4", task_id="191297407830872"),
+        Error(Category.UNAVAILABLE, "OMS.0053", "Internal error."),
+        400,
+    ),
+    504: (
+        "otc.dms.DeleteBackgroundTask",
+        Target(
+            "otc",
+            "dms",
+            account="default",
+            region="eu-de",
+            instance_id="b9f1c1de-5b1a-4f0c-9e0e-3d2f7f6f1a11",
+            task_id="8abfa7b372160bfd0172165864064079",
+        ),
+        Error(Category.TIMEOUT, Code.TIMEOUT, "no answer in time", {"note": "the provider may have made the change"}),
+        None,
+    ),
+}
+_EXAMPLE_TIME = datetime(2026, 11, 21, 8, 30, 0, 123000, UTC)
+_EXAMPLE_ID = "0b6e7a52-6a4f-4b5e-9d7c-1f2e3d4c5b6a"
+
+
+@dataclass(frozen=True)
+class HttpOperation:
+    """One route, the schema of its function's requests, and a sample request to it."""
+
+    method: str
+    path: str
+    schema: Mapping[str, Any]
+    sample: Mapping[str, str]  # path parameters
+
+    @property
+    def name(self) -> str:
+        """``huawei.oms.DeleteTask``."""
+        return str(self.schema["properties"]["operation"]["const"])
+
+    @property
+    def path_fields(self) -> list[str]:
+        """The fields that stand in the path, in their order."""
+        return re.findall(r"\{(\w+)\}", self.path)
+
+    @property
+    def other_fields(self) -> dict[str, Any]:
+        """The fields that come in the query or in the body."""
+        return {name: rule for name, rule in self.schema["properties"].items() if name not in self.path_fields}
+
+
+def operations(root: Path = stack.ROOT) -> list[HttpOperation]:
+    """Every route of the template, in its order.
+
+    Raises
+    ------
+    ValueError
+        If a function wants a field that its path does not have: the document could not say where it may come.
+    """
+    # The translator looks up a region for its managed policies, which this template does not use.
+    os.environ.setdefault("AWS_DEFAULT_REGION", stack.REGION)
+    resources = stack.translate(root / "template.yaml", {})["Resources"]
+    found = []
+    for route in _routes(resources):
+        folder = Path(resources[route["function"]]["Properties"]["Code"]["S3Key"]).name
+        event = json.loads((root / "events" / folder / "http.json").read_text())
+        operation = HttpOperation(
+            route["method"].lower(),
+            route["path"],
+            load_schema(root / "functions" / folder / "schema.json"),
+            event["pathParameters"],
+        )
+        if missing := set(operation.schema["required"]) - set(operation.path_fields):
+            raise ValueError(f"{operation.path} has no {', '.join(sorted(missing))}")
+        found.append(operation)
+    return found
+
+
+def _routes(resources: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    for resource in resources.values():
+        if resource["Type"] == "AWS::ApiGatewayV2::Api":
+            yield from stack._routes(resource["Properties"])  # the one reader of SAM's OpenAPI body
+
+
+def document(found: Sequence[HttpOperation] | None = None) -> Json:
+    """The whole document."""
+    found = operations() if found is None else found
+    paths: Json = {}
+    for operation in found:
+        paths.setdefault(operation.path, {})[operation.method] = _operation(operation)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Task cleanup",
+            "version": task_cleanup.__version__,
+            "description": _DESCRIPTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "jsonSchemaDialect": DIALECT,
+        "servers": [
+            {
+                "url": "https://{api_id}.execute-api.{aws_region}.{url_suffix}",
+                "description": "The stack's output ApiUrl",
+                "variables": {
+                    "api_id": {"default": "a1b2c3d4e5"},
+                    "aws_region": {"default": stack.REGION},
+                    "url_suffix": {"default": "amazonaws.com", "enum": ["amazonaws.com", "amazonaws.com.cn"]},
+                },
+            }
+        ],
+        "security": [{"AWS_IAM": []}],
+        "tags": [{"name": name} for name in dict.fromkeys(_tag(operation) for operation in found)],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "AWS_IAM": {
+                    "type": "apiKey",
+                    "name": "Authorization",
+                    "in": "header",
+                    "description": "AWS Signature Version 4, service `execute-api`.",
+                    "x-amazon-apigateway-authtype": "awsSigv4",
+                }
+            },
+            "responses": _responses(),
+            "schemas": {
+                **{name: published(file) for name, file in _PUBLISHED.items()},
+                "GatewayMessage": {
+                    "type": "object",
+                    "description": "The gateway's own answer; no function ran, or none answered.",
+                    "required": ["message"],
+                    "properties": {"message": {"type": "string"}},
+                },
+                **{_body_name(operation): _body_schema(operation) for operation in found},
+            },
+        },
+    }
+
+
+def _tag(operation: HttpOperation) -> str:
+    return operation.name.rpartition(".")[0]
+
+
+# -- requests ------------------------------------------------
+
+
+def _operation(operation: HttpOperation) -> Json:
+    described = {"description": operation.schema["description"]} if "description" in operation.schema else {}
+    return {
+        "operationId": operation.name,
+        "tags": [_tag(operation)],
+        "summary": operation.schema["title"],
+        **described,
+        "parameters": list(_parameters(operation)),
+        "requestBody": {
+            "required": False,
+            "description": "Fields that are not given as query parameters.",
+            "content": {
+                "application/json": {
+                    "schema": {"$ref": f"#/components/schemas/{_body_name(operation)}"},
+                    "example": {"correlation_id": "migration-0042"},
+                }
+            },
+        },
+        "responses": {
+            "200": _success(operation),
+            **{str(status): {"$ref": f"#/components/responses/{_response_name(status)}"} for status in _statuses()},
+        },
+    }
+
+
+def _parameters(operation: HttpOperation) -> Iterator[Json]:
+    properties = operation.schema["properties"]
+    for name in operation.path_fields:
+        rule = as_text(properties[name])
+        if rule is None:
+            raise ValueError(f"{operation.name}: {name} cannot be written in a path")
+        yield _parameter(name, "path", rule, required=True, example=operation.sample[name])
+    for name, field in operation.other_fields.items():
+        if (rule := as_text(field)) is not None:
+            yield _parameter(name, "query", rule)
+    if TOKEN in operation.other_fields:
+        rule = dict(operation.other_fields[TOKEN])
+        text = f"The field `{TOKEN}`, instead of the query parameter or the body's member."
+        yield _parameter(TOKEN_HEADER, "header", {**rule, "description": text})
+
+
+def _parameter(name: str, place: str, rule: Mapping[str, Any], **more: Any) -> Json:  # noqa: ANN401 - JSON values
+    schema = {keyword: value for keyword, value in rule.items() if keyword != "description"}
+    described = {"description": rule["description"]} if "description" in rule else {}
+    return {"name": name, "in": place, **described, "schema": schema, **more}
+
+
+_NUMERIC = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"})
+
+
+def as_text(rule: Mapping[str, Any]) -> Json | None:
+    """What is left of a field's schema in a path or a query, where every value is text (or ``true``, ``false``).
+
+    None where no text can satisfy it: such a field fits into a body only.
+    """
+    kinds = rule.get("type", [])
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    if kinds == ["boolean"]:
+        return dict(rule)
+    if kinds and "string" not in kinds:
+        return None
+    kept = {keyword: value for keyword, value in rule.items() if keyword not in _NUMERIC}
+    return {"type": "string", **{keyword: value for keyword, value in kept.items() if keyword != "type"}}
+
+
+def _body_name(operation: HttpOperation) -> str:
+    return f"{operation.name}.Body"
+
+
+def _body_schema(operation: HttpOperation) -> Json:
+    return {
+        "type": "object",
+        "description": "Every field that the path does not have.",
+        "additionalProperties": False,
+        "properties": operation.other_fields,
+    }
+
+
+# -- answers ------------------------------------------------
+
+
+def published(file: str) -> Json:
+    """A schema of the shared package as a component: references by URN become references inside the document."""
+    schema = _shared(file)
+    pointers = {_shared(other)["$id"]: f"#/components/schemas/{name}" for name, other in _PUBLISHED.items()}
+
+    def inside(value: Any) -> Any:  # noqa: ANN401 - JSON
+        if isinstance(value, dict):
+            return {name: pointers[item] if name == "$ref" else inside(item) for name, item in value.items()}
+        return [inside(item) for item in value] if isinstance(value, list) else value
+
+    component: Json = inside({name: value for name, value in schema.items() if name not in ("$schema", "$id")})
+    return component
+
+
+def _shared(file: str) -> Json:
+    return load_schema(Path(task_cleanup.__file__).with_name(file))
+
+
+def _statuses() -> list[int]:
+    """Every status but 200."""
+    return sorted({*triggers.HTTP_STATUS.values(), *_GATEWAY})
+
+
+def _response_name(status: int) -> str:
+    return f"Answer{status}"
+
+
+def _success(operation: HttpOperation) -> Json:
+    provider, service, _ = operation.name.split(".")
+    known = Target.__dataclass_fields__.keys() & operation.sample.keys()
+    kind = operation.schema["properties"].get("task_type", {}).get("default")
+    target = Target(
+        provider, service, account="default", task_type=kind, **{name: operation.sample[name] for name in known}
+    )
+    result = Result(
+        operation=operation.name,
+        outcome=Outcome.SUCCEEDED,
+        target=target,
+        completed_at=_EXAMPLE_TIME,
+        correlation_id=_EXAMPLE_ID,
+        duration_ms=41.7,
+        attempts=1,
+        http_status=200,
+        request_id="3F71A6D2-7BD0-4A53-9119-386A2F0B0001",
+        client_token="5A2CFF0E-5718-45B5-9D4D-70B3FF000001" if TOKEN in operation.other_fields else None,
+    )
+    return {
+        "description": "`succeeded`, `unchanged` or `planned`: the wanted state holds, or would be asked for.",
+        "content": {
+            "application/json": {
+                "schema": {"$ref": "#/components/schemas/Result"},
+                "example": result.to_dict(),
+            }
+        },
+    }
+
+
+def _responses() -> Json:
+    return {_response_name(status): _response(status) for status in _statuses()}
+
+
+def _response(status: int) -> Json:
+    categories = [category for category, code in triggers.HTTP_STATUS.items() if code == status]
+    names = ", ".join(f"`{category.value}`" for category in categories)
+    response: Json = {
+        "description": f"Error category {names}." if categories else _GATEWAY_ONLY[status],
+        "content": {},
+    }
+    if categories:
+        reply = triggers.http_reply(_failed(status))
+        response["content"]["application/problem+json"] = {
+            "schema": {"$ref": "#/components/schemas/Problem"},
+            "example": json.loads(reply["body"]),
+        }
+        if retry_after := reply["headers"].get("Retry-After"):
+            response["headers"] = {
+                "Retry-After": {
+                    "description": "Seconds to wait. The gateway's own refusals have none.",
+                    "schema": {"type": "integer", "minimum": 1},
+                    "example": int(retry_after),
+                }
+            }
+    if status in _GATEWAY:
+        response["content"]["application/json"] = {
+            "schema": {"$ref": "#/components/schemas/GatewayMessage"},
+            "example": {"message": _GATEWAY[status]},
+        }
+    return response
+
+
+def _failed(status: int) -> Result:
+    """A result that the HTTP API answers with this status."""
+    operation, target, error, http_status = _EXAMPLES[status]
+    return Result(
+        operation=operation,
+        outcome=Outcome.CONFLICT if error.category is Category.CONFLICT else Outcome.FAILED,
+        target=target,
+        completed_at=_EXAMPLE_TIME,
+        correlation_id=_EXAMPLE_ID,
+        duration_ms=41.7,
+        attempts=0 if http_status is None and error.category is not Category.TIMEOUT else 1,
+        http_status=http_status,
+        error=error,
+    )
+
+
+# -- command line ------------------------------------------------
+
+
+def text() -> str:
+    """The document as it stands in ``docs/openapi.json``."""
+    return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
+
+
+def main(arguments: Sequence[str] | None = None, path: Path = DOCUMENT) -> int:
+    """Write the document, or check it; the process's exit status."""
+    parser = argparse.ArgumentParser(prog="python -m local.openapi", description=document.__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; status 1 if the file is not up to date")
+    wanted = text()
+    if not parser.parse_args(arguments).check:
+        path.write_text(wanted, encoding="utf-8")
+        return 0
+    if path.is_file() and path.read_text(encoding="utf-8") == wanted:
+        return 0
+    print(f"{path.name} is not what the template and the schemas say: run python -m local.openapi", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

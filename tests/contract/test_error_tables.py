@@ -1,0 +1,222 @@
+"""Every error code that the providers document, by what the contract says it means.
+
+``provider_codes.json`` is transcribed from the providers' tables: code, HTTP status, whether a retry is said to
+help, and the expected category (several where the provider's words allow more than one reading; ``unchanged`` where
+they say "treat as done").
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from task_cleanup.errors import Category
+from task_cleanup.results import Outcome, Result
+from tests.unit.builders import (
+    CANCEL_TASK,
+    DMS_DELETE,
+    NAMES,
+    OMS_DELETE,
+    OPERATIONS,
+    Answer,
+    refusal,
+    world,
+)
+
+TABLES: dict[str, list[dict[str, Any]]] = json.loads(Path(__file__).with_name("provider_codes.json").read_bytes())
+RETRYABLE = {"throttled", "unavailable", "timeout", "conflict"}
+# The retry column, as the contract maps it.
+YES = {"yes", "yes, backoff", "yes, back off", "yes, few times", "yes, same token", "maybe once"}
+LATER = {"later", "yes, slowly", "after a wait", "yes, after a stop"}
+BY_SENSE = {
+    "no",
+    "renew, once",
+    "renew token once",
+    "re-sign once",
+    "after clock correction",
+    "after credential refresh, once",
+}
+
+
+def tables_of(name: str) -> list[str]:
+    """The tables that apply to an operation."""
+    service = OPERATIONS[name].service
+    if service.provider == "alibaba":
+        return ["alibaba_elasticsearch"]
+    return ["gateway", "dms" if service.name == "dms" else "huawei_oms"]
+
+
+CASES = [
+    pytest.param(name, row, id=f"{name}-{row['code']}-{row['status']}")
+    for name in NAMES
+    for table in tables_of(name)
+    for row in TABLES[table]
+]
+
+
+def settle(name: str, code: str, status: int) -> Result:
+    """The result of a call whose every attempt is answered with this code."""
+    return world(name, refusal(OPERATIONS[name], code, status)).run()
+
+
+def is_cancel(name: str) -> bool:
+    return name.rpartition(".")[2].startswith(("Cancel", "Stop"))
+
+
+@pytest.mark.parametrize(("name", "row"), CASES)
+def test_every_documented_code_means_what_the_contract_says(name: str, row: dict[str, Any]) -> None:
+    result = settle(name, row["code"], row["status"])
+    assert result.error is not None
+    assert (result.error.code, result.http_status) == (row["code"], row["status"])
+    assert result.outcome is not Outcome.SUCCEEDED
+    if row["expected"] == ["unchanged"]:
+        assert not result.retryable
+        assert result.outcome is (Outcome.UNCHANGED if is_cancel(name) else Outcome.FAILED)
+        return
+    assert result.error.category.value in row["expected"]
+    if name == OMS_DELETE and row["code"] == "OMS.1009":
+        assert (result.outcome, result.retryable) == (Outcome.UNCHANGED, False)
+        return
+    is_conflict = result.error.category is Category.CONFLICT
+    assert result.outcome is (Outcome.CONFLICT if is_conflict else Outcome.FAILED)
+    assert result.retryable is (result.error.category.value in RETRYABLE)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_expected_categories_follow_from_the_retry_column(table: str) -> None:
+    """The data file itself is held to the contract: yes is unavailable or throttled, later is conflict."""
+    for row in TABLES[table]:
+        expected, retry = set(row["expected"]), row["retry"]
+        if retry in YES:
+            assert expected <= {"unavailable", "throttled", "timeout"}, row
+        elif retry in LATER:
+            assert expected == {"conflict"}, row
+        elif retry == "treat as done":
+            assert expected == {"unchanged"}, row
+        elif retry == "retried by others":
+            assert expected <= RETRYABLE, row
+        else:
+            assert retry in BY_SENSE, row
+            assert not expected & RETRYABLE, row
+
+
+def test_both_gateway_prefixes_are_in_the_data() -> None:
+    codes = {row["code"] for row in TABLES["gateway"]}
+    numbers = {code.partition(".")[2] for code in codes}
+    assert codes == {f"{prefix}.{number}" for prefix in ("APIGW", "APIG") for number in numbers}
+    assert len(numbers) >= 19
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_code_has_no_category_for_a_code_that_no_sheet_lists(name: str) -> None:
+    """A table entry without a source would be a guess."""
+    known = {row["code"] for table in TABLES.values() for row in table}
+    assert set(OPERATIONS[name].service.errors.codes) <= known
+
+
+UNKNOWN = ["Unheard.Of", "OMS.9999", "DMS.99999999", "APIGW.9999", "APIG.0624", "TRF.0001", "S3M.0001", "x"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("code", UNKNOWN)
+@pytest.mark.parametrize("status", [200, 201, 202, 400, 401, 404, 429, 500, 503])
+def test_an_unknown_code_is_a_provider_error_never_a_success(name: str, code: str, status: int) -> None:
+    """Decide by the provider's error code, never by HTTP status alone."""
+    result = settle(name, code, status)
+    assert result.error is not None
+    assert (result.outcome, result.error.category, result.error.code) == (
+        Outcome.FAILED,
+        Category.PROVIDER_ERROR,
+        code,
+    )
+    assert (result.retryable, result.attempts) == (False, 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("code", ["OMS.10090", "instancenotfound", "InstanceNotFound ", "oms.1009", "THROTTLING"])
+def test_other_spellings_of_a_code_are_unknown(name: str, code: str) -> None:
+    result = settle(name, code, 400)
+    assert result.error is not None
+    assert result.error.category is Category.PROVIDER_ERROR
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("body", [b"", b"<html>404</html>", b"[]", b'{"unexpected": true}', b"{", b"\xff\xfe"])
+@pytest.mark.parametrize(
+    ("status", "category"),
+    [
+        (429, Category.THROTTLED),
+        *((status, Category.UNAVAILABLE) for status in (408, 500, 502, 503, 504)),
+        *((status, Category.PROVIDER_ERROR) for status in (400, 401, 403, 404, 405, 409, 410, 413, 418, 422, 501, 505)),
+        *((status, Category.PROVIDER_ERROR) for status in (301, 302, 307)),
+    ],
+)
+def test_without_a_readable_code_the_status_decides(name: str, status: int, category: Category, body: bytes) -> None:
+    result = world(name, Answer(status, body)).run()
+    assert result.error is not None
+    assert (result.outcome, result.error.category) == (Outcome.FAILED, category)
+
+
+# The shapes that the providers' own SDKs read.
+SHAPES = [
+    {"error_code": "CODE", "error_msg": "text"},
+    {"errorCode": "CODE", "errorMsg": "text"},
+    {"code": "CODE", "message": "text"},
+    {"error": {"code": "CODE", "message": "text"}},
+    {"anything": {"error_code": "CODE", "error_msg": "text"}},
+]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if OPERATIONS[name].service.provider != "alibaba"])
+@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "-".join(shape))
+@pytest.mark.parametrize("status", [200, 400])
+def test_every_error_shape_that_the_huawei_sdk_reads_is_read(name: str, shape: dict[str, Any], status: int) -> None:
+    body = json.dumps(shape).replace("CODE", "APIGW.0304").encode()
+    result = world(name, Answer(status, body)).run()
+    assert result.error is not None
+    assert (result.error.code, result.error.message) == ("APIGW.0304", "text")
+    assert result.error.category is Category.FORBIDDEN
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if OPERATIONS[name].service.provider == "alibaba"])
+@pytest.mark.parametrize("status", [200, 400])
+@pytest.mark.parametrize("shape", [{"Code": "InstanceNotFound", "Message": "text"}, {"code": "InstanceNotFound"}])
+def test_an_alibaba_error_is_read_also_inside_a_200(name: str, shape: dict[str, str], status: int) -> None:
+    body = {**shape, "Result": True, "RequestId": "ABC"}
+    result = world(name, Answer(status, json.dumps(body).encode())).run()
+    assert result.error is not None
+    assert (result.error.category, result.error.code) == (Category.NOT_FOUND, "InstanceNotFound")
+    assert result.request_id == "ABC"
+
+
+@pytest.mark.parametrize("name", [OMS_DELETE, DMS_DELETE])
+def test_provider_fields_that_official_sdks_drop_are_kept_in_detail(name: str) -> None:
+    body = b'{"error_code": "OMS.0064", "error_msg": "bad", "error_detail": "description"}'
+    result = world(name, Answer(400, body, {"X-Request-Id": "f" * 32})).run()
+    assert result.error is not None
+    assert "description" in json.dumps(result.error.detail)
+    assert result.request_id == "f" * 32
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if OPERATIONS[name].service.provider == "alibaba"])
+def test_result_false_is_a_failure_with_its_own_code(name: str) -> None:
+    result = world(name, Answer(200, b'{"Result": false, "RequestId": "ABC"}')).run()
+    assert result.error is not None
+    assert (result.outcome, result.error.category) == (Outcome.FAILED, Category.PROVIDER_ERROR)
+    assert (result.error.code, result.retryable, result.attempts) == ("ResultFalse", False, 1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_unchanged_occurs_only_where_a_code_says_that_the_task_is_gone_or_not_running(name: str) -> None:
+    """Alibaba and DMS have no known code for a missing task."""
+    allowed = {OMS_DELETE: {"OMS.1009"}, CANCEL_TASK: {"RepetitionOperationError"}}
+    seen = set()
+    for table in tables_of(name):
+        seen |= {
+            row["code"]
+            for row in TABLES[table]
+            if settle(name, row["code"], row["status"]).outcome is Outcome.UNCHANGED
+        }
+    assert seen == allowed.get(name, set())
+    assert set(OPERATIONS[name].unchanged) == seen
