@@ -60,7 +60,7 @@ SwaggerUIBundle({{
 
 def pages() -> dict[str, Answer]:
     """Everything that is served, by path."""
-    bundle: Path = importlib.import_module("swagger_ui_bundle").swagger_ui_path  # the package has no types
+    bundle = Path(importlib.import_module("swagger_ui_bundle").swagger_ui_path)  # the package has no types
     document = {**openapi.document(), "servers": [{"url": "/", "description": "This local stack"}]}
     return {
         PAGE: _answer(_HTML, "text/html; charset=utf-8"),

@@ -31,7 +31,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 TOKEN = "client_token"
 TOKEN_HEADER = "Idempotency-Key"
 
-_PUBLISHED = {  # component name -> schema file of the shared package
+PUBLISHED = {  # component name -> schema file of the shared package
     "Result": "result.schema.json",
     "Problem": "problem.schema.json",
 }
@@ -44,6 +44,7 @@ both, or twice in the query, is refused: which one was meant?"""
 
 # What the gateway says by itself, without a function (HTTP APIs: the IAM authorizer, routing, limits, time-outs).
 _GATEWAY: Mapping[int, str] = {
+    400: "Bad Request",
     403: "Forbidden",
     404: "Not Found",
     413: "Request Entity Too Large",
@@ -170,7 +171,7 @@ class HttpOperation:
 
 
 def operations(root: Path = stack.ROOT) -> list[HttpOperation]:
-    """Every route of the template, in its order.
+    """Every route of the template, by the operation's name.
 
     Raises
     ------
@@ -193,7 +194,7 @@ def operations(root: Path = stack.ROOT) -> list[HttpOperation]:
         if missing := set(operation.schema["required"]) - set(operation.path_fields):
             raise ValueError(f"{operation.path} has no {', '.join(sorted(missing))}")
         found.append(operation)
-    return found
+    return sorted(found, key=lambda operation: operation.name)
 
 
 def _routes(resources: Mapping[str, Any]) -> Iterator[dict[str, str]]:
@@ -243,7 +244,7 @@ def document(found: Sequence[HttpOperation] | None = None) -> Json:
             },
             "responses": _responses(),
             "schemas": {
-                **{name: published(file) for name, file in _PUBLISHED.items()},
+                **{name: published(file) for name, file in PUBLISHED.items()},
                 "GatewayMessage": {
                     "type": "object",
                     "description": "The gateway's own answer; no function ran, or none answered.",
@@ -346,8 +347,10 @@ def _body_schema(operation: HttpOperation) -> Json:
 
 def published(file: str) -> Json:
     """A schema of the shared package as a component: references by URN become references inside the document."""
-    schema = _shared(file)
-    pointers = {_shared(other)["$id"]: f"#/components/schemas/{name}" for name, other in _PUBLISHED.items()}
+    schema = load_schema(schema_file(file))
+    pointers = {
+        load_schema(schema_file(other))["$id"]: f"#/components/schemas/{name}" for name, other in PUBLISHED.items()
+    }
 
     def inside(value: Any) -> Any:  # noqa: ANN401 - JSON
         if isinstance(value, dict):
@@ -358,8 +361,9 @@ def published(file: str) -> Json:
     return component
 
 
-def _shared(file: str) -> Json:
-    return load_schema(Path(task_cleanup.__file__).with_name(file))
+def schema_file(name: str) -> Path:
+    """Where the shared package keeps a published schema."""
+    return Path(task_cleanup.__file__).with_name(name)
 
 
 def _statuses() -> list[int]:

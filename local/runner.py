@@ -11,6 +11,8 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from email.message import Message
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote
@@ -220,12 +222,21 @@ def _joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
     return joined
 
 
+def _refusal(headers: Message) -> Answer | None:
+    """A body of unknown or too great length is not read."""
+    lengths = set(headers.get_all("Content-Length", ["0"]))
+    length = lengths.pop()
+    if lengths or "Transfer-Encoding" in headers or not (length.isascii() and length.isdigit()):
+        return _message(400, "Bad Request")
+    return _message(413, "Request Entity Too Large") if int(length) > MAX_BODY else None
+
+
 def _handler_class(respond: Respond) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def _answer(self) -> None:
-            refusal = self._refusal()
+            refusal = _refusal(self.headers)
             if refusal is not None:
                 self.close_connection = True  # an unread body would be taken for the next request
                 self._send(refusal)
@@ -237,14 +248,6 @@ def _handler_class(respond: Respond) -> type[BaseHTTPRequestHandler]:
                 answer = _message(500, "Internal Server Error", type=type(error).__name__)
             self._send(answer)
 
-        def _refusal(self) -> Answer | None:
-            """A body of unknown or too great length is not read."""
-            lengths = set(self.headers.get_all("Content-Length", ["0"]))
-            length = lengths.pop()
-            if lengths or "Transfer-Encoding" in self.headers or not (length.isascii() and length.isdigit()):
-                return _message(400, "Bad Request")
-            return _message(413, "Request Entity Too Large") if int(length) > MAX_BODY else None
-
         def _send(self, answer: Answer) -> None:
             status, headers, reply = answer
             self.send_response(status)
@@ -254,6 +257,12 @@ def _handler_class(respond: Respond) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(reply)
+
+        def send_error(self, code: int, *_: object, **__: object) -> None:
+            """The library's own refusals; a method that it does not know has no route either."""
+            self.close_connection = True
+            status = HTTPStatus.NOT_FOUND if code == HTTPStatus.NOT_IMPLEMENTED else HTTPStatus(code)
+            self._send(_message(status, status.phrase))
 
         do_GET = do_HEAD = do_OPTIONS = do_POST = do_PUT = do_PATCH = do_DELETE = _answer  # noqa: N815 - library's
 

@@ -148,7 +148,10 @@ def test_other_spellings_of_a_code_are_unknown(name: str, code: str) -> None:
     [
         (429, Category.THROTTLED),
         *((status, Category.UNAVAILABLE) for status in (408, 500, 502, 503, 504)),
-        *((status, Category.PROVIDER_ERROR) for status in (400, 401, 403, 404, 405, 409, 410, 413, 418, 422, 501, 505)),
+        *(
+            (status, Category.PROVIDER_ERROR)
+            for status in (400, 401, 403, 404, 405, 409, 410, 413, 418, 422, 501, 505)
+        ),
         *((status, Category.PROVIDER_ERROR) for status in (301, 302, 307)),
     ],
 )
@@ -169,7 +172,7 @@ SHAPES = [
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if OPERATIONS[name].service.provider != "alibaba"])
-@pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: "-".join(shape))
+@pytest.mark.parametrize("shape", SHAPES, ids="-".join)
 @pytest.mark.parametrize("status", [200, 400])
 def test_every_error_shape_that_the_huawei_sdk_reads_is_read(name: str, shape: dict[str, Any], status: int) -> None:
     body = json.dumps(shape).replace("CODE", "APIGW.0304").encode()

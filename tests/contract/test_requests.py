@@ -22,16 +22,17 @@ from tests.unit.builders import (
     world,
 )
 
-ALIBABA_REGIONS = (
-    "cn-hangzhou cn-shanghai cn-qingdao cn-beijing cn-zhangjiakou cn-wulanchabu cn-shenzhen cn-guangzhou cn-chengdu "
-    "cn-hongkong cn-hangzhou-finance cn-shanghai-finance-1 cn-north-2-gov-1 ap-southeast-1 ap-southeast-2 "
-    "ap-southeast-3 ap-southeast-5 ap-northeast-1 ap-south-1 eu-central-1 eu-west-1 us-east-1 us-west-1"
-).split()
-OMS_REGIONS = (
-    "cn-north-1 cn-north-4 cn-north-9 cn-north-12 cn-east-2 cn-east-3 cn-east-4 cn-south-1 cn-south-4 cn-southwest-2 "
-    "ap-southeast-1 ap-southeast-2 ap-southeast-3 ap-southeast-4 ap-southeast-5 la-south-2 la-north-2 tr-west-1 "
-    "sa-brazil-1 me-east-1 af-south-1"
-).split()
+ALIBABA_REGIONS = [
+    "cn-hangzhou", "cn-shanghai", "cn-qingdao", "cn-beijing", "cn-zhangjiakou", "cn-wulanchabu", "cn-shenzhen",
+    "cn-guangzhou", "cn-chengdu", "cn-hongkong", "cn-hangzhou-finance", "cn-shanghai-finance-1",
+    "cn-north-2-gov-1", "ap-southeast-1", "ap-southeast-2", "ap-southeast-3", "ap-southeast-5", "ap-northeast-1",
+    "ap-south-1", "eu-central-1", "eu-west-1", "us-east-1", "us-west-1",
+]  # fmt: skip
+OMS_REGIONS = [
+    "cn-north-1", "cn-north-4", "cn-north-9", "cn-north-12", "cn-east-2", "cn-east-3", "cn-east-4", "cn-south-1",
+    "cn-south-4", "cn-southwest-2", "ap-southeast-1", "ap-southeast-2", "ap-southeast-3", "ap-southeast-4",
+    "ap-southeast-5", "la-south-2", "la-north-2", "tr-west-1", "sa-brazil-1", "me-east-1", "af-south-1",
+]  # fmt: skip
 REGIONS = {
     DELETE_DATA_TASK: (ALIBABA_REGIONS, "https://elasticsearch.{}.aliyuncs.com"),
     CANCEL_TASK: (ALIBABA_REGIONS, "https://elasticsearch.{}.aliyuncs.com"),
@@ -49,14 +50,18 @@ PAGES = [
     (
         DELETE_DATA_TASK,
         "DELETE",
-        "/openapi/instances/es-cn-oew1oxiro000f0001/data-task"
-        "?ClientToken=5A2CFF0E-5718-45B5-9D4D-70B3FF000001&taskId=et_cn_0oyg09o96ib400001",
+        (
+            "/openapi/instances/es-cn-oew1oxiro000f0001/data-task"
+            "?ClientToken=5A2CFF0E-5718-45B5-9D4D-70B3FF000001&taskId=et_cn_0oyg09o96ib400001"
+        ),
     ),
     (
         CANCEL_TASK,
         "POST",
-        "/openapi/instances/es-cn-nif1q9o8r00080001/actions/cancel-task"
-        "?clientToken=5A2CFF0E-5718-45B5-9D4D-70B3FF000002&taskType=MigrateData",
+        (
+            "/openapi/instances/es-cn-nif1q9o8r00080001/actions/cancel-task"
+            "?clientToken=5A2CFF0E-5718-45B5-9D4D-70B3FF000002&taskType=MigrateData"
+        ),
     ),
     (OMS_DELETE, "DELETE", f"/v2/{PROJECT}/tasks/191297407830872"),
     (
@@ -78,7 +83,7 @@ def test_what_is_sent_is_the_page_s_request_with_no_body(name: str, method: str,
     there = world(name, success(OPERATIONS[name]))
     there.run()
     [sent] = there.script.sent
-    regions, pattern = REGIONS[name]
+    _, pattern = REGIONS[name]
     assert (sent.method, sent.url) == (method, pattern.format(REQUESTS[name]["region"]) + target)
     assert not sent.body
     assert sent.headers.get("Content-Length", "0") == "0"

@@ -36,9 +36,7 @@ HUAWEI = [name for name in OPERATIONS if name not in ALIBABA]
 PRINTABLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=1, max_size=80)
 TOKENS = st.none() | PRINTABLE
 HOSTS = st.from_regex(r"[a-z]{1,12}(\.[a-z0-9-]{1,12}){0,3}(:[1-9][0-9]{1,3})?", fullmatch=True)
-TIMES = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1)).map(
-    lambda moment: moment.replace(microsecond=0, tzinfo=UTC)
-)
+TIMES = st.integers(10**9, 4 * 10**9).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
 NONCES = st.from_regex(r"[0-9a-f]{32}", fullmatch=True)
 
 
@@ -115,7 +113,9 @@ SEGMENT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/
 
 
 @settings(max_examples=150, deadline=None)
-@given(query=st.dictionaries(st.from_regex(r"[A-Za-z.]{1,8}", fullmatch=True), WILD, max_size=5), path=st.lists(SEGMENT))
+@given(
+    query=st.dictionaries(st.from_regex(r"[A-Za-z.]{1,8}", fullmatch=True), WILD, max_size=5), path=st.lists(SEGMENT)
+)
 def test_alibabas_canonical_form_agrees_on_any_text(query: dict[str, str], path: list[str]) -> None:
     from alibabacloud_tea_openapi.utils import Utils
     from darabonba.request import DaraRequest
@@ -235,7 +235,11 @@ def test_the_oms_and_kafka_clients_send_what_we_send(name: str, token: str | Non
     ours_signed = {"content-type", "host", "x-project-id", "x-sdk-date"} | ({"x-security-token"} if token else set())
     assert ours_signed <= set(names)
     canonical, ours = sdk_hmac_sha256.canonical_request(
-        arrived.method, urlsplit(arrived.target).path, [], {n: arrived.headers[n] for n in names}, signing.EMPTY_SHA256
+        arrived.method,
+        urlsplit(arrived.target).path,
+        [],
+        {n: arrived.headers[n] for n in names},
+        signing.EMPTY_SHA256,
     )
     to_sign = sdk_hmac_sha256.string_to_sign(arrived.headers["x-sdk-date"], canonical)
     signature = signing.hex_hmac_sha256("testSecretFake0000000001", to_sign)

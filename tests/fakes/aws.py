@@ -128,7 +128,10 @@ class FakeAws:
             return self._secret(payload)
         if service == "events":
             self.events += payload["Entries"]
-            return 200, {"FailedEntryCount": 0, "Entries": [{"EventId": str(uuid.uuid4())} for _ in payload["Entries"]]}
+            return 200, {
+                "FailedEntryCount": 0,
+                "Entries": [{"EventId": str(uuid.uuid4())} for _ in payload["Entries"]],
+            }
         self.messages.append(payload)
         digest = hashlib.md5(payload["MessageBody"].encode()).hexdigest()
         return 200, {"MessageId": str(uuid.uuid4()), "MD5OfMessageBody": digest}
@@ -163,9 +166,7 @@ class FakeAws:
         good = self._signature(headers, body, names, claim["day"], service)
         return None if hmac.compare_digest(good, claim["signature"]) else "the signature does not match"
 
-    def _signature(
-        self, headers: Mapping[str, str], body: bytes, names: list[str], day: str, service: str
-    ) -> str:
+    def _signature(self, headers: Mapping[str, str], body: bytes, names: list[str], day: str, service: str) -> str:
         lines = [f"{name}:{' '.join(headers.get(name, '').split())}" for name in names]
         canonical = "\n".join(["POST", "/", "", *lines, "", ";".join(names), hashlib.sha256(body).hexdigest()])
         scope = f"{day}/{self.region}/{service}/aws4_request"

@@ -91,8 +91,12 @@ def _check_target(scene: Scene, folder: str, request: Request, result: dict[str,
     if not scene.reaches_provider and scene.category == "invalid_request":
         assert result["target"] == {"provider": provider, "service": service}
         return
-    asked = {name: str(request[name]) for name in ("region", "instance_id", "task_id", "task_type") if name in request}
-    assert result["target"].items() >= {"provider": provider, "service": service, "account": "default", **asked}.items()
+    asked = {
+        name: str(request[name]) for name in ("region", "instance_id", "task_id", "task_type") if name in request
+    }
+    assert (
+        result["target"].items() >= {"provider": provider, "service": service, "account": "default", **asked}.items()
+    )
 
 
 def check_against_journal(world: World, folder: str, request: Request, result: dict[str, Any]) -> None:

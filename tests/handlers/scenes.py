@@ -46,7 +46,9 @@ def put_task(world: World, folder: str, request: Request, **state: Any) -> None:
 def put_instance(world: World, folder: str, request: Request) -> None:
     """The instance exists, the task does not."""
     if "instance_id" in request:
-        put_task(world, folder, {name: value for name, value in request.items() if name != "task_id"}, **_idle(folder))
+        put_task(
+            world, folder, {name: value for name, value in request.items() if name != "task_id"}, **_idle(folder)
+        )
 
 
 def _idle(folder: str) -> dict[str, Any]:

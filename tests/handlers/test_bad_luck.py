@@ -131,9 +131,7 @@ WITHOUT_A_CODE |= dict.fromkeys((301, 400, 401, 403, 404, 409, 410, 422, 501), "
 
 @pytest.mark.parametrize(("status", "category"), WITHOUT_A_CODE.items())
 @every_function
-def test_without_a_readable_code_the_status_decides(
-    world: World, folder: str, status: int, category: str
-) -> None:
+def test_without_a_readable_code_the_status_decides(world: World, folder: str, status: int, category: str) -> None:
     """404 without a code is no proof that the task is gone."""
     function, request = start(world, folder)
     add_fault(world, folder, "http_error", status=status, body="<html>no</html>")
@@ -562,24 +560,23 @@ def test_a_batch_mixes_what_comes_again_and_what_does_not(world: World, folder: 
 def test_a_batch_stops_starting_records_when_time_is_short(world: World) -> None:
     """The function always answers before Lambda kills it: what was not started comes again, untouched."""
     function = world.function(OMS_DELETE)
-    tasks = [100000000000001, 100000000000002, 100000000000003, 100000000000004]
+    tasks = [100000000000001 + number for number in range(16)]
     for task_id in tasks:
         put_task(world, OMS_DELETE, {"task_id": task_id})
     records = [
         with_body(OMS_DELETE, json.dumps({"region": "cn-north-4", "task_id": task_id}), message_id=str(task_id))
         for task_id in tasks
     ]
-    world.on_nonce = lambda: world.pass_time(8)  # every call takes 8 of the 29 seconds
+    world.on_nonce = lambda: world.pass_time(1.7)  # what every call takes of the 29 seconds
 
     outcome = function.invoke(batch(*records))
 
     done = {int(identifier) for effect, identifier in world.effects}
     again = {int(item["itemIdentifier"]) for item in outcome.reply["batchItemFailures"]}
-    assert done
-    assert again
+    assert tasks[0] in done
     assert done | again == set(tasks)
-    assert done & again == set()
-    assert len(world.published()) == len(done)
+    assert tasks[-1] in again - done
+    assert len(world.arrived("huawei.oms.DeleteTask")) == len(world.logged_results()) < len(tasks)
 
 
 def test_no_record_is_started_without_time(world: World) -> None:
@@ -605,10 +602,9 @@ def test_an_invocation_without_time_may_be_tried_again(own_world: World, trigger
     assert own_world.aws.events == [] or trigger == "eventbridge"
 
 
-def test_a_secret_store_that_used_up_the_time_leaves_a_failure_that_may_be_tried_again(own_world: World) -> None:
-    """The reply came, and the time was over: `timeout`, to be tried again, and nothing is lost for good."""
+def test_time_that_is_over_before_the_call_is_sent_may_be_tried_again(own_world: World) -> None:
+    """No time is left when the call is signed: `timeout`, to be tried again."""
     function, request = start(own_world, OMS_DELETE)
-    put_task(own_world, OMS_DELETE, request)
     own_world.on_nonce = lambda: own_world.pass_time(60)
 
     result = function.result(request)

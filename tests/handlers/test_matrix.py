@@ -1,33 +1,30 @@
 """Every function, every trigger, every outcome it can have. New functions are found by themselves."""
 
 import json
-from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from tests.conftest import EVENTS, function_folders, sample_event
+from task_cleanup.validation import RequestValidator
+from tests.conftest import EVENTS, function_folders, request_schema, sample_event
 from tests.handlers.checks import check_reply, check_result, only_result
 from tests.handlers.scenes import COMMON, Scene, arrange, is_still_there, scenes_of
 from tests.handlers.triggers import DIRECT_REQUEST_ID, TRIGGERS, arrival, request_of
 from tests.handlers.world import LAMBDA_TIMEOUT, World
-from task_cleanup.validation import RequestValidator
-from tests.conftest import request_schema
 
 SAMPLES = ("direct", "eventbridge", "http", "schedule", "sqs")
 # A silent provider: as little time as the trigger can do with.
 SHORT = {"direct": 2.2, "http": 2.2, "eventbridge": 8.2, "sqs_plain": 9.3, "sqs_eventbridge": 9.3, "sqs_crashed": 9.3}
 
 
-def _rows() -> Iterator[object]:
-    for folder in function_folders():
-        for trigger in TRIGGERS:
-            for scene in scenes_of(folder):
-                yield pytest.param(folder, trigger, scene, id=f"{folder}-{trigger}-{scene.name.replace(' ', '_')}")
-
-
-ROWS = list(_rows())
-FAST = [row for row in ROWS if not row.values[2].slow]
-SLOW = [row for row in ROWS if row.values[2].slow]
+def _rows(*, slow: bool) -> list[Any]:
+    return [
+        pytest.param(folder, trigger, scene, id=f"{folder}-{trigger}-{scene.name.replace(' ', '_')}")
+        for folder in function_folders()
+        for trigger in TRIGGERS
+        for scene in scenes_of(folder)
+        if scene.slow is slow
+    ]
 
 
 def _run(world: World, folder: str, trigger: str, scene: Scene, timeout: float) -> None:
@@ -45,12 +42,12 @@ def _run(world: World, folder: str, trigger: str, scene: Scene, timeout: float) 
     assert is_still_there(world, folder, request) is (was_there and scene.outcome != "succeeded")
 
 
-@pytest.mark.parametrize(("folder", "trigger", "scene"), FAST)
+@pytest.mark.parametrize(("folder", "trigger", "scene"), _rows(slow=False))
 def test_every_outcome_by_every_trigger(world: World, folder: str, trigger: str, scene: Scene) -> None:
     _run(world, folder, trigger, scene, LAMBDA_TIMEOUT)
 
 
-@pytest.mark.parametrize(("folder", "trigger", "scene"), SLOW)
+@pytest.mark.parametrize(("folder", "trigger", "scene"), _rows(slow=True))
 def test_a_silent_provider_is_a_timeout_before_the_deadline(
     own_world: World, folder: str, trigger: str, scene: Scene
 ) -> None:

@@ -3,7 +3,7 @@ an HTTP adapter that answers from a script instead of a socket."""
 
 import importlib.util
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -159,8 +159,12 @@ class Script(HTTPAdapter):
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         if isinstance(answer, Exception):
             raise answer
+        framing = {} if answer.status == 204 else {"Content-Length": str(len(answer.body))}
         raw = HTTPResponse(
-            body=BytesIO(answer.body), headers=dict(answer.headers), status=answer.status, preload_content=False
+            body=BytesIO(answer.body),
+            headers={**framing, **answer.headers},
+            status=answer.status,
+            preload_content=False,
         )
         return self.build_response(request, raw)
 
@@ -187,9 +191,7 @@ class World:
     def __post_init__(self) -> None:
         self.aws = FakeAws({self.secret_name: self.secret})
         self.environment = Environment(
-            credentials=CredentialStore(
-                self.aws, "task-cleanup", self.operation.service.provider, self.clock.system
-            ),
+            credentials=CredentialStore(self.aws, "task-cleanup", self.operation.service.provider, self.clock.system),
             transport=Transport(self.clock.system, self.script.session),
             system=self.clock.system,
             endpoint=None,
@@ -201,18 +203,16 @@ class World:
         return f"task-cleanup/{self.operation.service.provider}/default"
 
     def run(self, received: Received | None = None, seconds: float = 60.0) -> Result:
-        return run(
-            self.operation, received or direct(self.operation), self.environment, self.clock.deadline(seconds)
-        )
+        return run(self.operation, received or direct(self.operation), self.environment, self.clock.deadline(seconds))
 
 
 def world(operation: str, *answers: Answer | Exception, **options: Any) -> World:
     return World(OPERATIONS[operation], Script(*answers), **options)
 
 
-def direct(operation: Operation, **changes: Any) -> Received:
+def direct(called: Operation, /, **changes: Any) -> Received:
     """A valid direct request, with some fields changed."""
-    return Received(Trigger.DIRECT, {**REQUESTS[operation.name], **changes}, "3f1c7a52-direct-request-id")
+    return Received(Trigger.DIRECT, {**REQUESTS[called.name], **changes}, "3f1c7a52-direct-request-id")
 
 
 def success(operation: Operation) -> Answer:
@@ -244,8 +244,3 @@ def throttle(operation: Operation, **headers: str) -> Answer:
     if operation.service.provider == "alibaba":
         return refusal(operation, "Throttling.User", 400, **headers)
     return refusal(operation, "APIGW.0308", 429, **headers)
-
-
-def pairs(text: str) -> Iterable[tuple[str, str]]:
-    """``a=b;c=d`` as pairs."""
-    return [(name, value) for name, _, value in (part.partition("=") for part in text.split(";"))]

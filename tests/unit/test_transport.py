@@ -229,9 +229,7 @@ def test_exception_texts_hold_no_url_and_no_header(session: requests.Session) ->
     assert "127.0.0.1" not in str(caught.value)
 
 
-def test_the_http_library_does_not_log_requests(
-    session: requests.Session, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_http_library_does_not_log_requests(session: requests.Session, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         answer(session, reply(204))
     assert [record.name for record in caplog.records if record.name.startswith("urllib3")] == []
@@ -241,9 +239,9 @@ def test_the_http_library_logs_no_url_of_a_reply_that_it_cannot_parse(
     session: requests.Session, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A token never reaches a log; client tokens are in the query."""
-    with ScriptedServer(raw(b"HTTP/1.1 200 OK\r\nno colon here\r\nContent-Length: 0\r\n\r\n")) as server:
-        with caplog.at_level(logging.DEBUG), contextlib.suppress(NoAnswerError):
-            exchange(session, request(server, "/v2/tasks/1?clientToken=secret-token"), deadline())
+    odd = raw(b"HTTP/1.1 200 OK\r\nno colon here\r\nContent-Length: 0\r\n\r\n")
+    with ScriptedServer(odd) as server, caplog.at_level(logging.DEBUG), contextlib.suppress(NoAnswerError):
+        exchange(session, request(server, "/v2/tasks/1?clientToken=secret-token"), deadline())
     assert "secret-token" not in caplog.text
 
 

@@ -1,5 +1,6 @@
 """What a provider call does with the answers it gets: which are repeated, how often, after how long, signed how."""
 
+import itertools
 from collections.abc import Callable
 from datetime import timedelta
 from email.utils import format_datetime
@@ -101,7 +102,7 @@ def test_backoff_is_full_jitter_that_doubles_up_to_a_cap(name: str) -> None:
     shortest.run(seconds=3600)
     waits = longest.clock.slept
     assert shortest.clock.slept == [0.0] * len(waits), "full jitter begins at no wait at all"
-    assert all(later >= earlier for earlier, later in zip(waits, waits[1:], strict=False))
+    assert all(later >= earlier for earlier, later in itertools.pairwise(waits))
     assert waits[1] == pytest.approx(2 * waits[0], rel=0.01)
     assert max(waits) <= 5.0
 
@@ -253,7 +254,7 @@ def test_credentials_are_fetched_again_only_once_per_call(name: str) -> None:
         there.aws.secrets[secret_id] = next(secrets)
         return original(secret_id, there.clock.deadline())
 
-    there.aws.get_secret_value = rotating  # type: ignore[method-assign,assignment]
+    there.aws.get_secret_value = rotating  # type: ignore[method-assign]
     result = there.run()
     assert (result.attempts, len(there.aws.asked)) == (2, 2)
 
@@ -271,9 +272,7 @@ def test_a_store_that_fails_meanwhile_leaves_the_rejection_as_the_result(name: s
 def test_corrections_are_three_at_most_each_once(name: str) -> None:
     """Six rejected signatures lock a Huawei key: one call never comes near that."""
     operation = OPERATIONS[name]
-    code, status = (
-        ("SignatureNonceUsed", 400) if operation.service.provider == "alibaba" else ("APIGW.0301", 401)
-    )
+    code, status = ("SignatureNonceUsed", 400) if operation.service.provider == "alibaba" else ("APIGW.0301", 401)
     there = world(name, refusal(operation, code, status, Date=http_date(timedelta(hours=7))))
     there.environment.credentials.get("default", there.clock.deadline())
     there.aws.secrets[there.secret_name] = ROTATED
@@ -333,9 +332,7 @@ def test_a_call_that_never_left_leaves_no_doubt(name: str) -> None:
 
 
 @pytest.mark.parametrize("first", [requests.exceptions.ReadTimeout(), Answer(502)])
-def test_gone_after_an_attempt_without_answer_is_unchanged_and_says_so(
-    name: str, first: Answer | Exception
-) -> None:
+def test_gone_after_an_attempt_without_answer_is_unchanged_and_says_so(name: str, first: Answer | Exception) -> None:
     """Only OMS has a code for a missing task."""
     operation = OPERATIONS[name]
     there: World = world(name, first, refusal(operation, "OMS.1009", 400))

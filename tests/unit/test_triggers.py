@@ -262,10 +262,10 @@ JSON_VALUES = st.recursive(
 )
 SHAPES = st.fixed_dictionaries(
     {},
-    optional={
-        name: JSON_VALUES
-        for name in ("detail", "detail-type", "source", "id", "time", "requestPayload", "requestContext", "timestamp")
-    },
+    optional=dict.fromkeys(
+        ("detail", "detail-type", "source", "id", "time", "requestPayload", "requestContext", "timestamp"),
+        JSON_VALUES,
+    ),
 )
 
 
@@ -278,7 +278,9 @@ SHAPES = st.fixed_dictionaries(
 )
 def test_no_record_however_odd_breaks_the_batch(body: object, stamp: str, count: str, origin: str) -> None:
     """Every message ends in a published result, so every record must be unwrapped."""
-    odd = record(body, {"SentTimestamp": stamp, "ApproximateReceiveCount": count}, origin_id=origin, origin_time=origin)
+    odd = record(
+        body, {"SentTimestamp": stamp, "ApproximateReceiveCount": count}, origin_id=origin, origin_time=origin
+    )
     messages = from_sqs({"Records": [odd, record(REQUEST)]})
     assert len(messages) == 2
     assert messages[1].received.request == REQUEST
@@ -300,7 +302,9 @@ def test_path_query_and_body_are_merged() -> None:
     assert not received.is_queued
 
 
-@pytest.mark.parametrize(("text", "value"), [("true", True), ("false", False), ("True", "True"), ("1", "1"), ("", "")])
+@pytest.mark.parametrize(
+    ("text", "value"), [("true", True), ("false", False), ("True", "True"), ("1", "1"), ("", "")]
+)
 def test_query_true_and_false_become_booleans_where_the_schema_wants_one(text: str, value: object) -> None:
     received = http(rawQueryString=f"dry_run={text}&account=true")
     assert received.request == {**REQUEST, "dry_run": value, "account": "true"}
@@ -347,7 +351,7 @@ def test_neither_raw_path_nor_route_key_is_read() -> None:
 
 
 def test_base64_is_honoured() -> None:
-    encoded = base64.b64encode('{"correlation_id": "a"}'.encode()).decode()
+    encoded = base64.b64encode(b'{"correlation_id": "a"}').decode()
     assert http(body=encoded, isBase64Encoded=True).request == {**REQUEST, "correlation_id": "a"}
     refusal_of(http(body=encoded, isBase64Encoded=False))
 
@@ -394,7 +398,7 @@ def test_refusals_never_repeat_a_value() -> None:
     encoded=st.booleans(),
     path=st.none() | st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=2),
 )
-def test_no_http_event_however_odd_raises(query: str, body: str | None, encoded: bool, path: Any) -> None:  # noqa: FBT001
+def test_no_http_event_however_odd_raises(query: str, body: str | None, encoded: bool, path: Any) -> None:
     received = http(rawQueryString=query, body=body, isBase64Encoded=encoded, pathParameters=path)
     assert (received.refusal is None) == isinstance(received.request, dict)
 

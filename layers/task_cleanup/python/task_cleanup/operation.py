@@ -23,7 +23,7 @@ from task_cleanup.providers.service import (
     SignedRequest,
 )
 from task_cleanup.redaction import redact
-from task_cleanup.results import Error, Outcome, Result, Target, rfc3339
+from task_cleanup.results import Error, Outcome, Result, Target
 from task_cleanup.system import Deadline, System
 from task_cleanup.transport import Settled, Sign, Transport, Verdict
 from task_cleanup.triggers import Received
@@ -141,18 +141,17 @@ def _derived_token(operation: Operation, request: Request, origin_id: str) -> st
 
 
 def _refuse_expired(operation: Operation, request: Request, received: Received, system: System) -> None:
+    lifetime = operation.queued_lifetime
     if "not_after" in request:
-        not_after = parse_time(request["not_after"])
-    elif operation.queued_lifetime is None or not received.is_queued:
-        return
-    elif received.first_sent is None:
-        raise invalid_request(
-            Code.SENT_TIME_UNKNOWN, "nothing tells when this request was first sent, so its age is unknown"
-        )
-    else:
-        not_after = received.first_sent + operation.queued_lifetime
-    if system.now() > not_after:
-        raise invalid_request(Code.EXPIRED, f"the request was good until {rfc3339(not_after)}")
+        if system.now() > parse_time(request["not_after"]):
+            raise invalid_request(Code.EXPIRED, "the request came later than its not_after")
+    elif lifetime is not None and received.is_queued:
+        if received.first_sent is None:
+            raise invalid_request(
+                Code.SENT_TIME_UNKNOWN, "nothing tells when this request was first sent, so its age is unknown"
+            )
+        if system.now() - received.first_sent > lifetime:
+            raise invalid_request(Code.EXPIRED, f"the request was first sent more than {lifetime} hours ago")
 
 
 @dataclass(frozen=True)

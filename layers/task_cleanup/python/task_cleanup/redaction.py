@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from urllib.parse import quote
 
 MAX_LENGTH = 500
 
@@ -17,8 +16,13 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 def redact(text: str, secrets: Iterable[str]) -> str:
     """A provider's text without these secrets (also percent-encoded) and without any request it quotes."""
     for secret in sorted(secrets, key=len, reverse=True):
-        for form in (secret, quote(secret, safe="")):
-            text = text.replace(form, "***")
+        text = re.sub("".join(map(_any_form, secret)), "***", text)
     if quoted := _QUOTED_REQUEST.search(text):
         text = text[: quoted.start()].rstrip(" ,:;[('\"") + " […]"
     return _CONTROL.sub(" ", text).strip()[:MAX_LENGTH]
+
+
+def _any_form(character: str) -> str:
+    """The character, or its percent-encoding in either case; a blank can be a plus."""
+    encoded = "".join(f"%{byte:02x}" for byte in character.encode())
+    return f"(?:{re.escape(character)}|(?i:{encoded}){'|[+]' if character == ' ' else ''})"

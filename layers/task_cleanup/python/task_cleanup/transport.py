@@ -13,13 +13,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from http.cookiejar import DefaultCookiePolicy
 
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
 from urllib3.util import Retry
 
 from task_cleanup import __version__
+from task_cleanup.connections import WholeHeadAdapter
 from task_cleanup.errors import Category, Code
 from task_cleanup.providers.service import Credentials, Reply, SignedRequest
 from task_cleanup.results import Error, Outcome
@@ -36,8 +37,8 @@ BACKOFF_CAP = 5.0
 MIN_ATTEMPT = 0.5  # an attempt with less time than this cannot end well
 MAX_CLOCK_SKEW = timedelta(minutes=5)
 
-# urllib3 logs request lines at DEBUG; they hold ids and client tokens.
-logging.getLogger("urllib3").setLevel(logging.WARNING)
+# urllib3 logs request lines at DEBUG, and whole URLs of replies that it cannot parse at WARNING.
+logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
 
 # Calls to AWS are repeated by the library: SigV4 allows it, and each is safe to repeat.
@@ -58,6 +59,7 @@ def new_session(aws_endpoints: Iterable[str] = ()) -> requests.Session:
     """
     session = requests.Session()
     session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # no call may colour the next one
     session.headers.clear()
     session.headers.update(
         {
@@ -66,10 +68,10 @@ def new_session(aws_endpoints: Iterable[str] = ()) -> requests.Session:
             "User-Agent": f"task-cleanup/{__version__}",
         }
     )
-    session.mount("https://", HTTPAdapter(max_retries=0))
-    session.mount("http://", HTTPAdapter(max_retries=0))
+    session.mount("https://", WholeHeadAdapter(max_retries=0))
+    session.mount("http://", WholeHeadAdapter(max_retries=0))
     for endpoint in aws_endpoints:
-        session.mount(endpoint + "/", HTTPAdapter(max_retries=_AWS_RETRY))
+        session.mount(endpoint + "/", WholeHeadAdapter(max_retries=_AWS_RETRY))
     return session
 
 

@@ -342,6 +342,9 @@ def _time(value: object) -> datetime | None:
 
 
 def _epoch_milliseconds(value: object) -> datetime | None:
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 15:
+    if not (isinstance(value, str) and value.isascii() and value.isdigit()):
+        return None
+    try:
         return datetime.fromtimestamp(int(value) / 1000, UTC)
-    return None
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -58,7 +58,7 @@ def request_id(reply: Reply) -> str | None:
 
 
 def confirmed(reply: Reply) -> Error | None:
-    """Whether a reply without a code confirms a delete or a stop: 200 or 204 with an empty body.
+    """Whether a reply without a code confirms a delete or a stop: 200 or 204 without a body.
 
     OMS promises 200, DMS 204, both without a body; 202 would be an acceptance, not a confirmation.
     """
@@ -67,7 +67,7 @@ def confirmed(reply: Reply) -> Error | None:
     return Error(
         Category.PROVIDER_ERROR,
         Code.UNEXPECTED_REPLY,
-        f"HTTP {reply.status} with a body where none is promised" if reply.body else f"HTTP {reply.status}",
+        f"HTTP {reply.status} is not the empty reply that is promised",
     )
 
 

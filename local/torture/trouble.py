@@ -1,0 +1,151 @@
+"""What goes wrong during a run, as data: at the providers, and at the bus and the queues of the functions."""
+
+import json
+import random
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from moto.server import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+from local.emulators import Emulators
+
+# -- the providers: together about a third of the calls ------------------------------------------------
+
+_INTERNAL_ERRORS = (  # service, HTTP status, code: each provider's own word for "our fault"
+    ("alibaba_elasticsearch", 500, "InternalError"),
+    ("huawei_oms", 400, "OMS.1001"),
+    ("otc_dms", 500, "DMS.00500000"),
+)
+PROVIDER_FAULTS: tuple[Mapping[str, Any], ...] = (
+    {"kind": "throttle", "probability": 0.04, "retry_after": 0.1, "dialect": "service"},
+    {"kind": "throttle", "probability": 0.02, "retry_after": 0.1, "dialect": "gateway"},
+    {"kind": "reset_before", "probability": 0.05},
+    {"kind": "reset_after", "probability": 0.06},
+    {"kind": "http_error", "probability": 0.03, "status": 502},
+    {"kind": "http_error", "probability": 0.02, "status": 503, "made": True},
+    {"kind": "garbage", "probability": 0.03, "variant": "html"},
+    {"kind": "garbage", "probability": 0.02, "variant": "html", "made": True},
+    {"kind": "garbage", "probability": 0.02, "variant": "truncated", "made": True},
+    {"kind": "garbage", "probability": 0.005, "variant": "huge", "size": 1200000, "made": True},
+    {"kind": "error", "probability": 0.01, "status": 400, "code": "NobodyKnowsThisCode"},
+    *(
+        {"kind": "error", "service": service, "probability": probability, "status": status, "code": code, "made": made}
+        for service, status, code in _INTERNAL_ERRORS
+        for probability, made in ((0.05, False), (0.03, True))
+    ),
+    {"kind": "close_after_reply", "probability": 0.05},  # not a failure of the call: of the next one's connection
+)
+AWAY = (  # how far the sending is; who is away; how it shows
+    (0.2, "alibaba_elasticsearch", "unavailable"),
+    (0.4, "huawei_oms", "reset"),
+    (0.6, "otc_dms", "unavailable"),
+)
+
+
+def spoil(emulators: Emulators) -> None:
+    """Set all faults."""
+    for fault in PROVIDER_FAULTS:
+        emulators.faults.add(**fault)
+
+
+# -- AWS ------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """How often an AWS call fails: undone, done all the same, or (PutEvents) with a 200 that says so inside."""
+
+    before: float = 0.0
+    after: float = 0.0
+    failed_entry: float = 0.0
+
+
+AWS_FAULTS: Mapping[str, Refusals] = {  # by X-Amz-Target; the functions repeat a 500 twice before they give up
+    "AWSEvents.PutEvents": Refusals(before=0.08, after=0.08, failed_entry=0.02),
+    "AmazonSQS.SendMessage": Refusals(before=0.1, after=0.1),
+    "secretsmanager.GetSecretValue": Refusals(before=0.2),
+}
+
+Environ = dict[str, Any]
+StartResponse = Callable[..., Any]
+Wsgi = Callable[[Environ, StartResponse], Iterable[bytes]]
+
+
+class Doors:
+    """Two ways into local AWS: a plain one for pollers and senders, an unreliable one for the functions.
+
+    Both let one call in at a time: moto's queues are not made for threads (a delete that runs beside a send
+    forgets the message that was sent), and a loss of its own making is not what is looked for.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._moto: Wsgi = DomainDispatcherApplication(create_backend_app)
+        self._one_at_a_time = threading.Lock()
+        self._dice = random.Random(seed)
+        self._closing = ExitStack()
+        self.faults: Mapping[str, Refusals] = AWS_FAULTS
+        self.refused: Counter[str] = Counter()
+
+    def __enter__(self) -> Self:
+        """Open both."""
+        self.plain_url = self._open(self._forward)
+        self.unreliable_url = self._open(self._forward_perhaps)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close both."""
+        self._closing.close()
+
+    def _open(self, application: Wsgi) -> str:
+        server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=_Quiet)
+        server.daemon_threads = True  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, name="door", daemon=True).start()
+        self._closing.callback(server.server_close)
+        self._closing.callback(server.shutdown)
+        return f"http://127.0.0.1:{server.server_port}"
+
+    def _forward(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        with self._one_at_a_time:
+            return list(self._moto(environ, start_response))
+
+    def _forward_perhaps(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        action = environ.get("HTTP_X_AMZ_TARGET", "")
+        refusals = self.faults.get(action, Refusals())
+        throw = self._dice.random()
+        if throw < refusals.before:
+            self.refused[f"{action}, not done"] += 1
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            return _answer(start_response, "500 Internal Server Error", {"__type": "InternalFailure"})
+        if throw < refusals.before + refusals.failed_entry:
+            self.refused[f"{action}, failed entry"] += 1
+            environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            entries = [{"ErrorCode": "InternalFailure", "ErrorMessage": "A failure that was asked for."}]
+            return _answer(start_response, "200 OK", {"FailedEntryCount": 1, "Entries": entries})
+        if throw < refusals.before + refusals.failed_entry + refusals.after:
+            self.refused[f"{action}, done all the same"] += 1
+            self._forward(environ, lambda *_: None)
+            return _answer(start_response, "500 Internal Server Error", {"__type": "InternalFailure"})
+        return self._forward(environ, start_response)
+
+
+def _answer(start_response: StartResponse, status: str, content: Mapping[str, Any]) -> Iterable[bytes]:
+    body = json.dumps(content).encode()
+    start_response(status, [("Content-Type", "application/x-amz-json-1.1"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+class _Quiet(WSGIRequestHandler):
+    """Keeps connections, and says nothing."""
+
+    protocol_version = "HTTP/1.1"
+
+    def log(self, *_: object) -> None:  # type: ignore[override]
+        """Nothing."""

@@ -1,0 +1,352 @@
+"""One request's way to its result: defaults, deadlines of requests, derived tokens, dry runs, projects."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from task_cleanup.errors import Category
+from task_cleanup.results import Outcome, Result
+from task_cleanup.triggers import Received, Trigger, from_eventbridge, from_sqs
+from tests.unit.builders import (
+    CANCEL_TASK,
+    DELETE_DATA_TASK,
+    DMS_DELETE,
+    NAMES,
+    NOW,
+    OMS_DELETE,
+    OPERATIONS,
+    PROJECT,
+    REQUESTS,
+    SECRET,
+    direct,
+    refusal,
+    success,
+    world,
+)
+from tests.unit.test_triggers import RULE_EVENT, record
+
+if TYPE_CHECKING:
+    from task_cleanup.operation import Operation
+
+TOKENED = [DELETE_DATA_TASK, CANCEL_TASK]
+
+
+def run(name: str, received: Received) -> tuple[Result, int]:
+    """The result of a call that the provider would confirm, and how many requests it took."""
+    there = world(name, success(OPERATIONS[name]))
+    return there.run(received), len(there.script.sent)
+
+
+def error_of(result: Result) -> tuple[str, str]:
+    assert result.error is not None
+    return result.error.category.value, result.error.code
+
+
+# -- the straight line ------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_confirmed_change_is_succeeded(name: str) -> None:
+    result, sent = run(name, direct(OPERATIONS[name], correlation_id="ticket 42"))
+    assert (result.outcome, result.attempts, sent, result.error) == (Outcome.SUCCEEDED, 1, 1, None)
+    assert result.correlation_id == "ticket 42"
+    target = result.target.to_dict()
+    assert target == {**target, "account": "default", "region": REQUESTS[name]["region"]}
+    assert target.get("task_id") == REQUESTS[name].get("task_id")
+    assert target.get("project_id") == (None if name in TOKENED else PROJECT)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_trigger_s_id_is_the_default_correlation_id(name: str) -> None:
+    assert run(name, direct(OPERATIONS[name]))[0].correlation_id == "3f1c7a52-direct-request-id"
+
+
+@pytest.mark.parametrize("value", [191297407830872, "191297407830872"])
+def test_an_oms_task_id_is_text_in_the_result(value: object) -> None:
+    result, _ = run(OMS_DELETE, direct(OPERATIONS[OMS_DELETE], task_id=value))
+    assert result.target.task_id == "191297407830872"
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", ["some.other.Operation", "", 7])
+def test_a_misrouted_request_is_refused(name: str, value: object) -> None:
+    result, sent = run(name, direct(OPERATIONS[name], operation=value))
+    assert (error_of(result)[0], sent) == ("invalid_request", 0)
+    assert run(name, direct(OPERATIONS[name], operation=name))[0].outcome is Outcome.SUCCEEDED
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_bug_is_a_result_too(name: str) -> None:
+    """An exception's text may hold anything, so none of it goes on."""
+
+    def broken(_request: Any) -> Any:
+        raise RuntimeError("testSecretFake in an exception")
+
+    operation: Operation = replace(OPERATIONS[name], call=broken)
+    there = world(name, success(operation))
+    there.operation = operation
+    result = there.run()
+    assert error_of(result)[0] == "internal"
+    assert "testSecretFake" not in str(result.to_dict())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_unreadable_secret_sends_nothing_and_names_it(name: str) -> None:
+    there = world(name, success(OPERATIONS[name]))
+    result = there.run(direct(OPERATIONS[name], account="acme"))
+    assert (error_of(result), result.attempts) == (("internal", "SecretNotFound"), 0)
+    assert result.error is not None
+    assert f"task-cleanup/{OPERATIONS[name].service.provider}/acme" in result.error.message
+    assert there.script.sent == []
+
+
+# -- dry runs ------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("stack", "request_says"), [(True, False), (True, None), (False, True), (True, True)])
+def test_a_dry_run_signs_and_sends_nothing(name: str, stack: bool, request_says: bool | None) -> None:
+    """The stack can force it, and a request's ``false`` does not undo that."""
+    operation = OPERATIONS[name]
+    there = world(name, success(operation), dry_run=stack)
+    changes = {} if request_says is None else {"dry_run": request_says}
+    result = there.run(direct(operation, **changes))
+    assert (result.outcome, result.attempts, there.script.sent) == (Outcome.PLANNED, 0, [])
+    assert there.aws.asked == [there.secret_name], "credentials are read"
+    assert result.plan is not None
+    call = operation.call({"project_id": PROJECT, "task_type": "MigrateData", **REQUESTS[name]})
+    assert dict(result.plan) == {
+        "method": call.method,
+        "url": call.url(operation.service.base(REQUESTS[name]["region"], None)),
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_dry_run_finds_credentials_that_are_missing(name: str) -> None:
+    there = world(name, success(OPERATIONS[name]), dry_run=True)
+    assert error_of(there.run(direct(OPERATIONS[name], account="acme"))) == ("internal", "SecretNotFound")
+
+
+# -- projects ------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [OMS_DELETE, DMS_DELETE])
+def test_the_project_is_the_request_s_else_the_credentials_else_missing(name: str) -> None:
+    operation, other = OPERATIONS[name], "f" * 32
+    bare = {key: value for key, value in SECRET.items() if key != "project_id"}
+    for secret, changes, expected in (
+        (SECRET, {"project_id": other}, other),
+        (SECRET, {}, PROJECT),
+        (bare, {"project_id": other}, other),
+    ):
+        there = world(name, success(operation), secret=secret)
+        assert there.run(direct(operation, **changes)).target.project_id == expected
+        assert f"/v2/{expected}/" in str(there.script.sent[0].url)
+    there = world(name, success(operation), secret=bare)
+    assert error_of(there.run())[0] == "invalid_request"
+    assert there.script.sent == []
+
+
+# -- requests that come too late ------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("seconds", "in_time"), [(-3600, False), (-1, False), (0, True), (1, True), (3600, True)])
+def test_not_after_is_checked_before_signing(name: str, seconds: int, in_time: bool) -> None:
+    moment = (NOW + timedelta(seconds=seconds)).isoformat()
+    there = world(name, success(OPERATIONS[name]))
+    result = there.run(direct(OPERATIONS[name], not_after=moment))
+    if in_time:
+        assert result.outcome is Outcome.SUCCEEDED
+    else:
+        assert error_of(result) == ("invalid_request", "Expired")
+        assert (result.outcome, result.retryable, there.script.sent) == (Outcome.FAILED, False, [])
+        assert there.aws.asked == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_not_after_knows_zones(name: str) -> None:
+    late, early = "2026-11-21T08:45:00+01:00", "2026-11-21T08:15:00-01:00"
+    assert error_of(run(name, direct(OPERATIONS[name], not_after=late))[0])[1] == "Expired"
+    assert run(name, direct(OPERATIONS[name], not_after=early))[0].outcome is Outcome.SUCCEEDED
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00"])
+def test_a_time_at_the_edge_of_the_calendar_is_late_not_a_bug(moment: str) -> None:
+    result, sent = run(OMS_DELETE, direct(OPERATIONS[OMS_DELETE], not_after=moment))
+    assert (error_of(result), sent) == (("invalid_request", "Expired"), 0)
+
+
+def at(minutes: float) -> str:
+    return (NOW - timedelta(minutes=minutes)).isoformat()
+
+
+def event(minutes: float, request: dict[str, Any]) -> Received:
+    return from_eventbridge({**RULE_EVENT, "time": at(minutes), "detail": request}, "fallback")
+
+
+def message(minutes: float, request: dict[str, Any], **moved: str) -> Received:
+    stamp = str(int((NOW - timedelta(minutes=minutes)).timestamp() * 1000))
+    return from_sqs({"Records": [record(request, {"SentTimestamp": stamp}, **moved)]})[0].received
+
+
+CANCEL = dict(REQUESTS[CANCEL_TASK])
+
+
+@pytest.mark.parametrize("make", [event, message])
+def test_a_queued_cancel_is_good_for_one_hour(make: Any) -> None:
+    """CancelTask names no task: it stops whatever migration runs on the instance when it arrives."""
+    assert run(CANCEL_TASK, make(59, CANCEL))[0].outcome is Outcome.SUCCEEDED
+    late, sent = run(CANCEL_TASK, make(61, CANCEL))
+    assert (error_of(late), late.retryable, sent) == (("invalid_request", "Expired"), False, 0)
+
+
+def test_a_redriven_cancel_is_as_old_as_its_first_message() -> None:
+    late, sent = run(CANCEL_TASK, message(1, CANCEL, origin_id="x", origin_time=at(61)))
+    assert (error_of(late)[1], sent) == ("Expired", 0)
+
+
+def test_an_event_in_a_queue_is_as_old_as_the_event() -> None:
+    late, sent = run(CANCEL_TASK, message(1, {**RULE_EVENT, "time": at(61), "detail": CANCEL}))
+    assert (error_of(late)[1], sent) == ("Expired", 0)
+
+
+def test_an_explicit_not_after_replaces_the_hour() -> None:
+    assert run(CANCEL_TASK, message(600, {**CANCEL, "not_after": at(-1)}))[0].outcome is Outcome.SUCCEEDED
+    assert error_of(run(CANCEL_TASK, message(1, {**CANCEL, "not_after": at(0.5)}))[0])[1] == "Expired"
+
+
+def test_a_queued_cancel_of_unknown_age_is_refused() -> None:
+    """When in doubt: refuse, and say why."""
+    received = Received(Trigger.SQS, CANCEL, "id", first_sent=None)
+    result, sent = run(CANCEL_TASK, received)
+    assert (error_of(result)[0], sent) == ("invalid_request", 0)
+
+
+@pytest.mark.parametrize("trigger", [Trigger.DIRECT, Trigger.HTTP])
+def test_a_cancel_by_hand_has_no_default_lifetime(trigger: Trigger) -> None:
+    assert run(CANCEL_TASK, Received(trigger, CANCEL, "id"))[0].outcome is Outcome.SUCCEEDED
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != CANCEL_TASK])
+def test_what_names_its_task_has_no_default_lifetime(name: str) -> None:
+    assert run(name, message(60 * 24, dict(REQUESTS[name])))[0].outcome is Outcome.SUCCEEDED
+
+
+# -- client tokens ------------------------------------------------
+
+
+def token(name: str, received: Received) -> str:
+    result, _ = run(name, received)
+    assert result.client_token is not None, result.error
+    return result.client_token
+
+
+def bare(name: str, **changes: Any) -> dict[str, Any]:
+    """A request without a token of its own."""
+    return {key: value for key, value in {**REQUESTS[name], **changes}.items() if key != "client_token"}
+
+
+def request_with_id(name: str, origin_id: str, **changes: Any) -> Received:
+    return Received(Trigger.DIRECT, bare(name, **changes), origin_id)
+
+
+@pytest.mark.parametrize("name", TOKENED)
+def test_a_given_token_is_used_as_it_is(name: str) -> None:
+    there = world(name, success(OPERATIONS[name]))
+    result = there.run(direct(OPERATIONS[name], client_token="my token/1"))
+    assert result.client_token == "my token/1"
+    assert "lientToken=my%20token%2F1&" in str(there.script.sent[0].url)
+
+
+@pytest.mark.parametrize("name", TOKENED)
+@settings(max_examples=60, deadline=None)
+@given(origin=st.text(min_size=1, max_size=200))
+def test_a_derived_token_is_a_token_whatever_the_trigger_s_id(name: str, origin: str) -> None:
+    """1 to 64 printable ASCII characters, and stable."""
+    derived = token(name, request_with_id(name, origin))
+    assert 1 <= len(derived) <= 64
+    assert derived.isascii()
+    assert derived.isprintable()
+    assert derived == token(name, request_with_id(name, origin))
+
+
+@pytest.mark.parametrize("name", TOKENED)
+def test_redelivery_repeats_the_token(name: str) -> None:
+    first = from_sqs({"Records": [record(bare(name), {"ApproximateReceiveCount": "1"})]})[0].received
+    again = from_sqs({"Records": [record(bare(name), {"ApproximateReceiveCount": "4"})]})[0].received
+    assert token(name, at_noon(first)) == token(name, at_noon(again))
+
+
+def at_noon(received: Received) -> Received:
+    return replace(received, first_sent=NOW)
+
+
+@pytest.mark.parametrize("name", TOKENED)
+def test_redrive_repeats_the_token(name: str) -> None:
+    """The moved message has a new message id; ``origin_id`` tells the first."""
+    first = record(bare(name))
+    moved = {**record(bare(name), None, origin_id=first["messageId"]), "messageId": "another-message-id"}
+    before, after = (from_sqs({"Records": [entry]})[0].received for entry in (first, moved))
+    assert token(name, at_noon(before)) == token(name, at_noon(after))
+
+
+@pytest.mark.parametrize("name", TOKENED)
+def test_one_event_has_one_token_however_it_arrives(name: str) -> None:
+    content = {**RULE_EVENT, "detail": bare(name)}
+    by_rule = from_eventbridge(content, "fallback")
+    by_queue = from_sqs({"Records": [record(content)]})[0].received
+    other_message = from_sqs({"Records": [{**record(content), "messageId": "other"}]})[0].received
+    tokens = {token(name, at_noon(received)) for received in (by_rule, by_queue, other_message)}
+    assert len(tokens) == 1
+
+
+@pytest.mark.parametrize("name", TOKENED)
+def test_spelled_out_defaults_do_not_change_the_token(name: str) -> None:
+    plain = token(name, request_with_id(name, "id"))
+    assert plain == token(name, request_with_id(name, "id", account="default"))
+    assert plain == token(name, request_with_id(name, "id", correlation_id="other", dry_run=False))
+
+
+@pytest.mark.parametrize("name", TOKENED)
+def test_another_request_has_another_token(name: str) -> None:
+    changes: list[dict[str, Any]] = [{}, {"region": "cn-beijing"}, {"instance_id": "es-cn-other"}]
+    if name == DELETE_DATA_TASK:
+        changes.append({"task_id": "et_cn_other"})
+    tokens = [token(name, request_with_id(name, "id", **change)) for change in changes]
+    tokens.append(token(name, request_with_id(name, "another id")))
+    assert len(set(tokens)) == len(tokens)
+
+
+def test_operations_do_not_share_tokens() -> None:
+    request = {"region": "cn-hangzhou", "instance_id": "es-cn-1"}
+    cancel = token(CANCEL_TASK, Received(Trigger.DIRECT, request, "id"))
+    delete = token(DELETE_DATA_TASK, Received(Trigger.DIRECT, {**request, "task_id": "MigrateData"}, "id"))
+    assert cancel != delete
+
+
+@pytest.mark.parametrize("name", [OMS_DELETE, DMS_DELETE])
+def test_operations_without_a_token_have_none(name: str) -> None:
+    assert run(name, direct(OPERATIONS[name]))[0].client_token is None
+    assert error_of(run(name, direct(OPERATIONS[name], client_token="x"))[0])[0] == "invalid_request"
+
+
+# -- evidence ------------------------------------------------
+
+
+def test_unchanged_keeps_the_provider_s_code_as_evidence() -> None:
+    there = world(OMS_DELETE, refusal(OPERATIONS[OMS_DELETE], "OMS.1009", 400, "not found"))
+    result = there.run()
+    assert result.error is not None
+    assert (result.outcome, result.error.code, result.http_status) == (Outcome.UNCHANGED, "OMS.1009", 400)
+    assert (result.retryable, result.attempts) == (False, 1)
+    assert result.error.category is Category.NOT_FOUND
+
+
+def test_completed_at_is_utc() -> None:
+    result, _ = run(OMS_DELETE, direct(OPERATIONS[OMS_DELETE]))
+    assert result.completed_at == datetime(2026, 11, 21, 8, 30, tzinfo=UTC)

@@ -1,0 +1,106 @@
+"""Provider texts go on without secrets and without the requests that they quote."""
+
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from task_cleanup.redaction import redact
+from tests.unit.builders import NAMES, OPERATIONS, SECRET, refusal, world
+
+SECRETS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=12, max_size=60)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+
+
+@settings(max_examples=300, deadline=None)
+@given(before=TEXTS, secret=SECRETS, other=SECRETS, after=TEXTS)
+def test_no_secret_survives_plain_or_percent_encoded(before: str, secret: str, other: str, after: str) -> None:
+    assume(secret not in "*" * 60)
+    for form in (secret, quote(secret, safe=""), quote(secret), quote_plus(secret)):
+        assume(form not in before + after + " […]")
+        clean = redact(f"{before}{form}{after}", [secret, other])
+        assert form not in clean
+
+
+@settings(max_examples=200, deadline=None)
+@given(secret=SECRETS)
+def test_lower_case_percent_encoding_does_not_let_a_secret_through(secret: str) -> None:
+    """Percent-encoding is case-insensitive: ``%2f`` is the same token as ``%2F``."""
+    lower = quote(secret, safe="").replace("%2F", "%2f").replace("%2B", "%2b").replace("%3D", "%3d")
+    assert lower not in redact(f"token {lower} is bad", [secret])
+
+
+@settings(max_examples=200, deadline=None)
+@given(secret=SECRETS, inner=st.integers(1, 8))
+def test_a_secret_that_holds_another_is_removed_whole(secret: str, inner: int) -> None:
+    assume("*" not in secret)
+    part = secret[:-inner]
+    assert secret[-inner:] not in redact(f"<{secret}>", [part, secret]).strip("<>") or inner < 2
+
+
+QUOTED = [
+    "verify aksk signature fail, canonical request: GET|/v2/PROJECT/tasks/|",
+    "verify aksk signature fail|DELETE|/v2/PROJECT/tasks/1/||host:oms|",
+    "The signature does not match. server string to sign is:ACS3-HMAC-SHA256\nPROJECT",
+    "server stringToSign=PROJECT",
+    "CanonicalRequest is DELETE PROJECT",
+    "Authorization: SDK-HMAC-SHA256 Access=PROJECT",
+    "got Signature=PROJECT",
+    "x-acs-security-token:PROJECT",
+    "X-Sdk-Date PROJECT",
+    "header X-Security-Token PROJECT",
+    "DELETE\n/path PROJECT",
+]
+
+
+@pytest.mark.parametrize("text", QUOTED)
+def test_a_quoted_request_is_cut(text: str) -> None:
+    assert "PROJECT" not in redact(text, [])
+
+
+@pytest.mark.parametrize("text", ["The instanceId provided does not exist.", "task 191297407830872 in progress", ""])
+def test_an_ordinary_text_stays(text: str) -> None:
+    assert redact(text, ["testSecretFake0001"]) == text
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=st.text(max_size=2000))
+def test_what_goes_on_is_one_bounded_line(text: str) -> None:
+    clean = redact(text, [])
+    assert len(clean) <= 600
+    assert not [character for character in clean if ord(character) < 32 or ord(character) == 127]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("status", [400, 401, 500])
+def test_no_part_of_a_result_repeats_what_a_provider_echoes(name: str, status: int) -> None:
+    """A secret, an ``Authorization`` header, a token or a canonical request never reaches a result."""
+    operation = OPERATIONS[name]
+    token = "testSecurityTokenFake/ABC+def=="
+    secrets = [SECRET["secret_access_key"], token, quote(token, safe="")]
+    echo = " ".join(secrets)
+    there = world(
+        name,
+        refusal(operation, f"Odd.Code {secrets[1]}", status, f"bad {echo} canonical request GET|/|{echo}"),
+        secret={**SECRET, "security_token": token},
+    )
+    shown = str(there.run().to_dict())
+    sent = there.script.sent[0].headers["Authorization"]
+    for secret in [*secrets, sent, sent.rpartition("=")[2]]:
+        assert secret not in shown
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_echoed_authorization_header_is_removed(name: str) -> None:
+    """The emulated provider answers with the very header it got."""
+    operation = OPERATIONS[name]
+    there = world(name, refusal(operation, "Odd.Code", 400, "no"))
+    there.run()
+    sent = there.script.sent[0].headers["Authorization"]
+    there.clock.pass_(0)
+    again = world(name, refusal(operation, "Odd.Code", 400, f"you sent {sent}"))
+    result = again.run()
+    assert result.error is not None
+    assert sent.rpartition("=")[2] not in result.error.message
+    assert result.error.message
