@@ -22,6 +22,14 @@ run: .venv/local ## Watch all four operations on your own machine
 serve: .venv/local ## Keep the local stack running, with its HTTP API on loopback
 	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.serve
 
+.PHONY: torture
+torture: .venv/local ## Try hard to lose a message, then account for every one (MESSAGES=5000)
+	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.torture --messages $(or $(MESSAGES),5000)
+
+.PHONY: openapi
+openapi: .venv/local ## Write docs/openapi.json again, from the schemas and the template
+	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.openapi
+
 .PHONY: test
 test: check ## Everything CI runs: checks and tests
 

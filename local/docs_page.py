@@ -90,9 +90,12 @@ _UNKNOWN_TO_30 = frozenset({"allOf", "if", "then", "jsonSchemaDialect", "identif
 def as_openapi_30(document: Mapping[str, Any]) -> dict[str, Any]:
     """The document as an OpenAPI 3.0 viewer can show it: the bundled Swagger UI is version 4 and refuses 3.1.
 
-    For reading only: rules that 3.0 cannot say (conditions) are left out. ``null`` becomes ``nullable``.
+    For reading only: rules that 3.0 cannot say (conditions) are left out. ``null`` becomes ``nullable``. A GET loses
+    its body, since no browser sends one.
     """
     view: dict[str, Any] = _older({**document, "openapi": "3.0.3"})
+    for item in view.get("paths", {}).values():
+        item.get("get", {}).pop("requestBody", None)
     return view
 
 

@@ -244,7 +244,7 @@ def document(found: Sequence[HttpOperation] | None = None) -> Json:
             },
             "responses": _responses(),
             "schemas": {
-                **{name: published(file) for name, file in PUBLISHED.items()},
+                **published(),
                 "GatewayMessage": {
                     "type": "object",
                     "description": "The gateway's own answer; no function ran, or none answered.",
@@ -345,20 +345,31 @@ def _body_schema(operation: HttpOperation) -> Json:
 # -- answers ------------------------------------------------
 
 
-def published(file: str) -> Json:
-    """A schema of the shared package as a component: references by URN become references inside the document."""
-    schema = load_schema(schema_file(file))
-    pointers = {
-        load_schema(schema_file(other))["$id"]: f"#/components/schemas/{name}" for name, other in PUBLISHED.items()
-    }
+def published() -> Json:
+    """The shared package's schemas as components; what one of them defines inside is a component ``Result.task``.
 
-    def inside(value: Any) -> Any:  # noqa: ANN401 - JSON
-        if isinstance(value, dict):
-            return {name: pointers[item] if name == "$ref" else inside(item) for name, item in value.items()}
-        return [inside(item) for item in value] if isinstance(value, list) else value
+    References by URN, or to a schema's own definitions, become references inside the document.
+    """
+    pointers = {load_schema(schema_file(file))["$id"]: _pointer(name) for name, file in PUBLISHED.items()}
+    components: Json = {}
+    for name, file in PUBLISHED.items():
+        schema = load_schema(schema_file(file))
+        own = {f"#/$defs/{key}": f"{name}.{key}" for key in schema.get("$defs", {})}
+        known = pointers | {place: _pointer(component) for place, component in own.items()}
+        body = {key: value for key, value in schema.items() if key not in ("$schema", "$id", "$defs")}
+        components[name] = _moved(body, known)
+        components |= {own[f"#/$defs/{key}"]: _moved(value, known) for key, value in schema.get("$defs", {}).items()}
+    return components
 
-    component: Json = inside({name: value for name, value in schema.items() if name not in ("$schema", "$id")})
-    return component
+
+def _pointer(component: str) -> str:
+    return f"#/components/schemas/{component}"
+
+
+def _moved(value: Any, known: Mapping[str, str]) -> Any:  # noqa: ANN401 - JSON
+    if isinstance(value, dict):
+        return {name: known[item] if name == "$ref" else _moved(item, known) for name, item in value.items()}
+    return [_moved(item, known) for item in value] if isinstance(value, list) else value
 
 
 def schema_file(name: str) -> Path:

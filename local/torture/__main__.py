@@ -11,10 +11,11 @@ from local.torture.messages import Copy, Kind
 from local.torture.run import Conditions, Report, run
 
 MOST_SHOWN = 100  # differences
+HARMLESS = frozenset({"close_after_reply"})  # the call that it hits is answered
 
 
 def table_of(account: Account) -> Table:
-    """Kinds of messages × where they ended."""
+    """Kinds of messages by where they ended."""
     table = Table(title="Where every message ended († and in a dead-letter queue)", header_style="bold")
     table.add_column("kind of message", no_wrap=True)
     for name in ("messages", *(end.value for end in End), "still failed† after the redrive"):
@@ -36,17 +37,16 @@ def _numbers(account: Account, kinds: tuple[Kind, ...]) -> list[str]:
 def facts(report: Report) -> list[str]:
     """What the run put up with."""
     evidence = report.evidence
-    calls = [entry for entry in evidence.journal if not entry.signature_ok or entry.operation]
-    failed = sum(any(kind != "close_after_reply" for kind in entry.faults) for entry in calls)
-    changes = sum(entry.effect is not None for entry in calls)
+    failed = sum(bool(set(entry.faults) - HARMLESS) for entry in evidence.journal)
+    changes = sum(entry.effect is not None for entry in evidence.journal)
     copies = {copy: sum(sent.message.copy is copy for sent in evidence.sent) for copy in Copy}
-    silent = sum(entry.effect is not None and bool(set(entry.faults) - {"close_after_reply"}) for entry in calls)
+    silent = sum(bool(entry.effect and set(entry.faults) - HARMLESS) for entry in evidence.journal)
     refused = ", ".join(f"{name}: {count}" for name, count in sorted(report.refused.items()))
+    copied = f"{copies[Copy.REDELIVERED]} delivered twice and {copies[Copy.SENT_AGAIN]} sent twice"
     return [
-        f"messages: {len(evidence.sent)}, of them {copies[Copy.REDELIVERED]} delivered twice and "
-        f"{copies[Copy.SENT_AGAIN]} sent twice; received {len(evidence.receives)} times",
-        f"calls to the providers: {len(calls)}, of them {failed} hit by a fault; changes: {changes}, "
-        f"of them {silent} without a proper answer",
+        f"messages: {len(evidence.sent)}, of them {copied}; received {len(evidence.receives)} times",
+        f"calls to the providers: {len(evidence.journal)}, of them {failed} hit by a fault",
+        f"changes at the providers: {changes}, of them {silent} without a proper answer",
         f"workers killed in the middle of a batch: {evidence.kills}",
         f"calls to AWS that failed: {refused}",
         f"dead-letter queues: {len(evidence.letters)} before the redrive, {len(evidence.left)} after it",
@@ -66,7 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--time-limit", type=float, default=conditions.time_limit, help="seconds")
     conditions = Conditions(**vars(parser.parse_args(arguments)))
     console = Console(width=max(160, Console().width), highlight=False)
-    console.print(f"{conditions.messages} messages, seed {conditions.seed}, at most {conditions.time_limit:.0f} seconds")
+    limit = f"at most {conditions.time_limit:.0f} seconds"
+    console.print(f"{conditions.messages} messages, seed {conditions.seed}, {limit}")
     report = run(conditions, console.print)
     account = settle(report.evidence)
     console.print(table_of(account))

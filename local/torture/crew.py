@@ -6,7 +6,6 @@ import multiprocessing.forkserver
 import os
 import random
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -41,7 +40,8 @@ class Crew:
 
     def __init__(self, cloud: LocalCloud, aws_url: str, functions_aws_url: str, folder: Path) -> None:
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload([worker_module])
+        # What workers are forked from has imported all that they need, so that they start at once.
+        self._context.set_forkserver_preload([worker_module, "task_cleanup.handler"])
         self._folder = folder
         self.kills = 0
         self._workers: list[_Worker] = []
@@ -70,9 +70,18 @@ class Crew:
             worker.process.kill()
             worker.process.join()
             worker.process.close()
+            worker.process = None
         self.kills += _is_busy(worker.logs[-1])  # it may have answered at the last moment
         self._start(worker)
         return True
+
+    def deaths(self) -> list[str]:
+        """Workers that ended by themselves; there should be none. (A function that cannot be loaded ends one.)"""
+        return [
+            f"worker {worker.number} ended by itself, status {worker.process.exitcode}"
+            for worker in self._workers
+            if worker.process is not None and worker.process.exitcode is not None
+        ]
 
     def stop(self, seconds: float = END_SECONDS) -> None:
         """Let every worker finish its batch; kill those that take longer."""
@@ -148,7 +157,7 @@ class _importable:  # noqa: N801 - a context manager, named as one reads it
     """The server that workers are forked from looks for modules where this process does."""
 
     def __enter__(self) -> None:
-        self._before: Mapping[str, str] = dict(os.environ)
+        self._before = dict(os.environ)
         os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)
 
     def __exit__(self, *_: object) -> None:

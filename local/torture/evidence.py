@@ -1,4 +1,4 @@
-"""What is left of a run, from places that do not depend on each other: the account is made of this and nothing else."""
+"""What is left of a run, from places that do not depend on each other: all that the account is made of."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -37,6 +37,7 @@ class Receive:
 
     message_id: str
     origin: str
+    number: int  # how often it has been received by then
     access_key_id: str  # what this worker signs with
     ending: Ending
     result: Result | None
@@ -58,7 +59,7 @@ class Evidence:
     sent: tuple[Sent, ...]
     unsent: int  # messages for which there was no time
     receives: tuple[Receive, ...]
-    crashes: tuple[str, ...]  # exceptions that the functions did not foresee
+    crashes: tuple[str, ...]  # exceptions that the functions did not foresee, workers that ended by themselves
     published: tuple[Result, ...]
     letters: tuple[Letter, ...]  # when all queues were empty, faults still on
     redriven: Mapping[str, str]  # new message id -> origin
@@ -117,15 +118,15 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
 
 def _receives(batch: list[dict[str, Any]], access_key_id: str) -> Iterator[Receive]:
     """The function works on the records one after the other, and logs one result for each that it begins."""
-    messages = next((line["messages"] for line in batch if line.get(MARK) == "received"), [])
+    messages: list[dict[str, Any]] = next((line["messages"] for line in batch if line.get(MARK) == "received"), [])
     results = [line["result"] for line in batch if "result" in line]
     answers = [line["failures"] for line in batch if line.get(MARK) == "answered"]
-    for position, (message_id, origin) in enumerate(messages):
+    for position, message in enumerate(messages):
         if not answers:
             ending = Ending.KILLED
-        elif answers[0] is None or message_id in answers[0]:
+        elif answers[0] is None or message["message_id"] in answers[0]:
             ending = Ending.AGAIN
         else:
             ending = Ending.DONE
         result = results[position] if position < len(results) else None
-        yield Receive(message_id, origin, access_key_id, ending, result)
+        yield Receive(**message, access_key_id=access_key_id, ending=ending, result=result)

@@ -156,8 +156,9 @@ def _kinds(count: int, dice: random.Random) -> list[Kind]:
 
 
 def _copy_of(first: Message, dice: random.Random) -> Copy:
-    # A rule's queue gets a second delivery; what no rule takes has no queue.
-    return Copy.SENT_AGAIN if first.kind is Kind.UNKNOWN_OPERATION else dice.choice((Copy.REDELIVERED, Copy.SENT_AGAIN))
+    if first.kind is Kind.UNKNOWN_OPERATION:
+        return Copy.SENT_AGAIN  # what no rule takes has no queue for a second delivery
+    return dice.choice((Copy.REDELIVERED, Copy.SENT_AGAIN))
 
 
 def _first(number: int, kind: Kind, dice: random.Random) -> Message:

@@ -35,8 +35,9 @@ from local.torture.trouble import AWAY, Doors, spoil
 from local.torture.worker import origin_of
 
 WAVE = 40  # messages that are sent without looking around
-MOST_WAITING = 300  # in all queues: local SQS takes longer the more there are
-TICK = 0.2  # seconds
+MOST_WAITING = 160  # in all queues: local SQS takes longer the more there are
+LEAST_WAITING = 40  # for workers to be killed
+TICK = 0.4  # seconds
 BATCH = 10  # the most that SQS and EventBridge take in one call
 # The functions' own lines are evidence; their metrics would only be in the way.
 VARIABLES = {"POWERTOOLS_LOG_LEVEL": "INFO", "POWERTOOLS_METRICS_DISABLED": "true"}
@@ -90,7 +91,15 @@ def run(conditions: Conditions, say: Say) -> Report:
         for record in seed_records(messages):
             cloud.emulators.seed(record)
         crew = Crew(cloud, doors.plain_url, doors.unreliable_url, Path(folder))
-        torture = _Torture(conditions, messages, cloud, doors, crew, began + conditions.time_limit, say)
+        torture = _Torture(
+            conditions,
+            messages,
+            cloud,
+            doors,
+            crew,
+            began + conditions.time_limit,
+            lambda text: say(f"{time.monotonic() - began:4.0f} s  {text}"),
+        )
         crew.start()
         try:
             evidence = torture.run()
@@ -119,7 +128,7 @@ class _Torture:
         self._mappings = {self.cloud.stack.functions[m.function].folder: m for m in self.cloud.stack.mappings}
         self._origins: dict[int, str] = {}  # number of a first message -> its first id
         self._away = list(AWAY)
-        self._killed_at = time.monotonic()
+        self._kill_at = time.monotonic() + self.conditions.kill_every
         again = {message.first for message in self.messages if message.copy is Copy.SENT_AGAIN}
         self._finishing = {m.target: m for m in self.messages if m.kind is Kind.FINISHES and m.copy is Copy.FIRST}
         self._starting_anew = {
@@ -140,6 +149,7 @@ class _Torture:
         letters, redriven = self._redrive()
         self.say(f"faults off; {len(redriven)} messages redriven from the dead-letter queues")
         self._wait_until_empty(kill=False)
+        deaths = self.crew.deaths()
         self.crew.stop()
         self._collect_results()
         receives, crashes = self.crew.receives()
@@ -147,7 +157,7 @@ class _Torture:
             sent=tuple(self.sent),
             unsent=len(self.messages) - len(self.sent),
             receives=tuple(receives),
-            crashes=tuple(crashes),
+            crashes=(*crashes, *deaths),
             published=tuple(self.published),
             letters=letters,
             redriven=redriven,
@@ -166,6 +176,7 @@ class _Torture:
         for start in range(0, len(self.messages), WAVE):
             while sum(self._waiting()) > MOST_WAITING and not self._is_over():
                 self._tick(kill=True)
+                time.sleep(TICK)
             if self._is_over():
                 return
             self._send(self.messages[start : start + WAVE])
@@ -198,7 +209,8 @@ class _Torture:
 
     def _redrive(self) -> tuple[tuple[Letter, ...], dict[str, str]]:
         """Receive and send, attributes kept: what ``StartMessageMoveTask`` does, which local SQS does not know."""
-        letters, redriven = [], {}
+        letters: list[Letter] = []
+        redriven: dict[str, str] = {}
         taken = list(self._take_letters())
         for mapping in self.cloud.stack.mappings:
             own = [(entry, letter) for owner, entry, letter in taken if owner is mapping]
@@ -211,13 +223,15 @@ class _Torture:
     # -- what happens all the time ------------------------------------------------
 
     def _is_over(self) -> bool:
-        return time.monotonic() > self.ends_at
+        return time.monotonic() > self.ends_at or bool(self.crew.deaths())
 
     def _tick(self, *, kill: bool) -> None:
         self._collect_results()
         self._follow_journal()
-        if kill and time.monotonic() >= self._killed_at + self.conditions.kill_every and self.crew.kill_one(self._dice):
-            self._killed_at = time.monotonic()
+        # Only while there is work for all: the last messages would else be killed until SQS gives them up.
+        if kill and time.monotonic() >= self._kill_at and sum(self._waiting()) > LEAST_WAITING:
+            self.crew.kill_one(self._dice)
+            self._kill_at = time.monotonic() + self.conditions.kill_every
 
     def _collect_results(self) -> None:
         for message in self._take(self._results_url):
@@ -318,7 +332,8 @@ class _Torture:
         for folder, mapping in self._mappings.items():
             function = next(item for item in self.cloud.stack.functions.values() if item.folder == folder)
             for message in self._take(function.environment["DEAD_LETTER_QUEUE_URL"]):
-                attributes = {name: item["StringValue"] for name, item in message.get("MessageAttributes", {}).items()}
+                given = message.get("MessageAttributes", {})
+                attributes = {name: item["StringValue"] for name, item in given.items()}
                 entry = {"MessageBody": message["Body"], "MessageAttributes": _attributes(attributes)}
                 result = json.loads(attributes["result"]) if "result" in attributes else None
                 yield mapping, entry, Letter(_origin(message["MessageId"], entry), message["MessageId"], result)

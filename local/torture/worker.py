@@ -21,10 +21,7 @@ from local.lambdas import LocalFunction
 from local.runner import QueuePoller
 from local.stack import REGION, QueueMapping
 
-# Imported for the server process that workers are forked from: they start at once.
-from task_cleanup import handler as handler
-
-IDLE_SECONDS = 0.1
+IDLE_SECONDS = 0.25
 MARK = "torture"  # the member that tells a worker's own lines from the function's
 
 
@@ -53,6 +50,11 @@ def origin_of(message: Mapping[str, Any]) -> str:
     return moved or str(message["messageId"])
 
 
+def _received(record: Mapping[str, Any]) -> dict[str, Any]:
+    number = int(record["attributes"]["ApproximateReceiveCount"])
+    return {"message_id": record["messageId"], "origin": origin_of(record), "number": number}
+
+
 def mark(kind: str, **members: object) -> None:
     """Write a line of our own into the log."""
     sys.stdout.write(json.dumps({MARK: kind, **members}) + "\n")
@@ -66,7 +68,7 @@ class _MarkedFunction:
         self._function = function
 
     def invoke(self, event: Mapping[str, Any]) -> Any:  # noqa: ANN401 - whatever the handler returns
-        mark("received", messages=[[record["messageId"], origin_of(record)] for record in event["Records"]])
+        mark("received", messages=[_received(record) for record in event["Records"]])
         reply, failures = {}, None
         try:
             reply = self._function.invoke(event)
@@ -93,7 +95,7 @@ def work(job: Job) -> None:
     ending = []
     signal.signal(signal.SIGTERM, lambda *_: ending.append(True))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.environ.update(LOCAL_AWS_IDENTITY)
+    os.environ.update({**LOCAL_AWS_IDENTITY, **job.environment})  # nothing else runs in this process
     # Not hastened: what failed comes again when its visibility ends, as with Lambda.
     poller = QueuePoller(cast("LocalCloud", _Surroundings(job)), hasten=False)
     parent = multiprocessing.parent_process()

@@ -14,7 +14,7 @@ from local import seeds
 from local.artifact import Package, copy_runtime_client, packages
 from local.cloud import LOCAL_AWS_IDENTITY, PROJECT_ID, SECRETS, LocalCloud, Message
 from local.runtime_api import LambdaFunction, Reply
-from tests.conftest import sample_event
+from tests.conftest import operation_name, sample_event
 
 # No text of these may stand in a reply, an error report or a log.
 NEVER_SHOWN = (
@@ -55,13 +55,15 @@ class Bench:
     ) -> None:
         self._closing.close()
 
-    def reset(self) -> None:
-        """The seeded tasks and nothing else: no faults, no journal, empty queues."""
+    def reset(self, folder: str = "") -> None:
+        """The seeded tasks, fit for this function's sample events; no faults, no journal, empty queues."""
         emulators = self.cloud.emulators
         emulators.reset()
         seeds.seed(emulators)
-        # The task that the sample events name runs in the seeds, and could not be deleted.
-        emulators.huawei_oms.add_task(PROJECT_ID, seeds.OMS_RUNNING, status=5)
+        for task_id, status in seeds.DMS_TASKS.items():
+            emulators.huawei_dms.add_task(PROJECT_ID, seeds.DMS_INSTANCE, task_id, status=status)
+        if not folder.endswith("_stop_task"):  # all samples name the same task: only a stop wants it running
+            emulators.huawei_oms.add_task(PROJECT_ID, seeds.OMS_RUNNING, status=5)
         self.cloud.results()
         for function in self.cloud.stack.functions.values():
             self.dead_letters(function.folder)
@@ -96,6 +98,16 @@ class Bench:
     def dead_letters(self, folder: str) -> list[Message]:
         """Take what stands in the operation's dead-letter queue."""
         return self.cloud.take(self.variables(folder)["DEAD_LETTER_QUEUE_URL"])
+
+
+def changes_something(folder: str) -> bool:
+    """Whether the operation is more than a list."""
+    return not operation_name(folder).rpartition(".")[2].startswith("List")
+
+
+def without_tasks(result: Mapping[str, Any]) -> dict[str, Any]:
+    """A result as it is logged and published: a list's tasks go to the caller only."""
+    return {name: value for name, value in result.items() if name != "tasks"}
 
 
 def sample(folder: str, trigger: str) -> dict[str, Any]:

@@ -19,7 +19,15 @@ import pytest
 from local.artifact import Package
 from local.runtime_api import ErrorKind, LambdaFunction
 from tests.conftest import function_folders, operation_name
-from tests.e2e.artifact_bench import Bench, assert_nothing_leaks, payload_of, sample, why_not_here
+from tests.e2e.artifact_bench import (
+    Bench,
+    assert_nothing_leaks,
+    changes_something,
+    payload_of,
+    sample,
+    why_not_here,
+    without_tasks,
+)
 from tests.e2e.artifact_relay import Relay
 from tests.template import test_build
 from tests.template.support import MissingInterpreterWarning
@@ -48,8 +56,8 @@ def running(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[B
 
 
 @pytest.fixture
-def bench(running: Bench) -> Bench:
-    running.reset()
+def bench(running: Bench, request: pytest.FixtureRequest) -> Bench:
+    running.reset(request.node.callspec.params.get("folder", "") if hasattr(request.node, "callspec") else "")
     return running
 
 
@@ -72,14 +80,14 @@ def test_every_function_is_in_the_artifact(bench: Bench) -> None:
 
 @needs_the_runtime
 @each_function
-def test_direct_invocation_makes_the_change(bench: Bench, folder: str) -> None:
+def test_direct_invocation_works(bench: Bench, folder: str) -> None:
     function = bench.warm(folder)
     before = len(function.log)
     result = payload_of(function.invoke(sample(folder, "direct")))
     assert (result["operation"], result["outcome"]) == (operation_name(folder), "succeeded")
-    assert len(bench.cloud.emulators.journal.effects()) == 1
+    assert len(bench.cloud.emulators.journal.effects()) == changes_something(folder)
     lines = [json.loads(line) for line in function.log[before:].splitlines()]
-    assert [line["result"] for line in lines if "result" in line] == [result]
+    assert [line["result"] for line in lines if "result" in line] == [without_tasks(result)]
     assert [line["Results"] for line in lines if "_aws" in line] == [[1.0]]
 
 
@@ -97,7 +105,7 @@ def test_event_is_published(bench: Bench, folder: str) -> None:
     event = sample(folder, "eventbridge")
     result = payload_of(bench.warm(folder).invoke(event))
     assert (result["outcome"], result["correlation_id"]) == ("succeeded", event["id"])
-    assert bench.cloud.results() == [result]
+    assert bench.cloud.results() == [without_tasks(result)]
 
 
 @needs_the_runtime
@@ -176,15 +184,16 @@ def test_broken_variable_is_an_init_error_that_names_it(bench: Bench, folder: st
 def test_function_answers_before_its_time_is_up(bench: Bench, folder: str, kind: str) -> None:
     """The provider sends a byte now and then, for longer than the function has."""
     faults = bench.cloud.emulators.faults
-    if kind == "drip_body":  # two of the providers confirm without a body
+    if kind == "drip_body":  # some answers have none
         faults.add("garbage", variant="html")
     faults.add(kind, size=1, ms=400)
     with bench.started(bench.package(folder), bench.variables(folder)) as function:
         result = payload_of(function.invoke(sample(folder, "direct"), timeout=4))
         assert (result["outcome"], result["retryable"]) == ("failed", True)
         assert (result["error"]["category"], result["error"]["code"]) == ("timeout", "Timeout")
-        assert "may have been made" in result["error"]["detail"]["note"]
-        bench.reset()
+        if changes_something(folder):
+            assert "may have been made" in result["error"]["detail"]["note"]
+        bench.reset(folder)
         after = function.invoke(sample(folder, "direct"))
         assert after.environment == 1
         assert payload_of(after)["outcome"] == "succeeded"
@@ -205,8 +214,8 @@ def test_fifty_events_need_one_connection_and_one_secret(bench: Bench, folder: s
         results = [payload_of(reply) for reply in replies]
         assert {reply.environment for reply in replies} == {1}
         assert results[0]["outcome"] == "succeeded"
-        assert {result["attempts"] for result in results} == {1}
-        assert len(bench.cloud.emulators.journal.entries()) == 50
+        calls = len(bench.cloud.emulators.journal.entries())
+        assert calls == 50 if changes_something(folder) else calls >= 50  # a list may need several pages
         assert provider.connections == 1
         assert aws.count(b"secretsmanager.GetSecretValue") == 1
 
@@ -221,7 +230,7 @@ def test_connection_closed_while_frozen_is_reopened(bench: Bench, folder: str) -
             emulators.faults.add("close_after_reply", count=1)
             assert payload_of(function.invoke(sample(folder, "direct")))["outcome"] == "succeeded"
             assert provider.connections == 1
-            bench.reset()
+            bench.reset(folder)
             reply = function.invoke(sample(folder, "direct"))
             assert payload_of(reply)["outcome"] == "succeeded"
             assert (reply.environment, provider.connections) == (1, 2)

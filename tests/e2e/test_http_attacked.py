@@ -6,6 +6,7 @@ the functions but their schemas.
 """
 
 import base64
+import bisect
 import json
 import re
 import socket
@@ -47,9 +48,14 @@ DOCUMENT = openapi.document(OPERATIONS)
 SAMPLES = {  # one valid call of every operation there is
     operation.name: (operation.method.upper(), operation.path.format(**operation.sample)) for operation in OPERATIONS
 }
+# What is about the envelope and not about fields needs one of either kind: with and without a client token.
+two_operations = pytest.mark.parametrize(
+    ("method", "path"), [("DELETE", OMS), ("POST", CANCEL)], ids=["OMS", "cancel"]
+)
 every_operation = pytest.mark.parametrize(("method", "path"), SAMPLES.values(), ids=SAMPLES.keys())
 
 Fields = dict[str, Any]
+Case = Any  # schemathesis's own, which is generic in what it does not export
 
 
 # -- the API, and everything that can be seen of what it does ------------------------------------------------
@@ -156,9 +162,11 @@ class Sent:
         header = [("client_token", token)] if token is not None and "client_token" in operation.other_fields else []
         pairs = [*path.items(), *(_typed(operation, *pair) for pair in query), *body, *header]
         merged = dict(pairs)
-        if len(merged) < len(pairs) or not _validator(operation.schema).is_valid(merged):
+        try:
+            is_valid = len(merged) == len(pairs) and _validator(operation.schema).is_valid(merged)
+        except RecursionError:  # no field is nested
             return None
-        return merged
+        return merged if is_valid else None
 
 
 def _typed(operation: openapi.HttpOperation, name: str, text: str) -> tuple[str, str | bool]:
@@ -227,10 +235,10 @@ def check_target(fields: Fields, result: Fields, arrived: list[Entry]) -> None:
     if fields.get("dry_run") or code == "SecretNotFound":
         assert arrived == []
         return
-    assert arrived, "an accepted request is sent"
+    # Further calls can only be another page, another attempt, or the stop that the request asks for.
+    assert [entry.operation for entry in arrived[:1]] == [result["operation"].rpartition(".")[2]]
     for entry in arrived:
         assert f"{result['target']['provider']}_{result['target']['service']}" == entry.service
-        assert entry.operation == result["operation"].rpartition(".")[2]
         assert entry.signature_ok
         for name in ("instance_id", "task_id"):
             assert entry.ids.get(name) == (str(fields[name]) if name in fields else None)
@@ -317,7 +325,7 @@ DOCUMENTED = [
 ]
 
 
-def apart(case: schemathesis.Case) -> None:
+def apart(case: Case) -> None:
     """Leave each field in one place only, so that valid data makes a valid request more than now and then."""
     body = case.body if isinstance(case.body, dict) else {}
     given = set(body) | ({"client_token"} if openapi.TOKEN_HEADER in case.headers else set())
@@ -326,7 +334,7 @@ def apart(case: schemathesis.Case) -> None:
         case.headers.pop(openapi.TOKEN_HEADER, None)
 
 
-def drive(api: Api, case: schemathesis.Case) -> None:
+def drive(api: Api, case: Case) -> None:
     """Send a generated case; the answer is documented, and it is the right one."""
     api.cloud.emulators.journal.clear()
     reply = case.call(base_url=api.url, timeout=30)
@@ -339,16 +347,16 @@ def drive(api: Api, case: schemathesis.Case) -> None:
 POSITIVE, NEGATIVE = generated(GenerationMode.POSITIVE), generated(GenerationMode.NEGATIVE)
 
 
-@POSITIVE.parametrize()
+@POSITIVE.parametrize()  # type: ignore[untyped-decorator]
 @BOUNDED
-def test_valid_data_gets_documented_answers(api: Api, case: schemathesis.Case) -> None:
+def test_valid_data_gets_documented_answers(api: Api, case: Case) -> None:
     apart(case)
     drive(api, case)
 
 
-@NEGATIVE.parametrize()
+@NEGATIVE.parametrize()  # type: ignore[untyped-decorator]
 @BOUNDED
-def test_invalid_data_gets_documented_answers(api: Api, case: schemathesis.Case) -> None:
+def test_invalid_data_gets_documented_answers(api: Api, case: Case) -> None:
     drive(api, case)
 
 
@@ -380,17 +388,18 @@ def test_name_that_comes_twice_is_refused(api: Api, method: str, path: str, quer
 
 @every_operation
 @pytest.mark.parametrize(
-    ("query", "body", "pointer"),
+    ("addition", "pointer"),
     [
-        ("dry_run=true", b'{"dry_run": true}', "/dry_run"),
-        ("account=default", b'{"account": "default"}', "/account"),
-        ("", b'{"region": "cn-north-4"}', "/region"),
+        (("?dry_run=true", b'{"dry_run": true}'), "/dry_run"),
+        (("?account=default", b'{"account": "default"}'), "/account"),
+        (("", b'{"region": "cn-north-4"}'), "/region"),
     ],
 )
 def test_name_in_two_places_is_refused(
-    api: Api, method: str, path: str, query: str, body: bytes, pointer: str
+    api: Api, method: str, path: str, addition: tuple[str, bytes], pointer: str
 ) -> None:
-    assert violations(send(api, method, f"{path}?{query}", body=body)) == [(pointer, "repeated")]
+    query, body = addition
+    assert violations(send(api, method, path + query, body=body)) == [(pointer, "repeated")]
 
 
 @pytest.mark.parametrize(("query", "body"), [("?client_token=a", b""), ("", b'{"client_token": "a"}')])
@@ -442,7 +451,7 @@ def test_id_of_other_digits_is_refused(api: Api, digits: str) -> None:
     assert violations(answer) == [("/task_id", "pattern")]
 
 
-@every_operation
+@two_operations
 @pytest.mark.parametrize(
     "change", ["{}/", "/{}", "{}/..", "{}/%2e%2e/1", "http://other.invalid{}", "{}//", "/x/..{}"]
 )
@@ -505,19 +514,39 @@ INVALID = {
     "deep": b'{"account":' + b"[" * 500 + b"]" * 500 + b"}",
     "deeper": b'{"account":' + b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"}",
     "too long": b'{"correlation_id": "' + b"x" * 129 + b'"}',
-    "huge value": b'{"account": "' + b"x" * 5_000_000 + b'"}',
-    "huge name": b'{"' + b"x" * 5_000_000 + b'": 1}',
-    "many names": json.dumps({f"{number:x}": 1 for number in range(200_000)}).encode(),
+    "huge value": b'{"account": "' + b"x" * 1_000_000 + b'"}',
+    "huge name": b'{"' + b"x" * 1_000_000 + b'": 1}',
+    "many names": json.dumps({f"{number:x}": 1 for number in range(20_000)}).encode(),
 }
 
 
-@every_operation
+@two_operations
 @pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE.keys())
 def test_unreadable_body_is_refused(api: Api, method: str, path: str, body: bytes) -> None:
     assert code(send(api, method, path, body=body)) == "UnreadableRequest"
 
 
-@every_operation
+@pytest.mark.xfail(reason="one depth of nesting is read but breaks the validator: status 500, RecursionError")
+def test_body_of_any_depth_is_refused(api: Api) -> None:
+    """Reader and validator give up at different depths; between the two lies the interesting one."""
+    for opening, closing_ in (("[", "]"), ('{"a":', "}")):
+        deepest = bisect.bisect(range(200_000), False, key=lambda depth: not _readable(opening, depth, closing_))
+        for depth in range(deepest - 12, deepest + 3):
+            body = f'{{"account":{opening * depth}1{closing_ * depth}}}'
+            status, _ = invoke(api, body=body)
+            assert status == 400, depth
+    assert api.calls() == []
+
+
+def _readable(opening: str, depth: int, closing_: str) -> bool:
+    try:
+        json.loads(opening * depth + "1" + closing_ * depth)
+    except RecursionError:
+        return False
+    return True
+
+
+@two_operations
 @pytest.mark.parametrize("body", INVALID.values(), ids=INVALID.keys())
 def test_invalid_body_is_refused_in_few_words(api: Api, method: str, path: str, body: bytes) -> None:
     # Some Pythons give up reading at a depth that others still read: both are refusals.
@@ -556,7 +585,6 @@ def test_late_request_is_refused(api: Api, method: str, path: str, moment: str) 
     assert api.calls() == []
 
 
-@pytest.mark.xfail(reason="a time before the year 1 in UTC ends as an unforeseen OverflowError, status 500")
 def test_earliest_time_there_is_is_late(api: Api) -> None:
     assert code(send(api, "DELETE", f"{OMS}?not_after=0001-01-01T00:00:00%2B23:59")) == "Expired"
 
@@ -566,7 +594,7 @@ def test_last_time_there_is_is_in_time(api: Api, method: str, path: str) -> None
     assert send(api, method, f"{path}?not_after=9999-12-31T23:59:59-23:59&dry_run=true")["outcome"] == "planned"
 
 
-@every_operation
+@two_operations
 @pytest.mark.parametrize(
     "content_type",
     ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/xml", ""],
@@ -605,7 +633,7 @@ def test_token_is_ignored_where_the_operation_has_none(api: Api) -> None:
     assert (answer["outcome"], answer["client_token"]) == ("planned", None)
 
 
-@every_operation
+@two_operations
 @pytest.mark.parametrize(
     "header", ["Host: evil.invalid", "X-Forwarded-Host: evil.invalid", "Authorization: x\\r\\nX: y"]
 )
@@ -628,7 +656,7 @@ def test_correlation_id_comes_back_as_it_was_or_not_at_all(api: Api, text: str) 
         assert answer["correlation_id"] == unquote(text)
 
 
-@every_operation
+@two_operations
 def test_very_long_query_is_refused_in_few_words(api: Api, method: str, path: str) -> None:
     answer = send(api, method, f"{path}?account={'a' * 60_000}")
     assert violations(answer) == [("/account", "pattern")]
@@ -655,22 +683,21 @@ def test_body_of_doubtful_length_is_not_read_and_ends_the_connection(
     api: Api, headers: list[str], status: int
 ) -> None:
     found, answer = raw(api, LINE, "Host: x", *headers, body=SMUGGLED)
-    assert (found, answer.keys()) == (status, {"message"})
+    assert (found, list(answer)) == (status, ["message"])
     assert api.calls() == []
 
 
 @pytest.mark.parametrize(
     ("line", "status"),
     [
-        (f"DELETE {OMS} HTTP/9.9", 505),
         (f"DELETE {OMS} extra HTTP/1.1", 400),
         (f"DELETE {OMS}?account={'a' * 70_000} HTTP/1.1", 414),
     ],
-    ids=["version", "blank", "long"],
+    ids=["blank", "long"],
 )
 def test_bad_request_line_gets_the_gateways_message(api: Api, line: str, status: int) -> None:
     found, answer = raw(api, line, "Host: x")
-    assert (found, answer.keys()) == (status, {"message"})
+    assert (found, list(answer)) == (status, ["message"])
     assert api.calls() == []
 
 
@@ -754,4 +781,5 @@ def test_every_refusal_is_logged(capfd: pytest.CaptureFixture[str]) -> None:
     loud = {"POWERTOOLS_LOG_LEVEL": "INFO"}
     with LocalCloud(variables=loud) as cloud, HttpApi(cloud) as http:
         send(Api(cloud, http.url), "DELETE", OMS, body=b'{"\\ud800": 1}')
-    assert '"outcome":"failed"' in capfd.readouterr().out
+    lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [line["result"]["outcome"] for line in lines if "level" in line] == ["failed"]

@@ -6,14 +6,22 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import function_folders, operation_name
+from tests.conftest import operation_name
 from tests.fakes.aws import Trouble
 from tests.handlers.checks import check_against_journal, check_shape, only_result
-from tests.handlers.scenes import Request, is_still_there, provider_of, put_instance, put_task, service_of
+from tests.handlers.scenes import (
+    Request,
+    changing_functions,
+    is_still_there,
+    provider_of,
+    put_instance,
+    put_task,
+    service_of,
+)
 from tests.handlers.triggers import QUEUED, TRIGGERS, arrival, batch, request_of, with_body
 from tests.handlers.world import MAX_RECEIVES, Function, World, fake_secret
 
-FOLDERS = function_folders()
+FOLDERS = changing_functions()
 # One function of each dialect where a test is slow; the machinery behind them is the same.
 DELETE_DATA_TASK = "alibaba_elasticsearch_delete_data_task"
 CANCEL_TASK = "alibaba_elasticsearch_cancel_task"
@@ -591,7 +599,7 @@ def test_no_record_is_started_without_time(world: World) -> None:
 @pytest.mark.parametrize("timeout", [0.0, 1.0, 1.02])
 @pytest.mark.parametrize("trigger", ["direct", "http", "eventbridge"])
 def test_an_invocation_without_time_may_be_tried_again(own_world: World, trigger: str, timeout: float) -> None:
-    """Time that has run out is `timeout` (or `unavailable`, at the secret store), never `internal`, which is final."""
+    """Time that has run out is `timeout` (at the secret store: `unavailable`), never `internal`, which is final."""
     function, request = start(own_world, OMS_DELETE)
     for _attempt in range(5):
         put_task(own_world, OMS_DELETE, request)

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from task_cleanup.validation import RequestValidator
-from tests.conftest import EVENTS, function_folders, request_schema, sample_event
+from tests.conftest import EVENTS, function_folders, operation_name, request_schema, sample_event
 from tests.handlers.checks import check_reply, check_result, only_result
-from tests.handlers.scenes import COMMON, Scene, arrange, is_still_there, scenes_of
+from tests.handlers.scenes import COMMON, Scene, arrange, is_still_there, only_reads, scenes_of
 from tests.handlers.triggers import DIRECT_REQUEST_ID, TRIGGERS, arrival, request_of
 from tests.handlers.world import LAMBDA_TIMEOUT, World
 
@@ -31,15 +31,20 @@ def _run(world: World, folder: str, trigger: str, scene: Scene, timeout: float) 
     request = arrange(world, folder, scene)
     function = world.function(folder, scene.variables)
     arrived = arrival(folder, trigger, scene.changes)
-    was_there = is_still_there(world, folder, request)
+    was_there = not only_reads(folder) and is_still_there(world, folder, request)
 
     outcome = function.invoke(arrived.event, timeout, DIRECT_REQUEST_ID)
 
     assert outcome.seconds < timeout
     result = only_result(world)
-    check_result(world, folder, scene, request, arrived, result)
+    check_result(world, folder, scene, arrived, result)
     check_reply(world, scene, arrived, outcome, result)
-    assert is_still_there(world, folder, request) is (was_there and scene.outcome != "succeeded")
+    if only_reads(folder):
+        assert world.effects == []
+    elif operation_name(folder).endswith("StopTask"):
+        assert len(world.effects) == (1 if scene.outcome == "succeeded" else 0)
+    else:
+        assert is_still_there(world, folder, request) is (was_there and scene.outcome != "succeeded")
 
 
 @pytest.mark.parametrize(("folder", "trigger", "scene"), _rows(slow=False))

@@ -175,7 +175,7 @@ MALFORMED = {
     "with a line break": '{"access_key_id": "AKFAKE0001", "secret_access_key": "testSecretFakeMalformed\\n"}',
     "with a blank": '{"access_key_id": "AKFAKE 0001", "secret_access_key": "testSecretFakeMalformed"}',
     "with a number": '{"access_key_id": 1, "secret_access_key": "testSecretFakeMalformed"}',
-    "with a bad token": '{"access_key_id": "A", "secret_access_key": "B", "security_token": "testSecretFakeMalformed\\n"}',
+    "bad token": '{"access_key_id": "A", "secret_access_key": "B", "security_token": "testSecretFakeMalformedé"}',
     "with a bad project": '{"access_key_id": "A", "secret_access_key": "B", "project_id": "testSecretFakeMalformed"}',
 }
 

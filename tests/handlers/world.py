@@ -14,7 +14,7 @@ import pytest
 
 from local.emulators import Emulators, Entry
 from local.lambdas import Context
-from task_cleanup.handler import LambdaContext, make_handler
+from task_cleanup.handler import make_handler
 from task_cleanup.operation import Operation
 from task_cleanup.system import System
 from tests.conftest import AWS_VARIABLES, FUNCTIONS
@@ -54,7 +54,7 @@ class Function:
 
     folder: str
     operation: Operation
-    handler: Callable[[Any, LambdaContext], Any]
+    handler: Callable[[Any, Any], Any]
 
     def invoke(self, event: object, timeout: float = LAMBDA_TIMEOUT, request_id: str | None = None) -> Outcome:
         """Invoke it as Lambda would; an exception is an outcome too."""

@@ -323,10 +323,13 @@ def test_another_request_has_another_token(name: str) -> None:
 
 
 def test_operations_do_not_share_tokens() -> None:
-    request = {"region": "cn-hangzhou", "instance_id": "es-cn-1"}
-    cancel = token(CANCEL_TASK, Received(Trigger.DIRECT, request, "id"))
-    delete = token(DELETE_DATA_TASK, Received(Trigger.DIRECT, {**request, "task_id": "MigrateData"}, "id"))
-    assert cancel != delete
+    """Not even two that have the same target."""
+    received, tokens = request_with_id(CANCEL_TASK, "id"), set()
+    for name in (CANCEL_TASK, "alibaba.elasticsearch.AnotherTask"):
+        there = world(CANCEL_TASK, success(OPERATIONS[CANCEL_TASK]))
+        there.operation = replace(OPERATIONS[CANCEL_TASK], name=name)
+        tokens.add(there.run(received).client_token)
+    assert len(tokens) == 2
 
 
 @pytest.mark.parametrize("name", [OMS_DELETE, DMS_DELETE])

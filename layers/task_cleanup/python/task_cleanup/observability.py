@@ -13,7 +13,7 @@ class Observability:
     """Logger and metrics of one execution environment."""
 
     def __init__(self, settings: Settings) -> None:
-        self._logger = Logger(service=settings.service_name)
+        self._logger = Logger(service=settings.service_name, use_rfc3339=True)
         self._namespace = settings.metrics_namespace
         self._service = settings.service_name
 
