@@ -6,7 +6,8 @@ PYTHON ?= $(shell for p in python3.13 python3 python3.14 python3.12 python3.11; 
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
 export SAM_CLI_TELEMETRY := 0
-WORKERS ?= 2
+# More than the cores: many tests wait for time-outs.
+WORKERS ?= 4
 
 .DEFAULT_GOAL := help
 

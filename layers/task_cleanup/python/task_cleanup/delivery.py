@@ -55,10 +55,10 @@ class Delivery:
         return True
 
     def _comes_again(self, message: QueueMessage, result: Result) -> bool:
-        receives = self.settings.max_receives
-        if self.settings.dead_letter_queue_url is None or receives is None:
-            return True  # with nowhere to move it to, SQS must keep the count
-        return result.retryable and message.receives < receives
+        settings = self.settings
+        if not (settings.event_bus_name and settings.dead_letter_queue_url and settings.max_receives):
+            return True  # with nowhere to tell or to move it, SQS must keep the count
+        return result.retryable and message.receives < settings.max_receives
 
     def _move_to_dead_letters(self, message: QueueMessage, result: Result, deadline: Deadline) -> None:
         """The body as it came, so that a redrive sends the same request with the same client token."""
