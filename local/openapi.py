@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,7 @@ def operations(root: Path = stack.ROOT) -> list[HttpOperation]:
     os.environ.setdefault("AWS_DEFAULT_REGION", stack.REGION)
     resources = stack.translate(root / "template.yaml", {})["Resources"]
     found = []
-    for route in _routes(resources):
+    for route in operation_routes(resources):
         folder = Path(resources[route["function"]]["Properties"]["Code"]["S3Key"]).name
         event = json.loads((root / "events" / folder / "http.json").read_text())
         operation = HttpOperation(
@@ -197,10 +198,10 @@ def operations(root: Path = stack.ROOT) -> list[HttpOperation]:
     return sorted(found, key=lambda operation: operation.name)
 
 
-def _routes(resources: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+def operation_routes(resources: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     for resource in resources.values():
         if resource["Type"] == "AWS::ApiGatewayV2::Api":
-            yield from stack._routes(resource["Properties"])  # the one reader of SAM's OpenAPI body
+            yield from stack.routes(resource["Properties"])  # the one reader of SAM's OpenAPI body
 
 
 def document(found: Sequence[HttpOperation] | None = None) -> Json:
@@ -468,6 +469,7 @@ def _failed(status: int) -> Result:
 # -- command line ------------------------------------------------
 
 
+@cache
 def text() -> str:
     """The document as it stands in ``docs/openapi.json``."""
     return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"

@@ -194,7 +194,7 @@ def _parts(resources: Mapping[str, Any], questions: _Questions) -> dict[str, Any
             }
             for name, item in _of_type(resources, "AWS::Scheduler::Schedule")
         ],
-        "routes": [route for _, item in _of_type(resources, "AWS::ApiGatewayV2::Api") for route in _routes(item)],
+        "routes": [route for _, item in _of_type(resources, "AWS::ApiGatewayV2::Api") for route in routes(item)],
         "queues": {name: questions.ask({"Ref": name}) for name, _ in _of_type(resources, "AWS::SQS::Queue")},
         # By name: moto resolves a reference to a bus to no name.
         "bus": [questions.ask(item["Name"]) for _, item in _of_type(resources, "AWS::Events::EventBus")],
@@ -205,7 +205,7 @@ def _of_type(resources: Mapping[str, Any], kind: str) -> Iterator[tuple[str, Any
     return ((name, item["Properties"]) for name, item in resources.items() if item["Type"] == kind)
 
 
-def _routes(api: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+def routes(api: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     """The API's OpenAPI body, as SAM wrote it from the functions' events."""
     for path, methods in api["Body"]["paths"].items():
         for method, operation in methods.items():

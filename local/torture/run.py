@@ -36,7 +36,7 @@ from local.torture.worker import origin_of
 
 WAVE = 40  # messages that are sent without looking around
 MOST_WAITING = 160  # in all queues: local SQS takes longer the more there are
-LEAST_WAITING = 40  # for workers to be killed
+LEAST_WAITING = 40  # for workers to be killed when all is sent
 TICK = 0.4  # seconds
 BATCH = 10  # the most that SQS and EventBridge take in one call
 # The functions' own lines are evidence; their metrics would only be in the way.
@@ -174,14 +174,18 @@ class _Torture:
 
     def _send_all(self) -> None:
         for start in range(0, len(self.messages), WAVE):
-            while sum(self._waiting()) > MOST_WAITING and not self._is_over():
-                self._tick(kill=True)
-                time.sleep(TICK)
+            self._make_way(kill=True)
             if self._is_over():
                 return
             self._send(self.messages[start : start + WAVE])
             self._tick(kill=True)
             self._leave(start / len(self.messages))
+
+    def _make_way(self, *, kill: bool) -> None:
+        """Wait until there is room for more messages."""
+        while sum(self._waiting()) > MOST_WAITING and not self._is_over():
+            self._tick(kill=kill)
+            time.sleep(TICK)
 
     def _leave(self, progress: float) -> None:
         """Take a provider away when it is its turn."""
@@ -191,10 +195,9 @@ class _Torture:
             self.say(f"{len(self.sent)} messages sent, {self.crew.kills} workers killed; {service} is away")
 
     def _wait_until_empty(self, *, kill: bool) -> None:
-        while not self._is_over():
-            self._tick(kill=kill)
-            if not any(self._waiting()):
-                return
+        while (waiting := sum(self._waiting())) and not self._is_over():
+            # Only while there is work for all: the last messages would else be killed until SQS gives them up.
+            self._tick(kill=kill and waiting > LEAST_WAITING)
             time.sleep(TICK)
 
     def _make_good(self) -> None:
@@ -215,6 +218,7 @@ class _Torture:
         for mapping in self.cloud.stack.mappings:
             own = [(entry, letter) for owner, entry, letter in taken if owner is mapping]
             for batch in _chunks(own, BATCH):
+                self._make_way(kill=False)
                 ids = self._send_batch(mapping.queue_url, [entry for entry, _ in batch])
                 redriven.update(zip(ids, (letter.origin for _, letter in batch), strict=True))
                 letters += [letter for _, letter in batch]
@@ -228,8 +232,7 @@ class _Torture:
     def _tick(self, *, kill: bool) -> None:
         self._collect_results()
         self._follow_journal()
-        # Only while there is work for all: the last messages would else be killed until SQS gives them up.
-        if kill and time.monotonic() >= self._kill_at and sum(self._waiting()) > LEAST_WAITING:
+        if kill and time.monotonic() >= self._kill_at:
             self.crew.kill_one(self._dice)
             self._kill_at = time.monotonic() + self.conditions.kill_every
 

@@ -325,13 +325,19 @@ DOCUMENTED = [
 ]
 
 
-def apart(case: Case) -> None:
-    """Leave each field in one place only, so that valid data makes a valid request more than now and then."""
-    body = case.body if isinstance(case.body, dict) else {}
+def promising(case: Case) -> None:
+    """Leave each field in one place only and let no time be past: else few valid data make a good request."""
+    body = _in_time(case.body) if isinstance(case.body, dict) else {}
+    if body:
+        case.body = body
     given = set(body) | ({"client_token"} if openapi.TOKEN_HEADER in case.headers else set())
-    case.query = {name: value for name, value in case.query.items() if name not in given}
+    case.query = _in_time({name: value for name, value in case.query.items() if name not in given})
     if "client_token" in body:
         case.headers.pop(openapi.TOKEN_HEADER, None)
+
+
+def _in_time(fields: Fields) -> Fields:
+    return {name: f"2999{value[4:]}" if name == "not_after" else value for name, value in fields.items()}
 
 
 def drive(api: Api, case: Case) -> None:
@@ -350,7 +356,7 @@ POSITIVE, NEGATIVE = generated(GenerationMode.POSITIVE), generated(GenerationMod
 @POSITIVE.parametrize()  # type: ignore[untyped-decorator]
 @BOUNDED
 def test_valid_data_gets_documented_answers(api: Api, case: Case) -> None:
-    apart(case)
+    promising(case)
     drive(api, case)
 
 
@@ -408,7 +414,6 @@ def test_token_in_header_and_elsewhere_is_refused(api: Api, query: str, body: by
     assert violations(answer) == [("/client_token", "repeated")]
 
 
-@pytest.mark.xfail(reason="the pointer of a repeated name is not escaped, cut to 64 characters, or told once")
 @pytest.mark.parametrize(
     ("query", "wanted"),
     [
@@ -526,7 +531,6 @@ def test_unreadable_body_is_refused(api: Api, method: str, path: str, body: byte
     assert code(send(api, method, path, body=body)) == "UnreadableRequest"
 
 
-@pytest.mark.xfail(reason="one depth of nesting is read but breaks the validator: status 500, RecursionError")
 def test_body_of_any_depth_is_refused(api: Api) -> None:
     """Reader and validator give up at different depths; between the two lies the interesting one."""
     for opening, closing_ in (("[", "]"), ('{"a":', "}")):
@@ -747,7 +751,6 @@ def test_only_true_means_base64(api: Api, flag: object) -> None:
     assert (status, code(answer)) == (400, "UnreadableRequest")
 
 
-@pytest.mark.xfail(reason="a body that is no text raises out of the handler", raises=TypeError)
 @pytest.mark.parametrize("body", [1, True, {"dry_run": True}, ["e30="]])
 def test_body_that_is_no_text_is_refused(api: Api, body: object) -> None:
     status, answer = invoke(api, body=body, isBase64Encoded=True)
@@ -775,10 +778,10 @@ def test_event_of_another_shape_is_refused(api: Api, changes: Fields) -> None:
     assert api.calls() == []
 
 
-@pytest.mark.xfail(reason="the log line of a request with half a character in a name is lost")
 def test_every_refusal_is_logged(capfd: pytest.CaptureFixture[str]) -> None:
     """Half a character in a name must not cost the line that says who was refused."""
-    loud = {"POWERTOOLS_LOG_LEVEL": "INFO"}
+    # A service name of its own: loggers are kept by name, and with them the output of the test that made them.
+    loud = {"POWERTOOLS_LOG_LEVEL": "INFO", "POWERTOOLS_SERVICE_NAME": "every-refusal-is-logged"}
     with LocalCloud(variables=loud) as cloud, HttpApi(cloud) as http:
         send(Api(cloud, http.url), "DELETE", OMS, body=b'{"\\ud800": 1}')
     lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]

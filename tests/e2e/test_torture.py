@@ -39,11 +39,11 @@ Change = Callable[[Evidence], Evidence]
 # -- a run ------------------------------------------------
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 def test_a_short_run_accounts_for_every_message() -> None:
     """All faults on, in a process of its own (local AWS lives once in each), as ``make torture`` runs it."""
     paths = [str(ROOT / "layers/task_cleanup/python"), str(ROOT)]
-    options = {"messages": 200, "seed": 7, "visibility": 2, "kill-every": 1.5, "away": 1.5, "time-limit": 200}
+    options = {"messages": 200, "seed": 7, "visibility": 2, "kill-every": 1.5, "away": 1.5, "time-limit": 400}
     command = [sys.executable, "-m", "local.torture", *(f"--{name}={value}" for name, value in options.items())]
     done = subprocess.run(
         command,
@@ -51,7 +51,7 @@ def test_a_short_run_accounts_for_every_message() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=230,
+        timeout=460,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

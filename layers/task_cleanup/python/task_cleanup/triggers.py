@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, quote
 
 from task_cleanup.errors import Category, CleanupError, Code, invalid_request
 from task_cleanup.results import Error, Result
-from task_cleanup.validation import RequestValidator, parse_time, strict_json, violation_error
+from task_cleanup.validation import RequestValidator, parse_time, pointer, strict_json, violation_error
 
 Event = Mapping[str, Any]
 
@@ -212,7 +212,7 @@ def _merged(event: Event, validator: RequestValidator) -> dict[str, Any]:
     repeated: list[tuple[str, str]] = []
     for name, value in (pair for part in parts for pair in part):
         if name in merged:
-            repeated.append((f"/{name[:MAX_ID]}", "repeated"))
+            repeated.append((pointer(name), "repeated"))
         merged[name] = value
     if repeated:
         raise violation_error(repeated)
@@ -241,7 +241,9 @@ def _body(event: Event) -> dict[str, Any]:
     if body is None or body == "":
         return {}
     try:
-        text = base64.b64decode(body, validate=True).decode() if event.get("isBase64Encoded") is True else str(body)
+        text = (
+            base64.b64decode(str(body), validate=True).decode() if event.get("isBase64Encoded") is True else str(body)
+        )
     except ValueError:
         raise invalid_request(Code.UNREADABLE_REQUEST, "the body is not base64 of UTF-8 text") from None
     content, refusal = _read_json(text)

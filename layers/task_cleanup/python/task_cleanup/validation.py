@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -80,12 +80,16 @@ class RequestValidator:
         CleanupError
             ``invalid_request`` with every violation as JSON Pointer and rule, never the rejected value.
         """
-        if isinstance(request, dict) and self._validator.is_valid(request):
-            defaults = {name: rule["default"] for name, rule in self._properties.items() if "default" in rule}
-            return {**defaults, **request}
-        errors = self._validator.iter_errors(request)
-        violations = sorted({violation for error in errors for violation in self._violations(error)})
-        raise violation_error(violations[:MAX_VIOLATIONS])
+        try:
+            violations = [
+                violation for error in self._validator.iter_errors(request) for violation in self._violations(error)
+            ]
+        except RecursionError:
+            violations = [("", "nesting")]
+        if violations or not isinstance(request, dict):
+            raise violation_error(violations)
+        defaults = {name: rule["default"] for name, rule in self._properties.items() if "default" in rule}
+        return {**defaults, **request}
 
     def _violations(self, error: ValidationError) -> Iterator[tuple[str, str]]:
         """One error of the library can stand for several fields: each gets its own pointer."""
@@ -100,17 +104,19 @@ class RequestValidator:
 
 
 def pointer(*parts: str) -> str:
-    """An RFC 6901 JSON Pointer."""
-    return "".join("/" + part[:MAX_NAME].replace("~", "~0").replace("/", "~1") for part in parts)
+    """An RFC 6901 JSON Pointer that any log can hold: names are cut, and characters that UTF-8 lacks replaced."""
+    names = (part[:MAX_NAME].encode(errors="replace").decode() for part in parts)
+    return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in names)
 
 
-def violation_error(violations: list[tuple[str, str]], code: Code = Code.SCHEMA_VIOLATION) -> CleanupError:
-    """``invalid_request`` that names all violations."""
-    named = ", ".join(f"{place or '(request)'}: {rule}" for place, rule in violations)
+def violation_error(violations: Iterable[tuple[str, str]], code: Code = Code.SCHEMA_VIOLATION) -> CleanupError:
+    """``invalid_request`` that names all violations, each once, up to ``MAX_VIOLATIONS``."""
+    listed = sorted(set(violations))[:MAX_VIOLATIONS]
+    named = ", ".join(f"{place or '(request)'}: {rule}" for place, rule in listed)
     return invalid_request(
         code,
         f"the request is not valid ({named})",
-        {"violations": [{"pointer": place, "rule": rule} for place, rule in violations]},
+        {"violations": [{"pointer": place, "rule": rule} for place, rule in listed]},
     )
 
 
