@@ -2,6 +2,8 @@
 
 import argparse
 import sys
+from collections import Counter
+from collections.abc import Iterator
 
 from rich.console import Console
 from rich.table import Table
@@ -10,7 +12,7 @@ from local.torture.account import Account, End, settle
 from local.torture.messages import Copy, Kind
 from local.torture.run import Conditions, Report, run
 
-MOST_SHOWN = 100  # differences
+MOST_SHOWN = 10  # differences of each rule
 HARMLESS = frozenset({"close_after_reply"})  # the call that it hits is answered
 
 
@@ -54,6 +56,15 @@ def facts(report: Report) -> list[str]:
     ]
 
 
+def differences(account: Account) -> Iterator[str]:
+    """A line for every difference, and one for those of a rule that would only repeat it."""
+    for rule, count in Counter(difference.rule for difference in account.differences).items():
+        cases = [difference.case for difference in account.differences if difference.rule == rule]
+        yield from (f"✗ {rule}: {case}" for case in cases[:MOST_SHOWN])
+        if count > MOST_SHOWN:
+            yield f"✗ {rule}: … and {count - MOST_SHOWN} more"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Make a run and settle its account; the process's exit status."""
     conditions = Conditions()
@@ -73,8 +84,8 @@ def main(arguments: list[str] | None = None) -> int:
     console.print(table_of(account))
     for fact in facts(report):
         console.print(fact)
-    for difference in account.differences[:MOST_SHOWN]:
-        console.print(f"[red]✗ {difference.rule}:[/] {difference.case}", soft_wrap=True, markup=True)
+    for text in differences(account):
+        console.print(text, style="red", soft_wrap=True, markup=False)
     if account.differences:
         console.print(f"[red]{len(account.differences)} differences.[/]")
         return 1

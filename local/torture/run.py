@@ -57,7 +57,7 @@ class Conditions:
     visibility: int = 12
     kill_every: float = 4.0
     away: float = 4.0
-    time_limit: float = 600.0
+    time_limit: float = 1200.0
 
 
 @dataclass
