@@ -1,7 +1,7 @@
 """Walking the pages of a list, to its end or to a limit, and never pretending that it was the end."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from task_cleanup.errors import Category, Code
@@ -46,44 +46,39 @@ def walk(
 
     A failure on any page but the first is a failure of the whole, with two exceptions: the provider's way to say
     "past the end", and a deadline that cut the walk (then the list is there, and not complete).
+
+    Complete is what every page agrees with: as many tasks as the provider counted, and the same count each time.
+    Where tasks come or go meanwhile, records shift between the pages, and some may never have been seen.
     """
     limit: int = request["limit"]
     tasks: dict[str, Task] = {}
-    records, attempts, total = 0, 0, None
-    call = first
+    totals: set[int] = set()
+    attempts = records = 0
+    call, latest = first, None
     while True:
         settled = send(call)
         attempts += settled.attempts
-        verdict = settled.verdict
-        ended = _ended_by(pages, settled, records)
-        if ended is not None:
-            return _succeeded(settled, attempts), Listed(tuple(tasks.values()), complete=ended)
-        page = pages.read(verdict.reply) if verdict.outcome is Outcome.SUCCEEDED and verdict.reply else None
+        page = _page_of(pages, settled)
         if page is None:
-            return Settled(verdict, attempts), None
-        before = len(tasks)
+            if latest is not None and _ends(pages, settled):
+                return Settled(latest, attempts), Listed(tuple(tasks.values())[:limit], complete=False)
+            return replace(settled, attempts=attempts), None
+        latest, before = settled.verdict, len(tasks)
         tasks.update((task.task_id, task) for task in page.tasks)
         records += page.records
-        total = page.total if page.total is not None else total
-        at_end = pages.call is None or (records >= total if total is not None else page.records == 0)
-        if at_end or len(tasks) >= limit or len(tasks) == before:
-            found = tuple(tasks.values())
-            complete = at_end and len(found) <= limit
-            return Settled(verdict, attempts), Listed(found[:limit], complete)
-        if pages.call is not None:
-            call = pages.call(request, records)
+        totals.add(page.total)
+        if pages.call is None or records >= page.total or len(tasks) >= limit or len(tasks) == before:
+            complete = totals == {len(tasks)} and len(tasks) <= limit
+            return Settled(latest, attempts), Listed(tuple(tasks.values())[:limit], complete)
+        call = pages.call(request, records)
 
 
-def _ended_by(pages: Pages, settled: Settled, records: int) -> bool | None:
-    """True if a later page says "past the end", False if time ran out on one, None if neither."""
-    error = settled.verdict.error
-    if error is None or records == 0:
-        return None
-    if error.code in pages.past_end:
-        return True
-    return False if error.category is Category.TIMEOUT else None
-
-
-def _succeeded(settled: Settled, attempts: int) -> Settled:
+def _page_of(pages: Pages, settled: Settled) -> Page | None:
     verdict = settled.verdict
-    return Settled(type(verdict)(Outcome.SUCCEEDED, http_status=200, request_id=verdict.request_id), attempts)
+    return pages.read(verdict.reply) if verdict.outcome is Outcome.SUCCEEDED and verdict.reply else None
+
+
+def _ends(pages: Pages, settled: Settled) -> bool:
+    """Whether a later page says "past the end", or time ran out on it."""
+    error = settled.verdict.error
+    return error is not None and (error.code in pages.past_end or error.category is Category.TIMEOUT)

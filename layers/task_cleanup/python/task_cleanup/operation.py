@@ -215,14 +215,21 @@ def _planned(service: Service, ready: _Ready, system: System) -> dict[str, str]:
 def _carry_out(
     operation: Operation, ready: _Ready, environment: Environment, deadline: Deadline
 ) -> tuple[Settled, Listed | None]:
-    """One call that makes a change, or as many as a list has pages."""
+    """One call that makes a change, or as many as a list has pages.
+
+    Each goes on with the credentials that the one before it ended with: a rotated key is rejected once, not by
+    every page.
+    """
+    current = ready
 
     def send(call: Call) -> Settled:
-        return _send(operation, replace(ready, call=call), environment, deadline)
+        nonlocal current
+        settled, credentials = _send(operation, replace(current, call=call), environment, deadline)
+        current = replace(current, credentials=credentials)
+        return settled
 
     if operation.pages is None:
-        settled = _with_doubt(_send(operation, ready, environment, deadline))
-        return _stopped(operation, ready, settled, send), None
+        return _stopped(operation, ready, _with_doubt(send(ready.call)), send), None
     return walk(operation.pages, ready.request, send, ready.call)
 
 
@@ -252,7 +259,10 @@ def _with_doubt(settled: Settled) -> Settled:
     return replace(settled, verdict=replace(verdict, error=verdict.error.with_detail(note=note)))
 
 
-def _send(operation: Operation, ready: _Ready, environment: Environment, deadline: Deadline) -> Settled:
+def _send(
+    operation: Operation, ready: _Ready, environment: Environment, deadline: Deadline
+) -> tuple[Settled, Credentials]:
+    """The settled call, and the credentials of its last attempt."""
     store, account = environment.credentials, ready.request["account"]
     store.refuse_if_suspended(ready.credentials)
     latest = ready.credentials
@@ -276,7 +286,7 @@ def _send(operation: Operation, ready: _Ready, environment: Environment, deadlin
     )
     if settled.verdict.category is Category.UNAUTHENTICATED:
         store.suspend(latest)
-    return settled
+    return settled, latest
 
 
 def _judge(operation: Operation, reply: Reply, request: SignedRequest, credentials: Credentials) -> Verdict:

@@ -83,8 +83,8 @@ class StatusTable:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a list: its tasks, how many records it held, and how many there are in all, if the reply says."""
+    """One page of a list: its tasks, how many records it held, and how many there are in all, as the reply says."""
 
     tasks: tuple[Task, ...]
     records: int
-    total: int | None
+    total: int

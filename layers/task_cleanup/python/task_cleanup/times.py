@@ -20,6 +20,17 @@ def parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text.upper())
 
 
+_EARLIEST, _LATEST = datetime(2010, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+
+
+def plausible(moment: datetime) -> datetime | None:
+    """The time, or None for one that no task can have: a zero value, seconds taken for milliseconds.
+
+    Taken at its word, such a time would make the task look decades old.
+    """
+    return moment if _EARLIEST <= moment < _LATEST else None
+
+
 def rfc3339(moment: datetime) -> str:
     """``2026-11-21T08:30:00.123Z``: UTC, milliseconds (RFC 3339, section 5.6)."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

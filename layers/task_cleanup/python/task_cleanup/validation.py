@@ -56,6 +56,10 @@ class RequestValidator:
         """Whether this field is a boolean: query strings hold ``true`` as text."""
         return bool(self._properties.get(name, {}).get("type") == "boolean")
 
+    def is_integer(self, name: str) -> bool:
+        """Whether this field is an integer and nothing else: query strings hold digits as text."""
+        return bool(self._properties.get(name, {}).get("type") == "integer")
+
     def validate(self, request: object) -> dict[str, Any]:
         """The request with the schema's defaults filled in.
 

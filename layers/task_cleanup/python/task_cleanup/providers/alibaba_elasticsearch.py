@@ -21,6 +21,7 @@ from task_cleanup.providers.service import (
 from task_cleanup.results import Error
 from task_cleanup.signing import acs3_hmac_sha256
 from task_cleanup.tasks import AgeBasis, Page, Status, StatusTable, Task
+from task_cleanup.times import plausible
 
 VERSION = "2017-06-13"
 
@@ -157,6 +158,19 @@ def instance_call(action: str, method: str, instance_id: str, *path: str, **quer
 STATUSES = StatusTable(meanings={"SUCCESS": Status.SUCCEEDED}, deletable=frozenset({"SUCCESS"}))
 _CHINA = timezone(timedelta(hours=8))  # `createTime` has no zone; China time is assumed
 _MAX_DETAIL = 256  # characters; `settings` and `mapping` hold whole JSON documents
+# What the page documents for either side. Its sister call sent passwords back, so nothing else goes on.
+_CLUSTER_FIELDS = (
+    "dataSourceType",
+    "index",
+    "type",
+    "endpoint",
+    "vpcId",
+    "vpcInstanceId",
+    "vpcInstancePort",
+    "settings",
+    "mapping",
+    "routing",
+)
 
 
 def read_page(reply: Reply) -> Page | None:
@@ -193,12 +207,13 @@ def _task(record: Mapping[str, Any]) -> Task | None:
 
 
 def _clipped(cluster: object) -> dict[str, str]:
-    members = cluster.items() if isinstance(cluster, dict) else ()
-    return {str(name): str(value)[:_MAX_DETAIL] for name, value in members}
+    if not isinstance(cluster, dict):
+        return {}
+    return {name: str(cluster[name])[:_MAX_DETAIL] for name in _CLUSTER_FIELDS if cluster.get(name) is not None}
 
 
 def _china_time(value: object) -> datetime | None:
     try:
-        return datetime.strptime(str(value), "%Y-%m-%d %H:%M:%S").replace(tzinfo=_CHINA)
+        return plausible(datetime.strptime(str(value), "%Y-%m-%d %H:%M:%S").replace(tzinfo=_CHINA))
     except ValueError:
         return None

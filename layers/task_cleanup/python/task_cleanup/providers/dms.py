@@ -4,6 +4,7 @@ Sources: Open Telekom Cloud's DMS API reference ("Error Codes", "Deleting a Back
 endpoints. Traps: throttling can come as HTTP 404 (``DMS.10240407``), and no code is known for a missing task.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -12,7 +13,7 @@ from task_cleanup.errors import Category
 from task_cleanup.providers import huawei_gateway
 from task_cleanup.providers.service import Call, ErrorTable, Reply, Service, coded, text_member
 from task_cleanup.tasks import AgeBasis, Page, Status, StatusTable, Task
-from task_cleanup.times import parse_time
+from task_cleanup.times import parse_time, plausible
 
 OTC_REGIONS = ("eu-de", "eu-nl")
 HUAWEI_REGIONS = [
@@ -105,6 +106,7 @@ def task_call(method: str, project_id: str, instance_id: str, task_id: str) -> C
     return Call(method, ("v2", project_id, "instances", instance_id, "tasks", task_id), project_id=project_id)
 
 
+_COUNT = re.compile("[0-9]{1,9}")
 PAGE_SIZE = 100  # what other clients ask for; the pages give no maximum
 
 # "Past the end", in the words of the sister lists; the pages of this one do not say.
@@ -134,7 +136,7 @@ def read_page(reply: Reply) -> Page | None:
     """``{task_count, tasks}``: the count is a string of digits, and of all matching records."""
     body = reply.json_object() or {}
     records, count = body.get("tasks"), str(body.get("task_count", ""))
-    if not isinstance(records, list) or not (count.isascii() and count.isdigit()):
+    if not isinstance(records, list) or not _COUNT.fullmatch(count):
         return None
     tasks = [_task(record) for record in records if isinstance(record, dict)]
     found = [task for task in tasks if task is not None]
@@ -165,6 +167,6 @@ def _task(record: Mapping[str, Any]) -> Task | None:
 
 def _time(value: object) -> datetime | None:
     try:
-        return parse_time(value) if isinstance(value, str) else None
+        return plausible(parse_time(value)) if isinstance(value, str) else None
     except ValueError:
         return None

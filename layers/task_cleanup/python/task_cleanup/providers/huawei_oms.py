@@ -6,12 +6,13 @@ OMS sends nearly every error with HTTP 400, internal ones and missing tasks incl
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 from task_cleanup.errors import Category
 from task_cleanup.providers import huawei_gateway
 from task_cleanup.providers.service import Call, ErrorTable, Reply, Service, coded, text_member
 from task_cleanup.tasks import AgeBasis, Page, Status, StatusTable, Task
+from task_cleanup.times import plausible
 
 REGIONS = [
     "cn-north-1",
@@ -100,7 +101,7 @@ def read_page(reply: Reply) -> Page | None:
     """``{tasks, count}``: ``count`` is of all matching tasks."""
     body = reply.json_object() or {}
     records, count = body.get("tasks"), body.get("count")
-    if not isinstance(records, list) or not isinstance(count, int):
+    if not isinstance(records, list) or not _is_whole(count):
         return None
     tasks = [_task(record) for record in records if isinstance(record, dict)]
     found = [task for task in tasks if task is not None]
@@ -118,7 +119,7 @@ def _task(record: Mapping[str, Any]) -> Task | None:
     # No field says when a task ended; its start and the time that it ran do, for a task that runs no more.
     ran = record.get("total_time")
     ended = None
-    if provider_status in _STOPPED and started is not None and isinstance(ran, int):
+    if provider_status in _STOPPED and started is not None and _is_whole(ran):
         ended = _milliseconds(record["start_time"] + ran)
     return Task(
         task_id=task_id,
@@ -134,11 +135,15 @@ def _task(record: Mapping[str, Any]) -> Task | None:
     )
 
 
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 def _milliseconds(value: object) -> datetime | None:
     """Unix milliseconds; 0 is OMS's "not yet"."""
-    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+    if not _is_whole(value):
         return None
     try:
-        return datetime.fromtimestamp(value / 1000, UTC)
+        return plausible(datetime.fromtimestamp(value / 1000, UTC))
     except (ValueError, OverflowError, OSError):
         return None
