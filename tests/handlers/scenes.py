@@ -257,19 +257,16 @@ BY_SERVICE = {
         Scene("no such instance", "failed", "not_found", {"*": "DMS.00404022"}, _nothing),
     ],
 }
-_RESULT_FALSE = Scene("Result false", "failed", "provider_error", {"*": "ResultFalse"}, _missing)
-_EMPTY_LIST = Scene("nothing to list", "succeeded", arrange=_missing)
+CHANGES_BY_SERVICE = {
+    "alibaba_elasticsearch": [Scene("Result false", "failed", "provider_error", {"*": "ResultFalse"}, _missing)],
+}
+LIST_SCENES = [Scene("nothing to list", "succeeded", arrange=_missing)]
 _DMS_DELETE = [
     Scene("running task", "conflict", "conflict", {"*": "DMS.00400017"}, _in_state(status="EXECUTING")),
     Scene("gone for all we know", "failed", "invalid_request", {"*": "DMS.00400070"}, _missing),
 ]
 BY_OPERATION = {
-    "alibaba.elasticsearch.ListDataTasks": [_EMPTY_LIST],
-    "huawei.oms.ListTasks": [_EMPTY_LIST],
-    "otc.dms.ListBackgroundTasks": [_EMPTY_LIST],
-    "huawei.dms.ListBackgroundTasks": [_EMPTY_LIST],
     "alibaba.elasticsearch.DeleteDataTask": [
-        _RESULT_FALSE,
         Scene(
             "running task",
             "conflict",
@@ -279,7 +276,6 @@ BY_OPERATION = {
         ),
     ],
     "alibaba.elasticsearch.CancelTask": [
-        _RESULT_FALSE,
         Scene("busy instance", "conflict", "conflict", {"*": "InstanceActivating"}, _in_state(activating=True)),
         Scene(
             "already being cancelled",
@@ -316,7 +312,8 @@ def scenes_of(folder: str) -> list[Scene]:
     """All scenes that can happen to a function."""
     service = service_of(folder)
     by_service = BY_SERVICE.get(service, BY_SERVICE.get(service.partition("_")[2], []))
-    return [*COMMON, *by_service, *BY_OPERATION.get(operation_name(folder), [])]
+    by_kind = LIST_SCENES if is_list(folder) else CHANGES_BY_SERVICE.get(service, [])
+    return [*COMMON, *by_service, *by_kind, *BY_OPERATION.get(operation_name(folder), [])]
 
 
 def arrange(world: World, folder: str, scene: Scene) -> Request:

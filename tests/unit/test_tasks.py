@@ -183,7 +183,7 @@ def test_a_record_with_nothing_but_its_id_is_listed(name: str) -> None:
 
 
 BAD_RECORDS: dict[str, list[object]] = {
-    OMS_LIST: [{}, {"id": None}, {"id": True}, {"id": "x"}, {"id": -1}, {"id": 1.5}, {"id": "\u0661"}, "text", None, []],
+    OMS_LIST: [{}, {"id": None}, {"id": True}, {"id": "x"}, {"id": -1}, {"id": "\u0661"}, "text", None, []],
     DMS_LIST: [{}, {"id": None}, {"id": ""}, {"id": 7}, "text", None],
     DATA_TASKS: [{}, {"taskId": None}, {"taskId": ""}, {"taskId": 7}, "text", None],
 }
