@@ -292,7 +292,9 @@ def _send(
 def _judge(operation: Operation, reply: Reply, request: SignedRequest, credentials: Credentials) -> Verdict:
     """What a reply means, by the provider's code first and the HTTP status only where there is none."""
     service = operation.service
-    secrets = [credentials.secret_access_key, credentials.security_token, request.headers["Authorization"]]
+    authorization = request.headers["Authorization"]
+    signature = authorization.rpartition("Signature=")[2]
+    secrets = [credentials.secret_access_key, credentials.security_token, authorization, signature]
     clean = partial(redact, secrets=[secret for secret in secrets if secret])
     provider_error = service.read_error(reply)
     if provider_error is not None:

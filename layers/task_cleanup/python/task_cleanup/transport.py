@@ -129,7 +129,7 @@ def _exchange(session: requests.Session, request: SignedRequest, deadline: Deadl
     )
     if prepared.url != request.url:
         raise ValueError("the URL that would be sent is not the URL that was signed")
-    remaining = deadline.remaining()
+    remaining = max(0.001, deadline.remaining())  # 0 is no time-out that the library takes
     response = session.send(
         prepared,
         timeout=(min(CONNECT_TIMEOUT, remaining), min(READ_TIMEOUT, remaining)),
