@@ -239,12 +239,12 @@ def record(operation: Operation, number: int = 0, /, **changes: Any) -> dict[str
 def listing(operation: Operation, *records: Mapping[str, Any], total: int | None = None) -> Answer:
     """A page with these records of so many in all."""
     count = len(records) if total is None else total
-    body: dict[str, Any] = {
+    bodies: dict[str, dict[str, Any]] = {
         "elasticsearch": {"Result": records, "RequestId": "3F71A6D2-7BD0-4A53-9119-386A2F0B0001"},
         "oms": {"tasks": records, "count": count},
         "dms": {"tasks": records, "task_count": str(count)},
-    }[operation.service.name]
-    return Answer(200, json.dumps(body).encode())
+    }
+    return Answer(200, json.dumps(bodies[operation.service.name]).encode())
 
 
 def success(operation: Operation) -> Answer:

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from task_cleanup.errors import Category, CleanupError, Code
-from task_cleanup.validation import RequestValidator, parse_time, strict_json
+from task_cleanup.times import parse_time
+from task_cleanup.validation import RequestValidator, strict_json
 from tests.unit.builders import (
     CANCEL_TASK,
     DATA_TASKS,
