@@ -1,12 +1,14 @@
 """Delete one migration task of Huawei Cloud OMS. A running task is refused (``OMS.0063``: ``conflict``).
 
-Provider page: "Deleting a Migration Task", OMS API reference v2. Success is HTTP 200 without a body.
+Provider page: "Deleting a Migration Task", OMS API reference v2. Success is HTTP 200 without a body. With
+``stop_running`` a running task is told to stop, and the delete is for the next delivery: ``OMS.0063`` can come back
+even after the stop has finished.
 """
 
 from pathlib import Path
 
 from task_cleanup.handler import make_handler
-from task_cleanup.operation import Operation, Request
+from task_cleanup.operation import Operation, Request, StopFirst
 from task_cleanup.providers import huawei_gateway, huawei_oms
 from task_cleanup.providers.service import Call
 from task_cleanup.validation import load_schema
@@ -17,6 +19,11 @@ def call(request: Request) -> Call:
     return huawei_oms.task_call("DELETE", request["project_id"], request["task_id"])
 
 
+def stop(request: Request) -> Call:
+    """``POST /v2/{project_id}/tasks/{task_id}/stop``."""
+    return huawei_oms.task_call("POST", request["project_id"], request["task_id"], "stop")
+
+
 OPERATION = Operation(
     name="huawei.oms.DeleteTask",
     service=huawei_oms.SERVICE,
@@ -24,6 +31,7 @@ OPERATION = Operation(
     call=call,
     confirmed=huawei_gateway.confirmed,
     unchanged=frozenset({"OMS.1009"}),  # no such task; comes with HTTP 400
+    stop_first=StopFirst(frozenset({"OMS.0063"}), stop),
 )
 
 lambda_handler = make_handler(OPERATION)

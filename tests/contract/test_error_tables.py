@@ -15,10 +15,12 @@ from task_cleanup.errors import Category
 from task_cleanup.results import Outcome, Result
 from tests.unit.builders import (
     CANCEL_TASK,
-    DMS_DELETE,
+    LISTS,
     NAMES,
     OMS_DELETE,
+    OMS_STOP,
     OPERATIONS,
+    WITH_PROJECT,
     Answer,
     refusal,
     world,
@@ -60,8 +62,12 @@ def settle(name: str, code: str, status: int) -> Result:
     return world(name, refusal(OPERATIONS[name], code, status)).run()
 
 
-def is_cancel(name: str) -> bool:
-    return name.rpartition(".")[2].startswith(("Cancel", "Stop"))
+# The codes that mean an operation's wanted state. "Already started" (`OMS.0065`) is no stop.
+WANTED_STATE = {
+    CANCEL_TASK: {"RepetitionOperationError"},
+    OMS_DELETE: {"OMS.1009"},
+    OMS_STOP: {"OMS.0066", "OMS.0070"},
+}
 
 
 @pytest.mark.parametrize(("name", "row"), CASES)
@@ -72,7 +78,8 @@ def test_every_documented_code_means_what_the_contract_says(name: str, row: dict
     assert result.outcome is not Outcome.SUCCEEDED
     if row["expected"] == ["unchanged"]:
         assert not result.retryable
-        assert result.outcome is (Outcome.UNCHANGED if is_cancel(name) else Outcome.FAILED)
+        holds = row["code"] in WANTED_STATE.get(name, set())
+        assert result.outcome is (Outcome.UNCHANGED if holds else Outcome.FAILED)
         return
     assert result.error.category.value in row["expected"]
     if name == OMS_DELETE and row["code"] == "OMS.1009":
@@ -115,6 +122,7 @@ def test_the_code_has_no_category_for_a_code_that_no_sheet_lists(name: str) -> N
     assert set(OPERATIONS[name].service.errors.codes) <= known
 
 
+ALIBABA = [name for name in NAMES if OPERATIONS[name].service.provider == "alibaba"]
 UNKNOWN = ["Unheard.Of", "OMS.9999", "DMS.99999999", "APIGW.9999", "APIG.0624", "TRF.0001", "S3M.0001", "x"]
 
 
@@ -182,7 +190,7 @@ def test_every_error_shape_that_the_huawei_sdk_reads_is_read(name: str, shape: d
     assert result.error.category is Category.FORBIDDEN
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if OPERATIONS[name].service.provider == "alibaba"])
+@pytest.mark.parametrize("name", ALIBABA)
 @pytest.mark.parametrize("status", [200, 400])
 @pytest.mark.parametrize("shape", [{"Code": "InstanceNotFound", "Message": "text"}, {"code": "InstanceNotFound"}])
 def test_an_alibaba_error_is_read_also_inside_a_200(name: str, shape: dict[str, str], status: int) -> None:
@@ -193,7 +201,7 @@ def test_an_alibaba_error_is_read_also_inside_a_200(name: str, shape: dict[str, 
     assert result.request_id == "ABC"
 
 
-@pytest.mark.parametrize("name", [OMS_DELETE, DMS_DELETE])
+@pytest.mark.parametrize("name", WITH_PROJECT)
 def test_provider_fields_that_official_sdks_drop_are_kept_in_detail(name: str) -> None:
     body = b'{"error_code": "OMS.0064", "error_msg": "bad", "error_detail": "description"}'
     result = world(name, Answer(400, body, {"X-Request-Id": "f" * 32})).run()
@@ -202,7 +210,7 @@ def test_provider_fields_that_official_sdks_drop_are_kept_in_detail(name: str) -
     assert result.request_id == "f" * 32
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if OPERATIONS[name].service.provider == "alibaba"])
+@pytest.mark.parametrize("name", [name for name in ALIBABA if name not in LISTS])
 def test_result_false_is_a_failure_with_its_own_code(name: str) -> None:
     result = world(name, Answer(200, b'{"Result": false, "RequestId": "ABC"}')).run()
     assert result.error is not None
@@ -210,10 +218,34 @@ def test_result_false_is_a_failure_with_its_own_code(name: str) -> None:
     assert (result.error.code, result.retryable, result.attempts) == ("ResultFalse", False, 1)
 
 
+@pytest.mark.parametrize("name", LISTS)
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"Result": False},
+        {"Result": True},
+        {"Result": {}, "tasks": {}, "count": 0, "task_count": "0"},
+        {"Result": ["text"], "tasks": ["text"], "count": 1, "task_count": "1"},
+        {"Result": [{"status": "SUCCESS"}], "tasks": [{"status": 5}], "count": 1, "task_count": "1"},
+        {"Result": None, "tasks": []},
+        {"tasks": [], "count": "0", "task_count": "none"},
+        {"tasks": [], "count": True, "task_count": True},
+        {"tasks": [], "count": -1, "task_count": "-1"},
+        {"tasks": [], "count": None, "task_count": "9" * 5000},
+    ],
+    ids=lambda body: json.dumps(body)[:60],
+)
+def test_a_200_that_is_not_the_promised_list_is_a_failure_not_an_empty_list(name: str, body: dict[str, Any]) -> None:
+    """A 2xx whose body is not what the sheet promises is `provider_error`; nor does a record without an id pass."""
+    result = world(name, Answer(200, json.dumps(body).encode())).run()
+    assert result.error is not None
+    assert (result.outcome, result.error.category) == (Outcome.FAILED, Category.PROVIDER_ERROR)
+    assert (result.error.code, result.listed) == ("UnexpectedReply", None)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_unchanged_occurs_only_where_a_code_says_that_the_task_is_gone_or_not_running(name: str) -> None:
     """Alibaba and DMS have no known code for a missing task."""
-    allowed = {OMS_DELETE: {"OMS.1009"}, CANCEL_TASK: {"RepetitionOperationError"}}
     seen = set()
     for table in tables_of(name):
         seen |= {
@@ -221,5 +253,5 @@ def test_unchanged_occurs_only_where_a_code_says_that_the_task_is_gone_or_not_ru
             for row in TABLES[table]
             if settle(name, row["code"], row["status"]).outcome is Outcome.UNCHANGED
         }
-    assert seen == allowed.get(name, set())
+    assert seen == WANTED_STATE.get(name, set())
     assert set(OPERATIONS[name].unchanged) == seen

@@ -9,14 +9,22 @@ from task_cleanup.errors import Category, CleanupError
 from task_cleanup.providers.service import Call, Credentials
 from tests.unit.builders import (
     CANCEL_TASK,
+    DATA_TASKS,
     DELETE_DATA_TASK,
     DMS_DELETE,
+    DMS_LIST,
+    HUAWEI_DMS_DELETE,
+    HUAWEI_DMS_LIST,
     NAMES,
     NOW,
     OMS_DELETE,
+    OMS_LIST,
+    OMS_STOP,
     OPERATIONS,
     PROJECT,
     REQUESTS,
+    WITH_PROJECT,
+    WITH_TOKEN,
     direct,
     success,
     world,
@@ -33,12 +41,33 @@ OMS_REGIONS = [
     "cn-south-4", "cn-southwest-2", "ap-southeast-1", "ap-southeast-2", "ap-southeast-3", "ap-southeast-4",
     "ap-southeast-5", "la-south-2", "la-north-2", "tr-west-1", "sa-brazil-1", "me-east-1", "af-south-1",
 ]  # fmt: skip
+HUAWEI_DMS_REGIONS = [
+    "af-north-1", "af-south-1", "ae-ad-1", "ap-southeast-1", "ap-southeast-2", "ap-southeast-3", "ap-southeast-4",
+    "ap-southeast-5", "cn-east-2", "cn-east-3", "cn-east-4", "cn-east-5", "cn-north-1", "cn-north-2", "cn-north-4",
+    "cn-north-9", "cn-north-11", "cn-north-12", "cn-south-1", "cn-south-2", "cn-south-4", "cn-southwest-2",
+    "cn-southwest-3", "eu-west-0", "eu-west-101", "la-north-2", "la-south-2", "me-east-1", "my-kualalumpur-1",
+    "na-mexico-1", "ru-moscow-1", "ru-northwest-2", "sa-brazil-1", "tr-west-1",
+]  # fmt: skip
 REGIONS = {
-    DELETE_DATA_TASK: (ALIBABA_REGIONS, "https://elasticsearch.{}.aliyuncs.com"),
-    CANCEL_TASK: (ALIBABA_REGIONS, "https://elasticsearch.{}.aliyuncs.com"),
-    OMS_DELETE: (OMS_REGIONS, "https://oms.{}.myhuaweicloud.com"),
-    DMS_DELETE: (["eu-de", "eu-nl"], "https://dms.{}.otc.t-systems.com"),
+    "alibaba_elasticsearch": (ALIBABA_REGIONS, "https://elasticsearch.{}.aliyuncs.com"),
+    "huawei_oms": (OMS_REGIONS, "https://oms.{}.myhuaweicloud.com"),
+    "otc_dms": (["eu-de", "eu-nl"], "https://dms.{}.otc.t-systems.com"),
+    "huawei_dms": (HUAWEI_DMS_REGIONS, "https://dms.{}.myhuaweicloud.com"),
 }
+ODD_HOSTS = {("huawei_dms", "eu-west-101"): "https://dms.eu-west-101.myhuaweicloud.eu"}
+
+
+def regions_of(name: str) -> list[str]:
+    """The provider's list for an operation's service."""
+    return REGIONS[OPERATIONS[name].service.id][0]
+
+
+def base_of(name: str, region: str) -> str:
+    """The provider's endpoint for an operation's service."""
+    service = OPERATIONS[name].service.id
+    return ODD_HOSTS.get((service, region), REGIONS[service][1].format(region))
+
+
 FILLED = {"project_id": PROJECT, "task_type": "MigrateData"}
 
 
@@ -69,7 +98,36 @@ PAGES = [
         "DELETE",
         f"/v2/{PROJECT}/instances/b9f1c1de-5b1a-4f0c-9e0e-3d2f7f6f1a11/tasks/8abfa7b372160bfd0172165864064079",
     ),
+    (
+        HUAWEI_DMS_DELETE,
+        "DELETE",
+        f"/v2/{PROJECT}/instances/b9f1c1de-5b1a-4f0c-9e0e-3d2f7f6f1a11/tasks/8abfa7b372160bfd0172165864064079",
+    ),
+    (OMS_STOP, "POST", f"/v2/{PROJECT}/tasks/191297407830872/stop"),
+    (DATA_TASKS, "GET", "/openapi/instances/es-cn-oew1oxiro000f0001/data-task"),
+    (OMS_LIST, "GET", f"/v2/{PROJECT}/tasks?limit=100&offset=0"),
+    *(
+        (
+            name,
+            "GET",
+            f"/v2/{PROJECT}/instances/b9f1c1de-5b1a-4f0c-9e0e-3d2f7f6f1a11/tasks?limit=100&start=1",
+        )
+        for name in (DMS_LIST, HUAWEI_DMS_LIST)
+    ),
 ]
+
+
+@pytest.mark.parametrize(
+    ("name", "where"), [(OMS_LIST, "offset=300"), (DMS_LIST, "start=301"), (HUAWEI_DMS_LIST, "start=301")]
+)
+def test_a_later_page_begins_after_the_records_that_came(name: str, where: str) -> None:
+    """`offset` is a record index from 0, `start` one from 1; neither is a page number."""
+    pages = OPERATIONS[name].pages
+    assert pages is not None
+    assert pages.call is not None
+    first, later = call(name), pages.call({**FILLED, **REQUESTS[name]}, 300)
+    assert (later.method, later.path, later.project_id) == (first.method, first.path, first.project_id)
+    assert later.url("") == f"{first.path}?limit=100&{where}"
 
 
 @pytest.mark.parametrize(("name", "method", "target"), PAGES, ids=[page[0] for page in PAGES])
@@ -83,13 +141,15 @@ def test_what_is_sent_is_the_page_s_request_with_no_body(name: str, method: str,
     there = world(name, success(OPERATIONS[name]))
     there.run()
     [sent] = there.script.sent
-    _, pattern = REGIONS[name]
-    assert (sent.method, sent.url) == (method, pattern.format(REQUESTS[name]["region"]) + target)
+    assert (sent.method, sent.url) == (method, base_of(name, REQUESTS[name]["region"]) + target)
     assert not sent.body
     assert sent.headers.get("Content-Length", "0") == "0"
 
 
-@pytest.mark.parametrize(("name", "action"), [(DELETE_DATA_TASK, "DeleteDataTask"), (CANCEL_TASK, "CancelTask")])
+@pytest.mark.parametrize(
+    ("name", "action"),
+    [(DELETE_DATA_TASK, "DeleteDataTask"), (CANCEL_TASK, "CancelTask"), (DATA_TASKS, "ListDataTasks")],
+)
 def test_alibaba_s_operation_selector_and_version(name: str, action: str) -> None:
     there = world(name, success(OPERATIONS[name]))
     there.run()
@@ -97,7 +157,7 @@ def test_alibaba_s_operation_selector_and_version(name: str, action: str) -> Non
     assert (headers["x-acs-action"], headers["x-acs-version"]) == (action, "2017-06-13")
 
 
-@pytest.mark.parametrize("name", [OMS_DELETE, DMS_DELETE])
+@pytest.mark.parametrize("name", WITH_PROJECT)
 def test_huawei_s_project_header(name: str) -> None:
     there = world(name, success(OPERATIONS[name]))
     there.run(direct(OPERATIONS[name], project_id="f" * 32))
@@ -106,7 +166,7 @@ def test_huawei_s_project_header(name: str) -> None:
     assert f"/v2/{'f' * 32}/" in str(sent.url)
 
 
-@pytest.mark.parametrize("name", [DELETE_DATA_TASK, CANCEL_TASK])
+@pytest.mark.parametrize("name", WITH_TOKEN)
 def test_query_values_are_percent_encoded_not_form_encoded(name: str) -> None:
     query = urlsplit(call(name, client_token="a b+c*d~/é&=%").url("https://host")).query
     assert "lientToken=a%20b%2Bc%2Ad~%2F%C3%A9%26%3D%25&" in query
@@ -131,20 +191,35 @@ def test_the_schema_s_regions_are_the_service_s(name: str) -> None:
     assert sorted(operation.schema["properties"]["region"]["enum"]) == sorted(operation.service.hosts)
 
 
-@pytest.mark.parametrize("name", REGIONS)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_regions_are_the_provider_s_list(name: str) -> None:
-    assert sorted(OPERATIONS[name].service.hosts) == sorted(REGIONS[name][0])
+    assert sorted(OPERATIONS[name].service.hosts) == sorted(regions_of(name))
 
 
-@pytest.mark.parametrize("name", REGIONS)
-def test_every_region_has_its_https_endpoint(name: str) -> None:
-    regions, pattern = REGIONS[name]
-    service = OPERATIONS[name].service
-    assert [service.base(region, None) for region in regions] == [pattern.format(region) for region in regions]
+def test_huawei_s_dms_has_34_regions_one_of_them_on_another_domain() -> None:
+    service = OPERATIONS[HUAWEI_DMS_LIST].service
+    assert len(service.hosts) == 34
+    assert [host for host in service.hosts.values() if not host.endswith(".com")] == [
+        "dms.eu-west-101.myhuaweicloud.eu"
+    ]
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("region", ["", "eu-west-101", "eu-ch2", "example.com", "EU-DE", "../x"])
+def test_every_region_has_its_https_endpoint(name: str) -> None:
+    service = OPERATIONS[name].service
+    for region in regions_of(name):
+        assert service.base(region, None) == base_of(name, region)
+
+
+@pytest.mark.parametrize(
+    ("name", "region"),
+    [
+        (name, region)
+        for name in NAMES
+        for region in ["", "eu-west-101", "eu-ch2", "example.com", "EU-DE", "../x"]
+        if (OPERATIONS[name].service.id, region) not in ODD_HOSTS
+    ],
+)
 def test_an_unknown_region_is_refused_even_where_the_endpoint_is_overridden(name: str, region: str) -> None:
     with pytest.raises(CleanupError) as caught:
         OPERATIONS[name].service.base(region, "http://127.0.0.1:1")

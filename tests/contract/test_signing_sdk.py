@@ -17,9 +17,15 @@ from task_cleanup.providers.service import Call, Credentials
 from task_cleanup.signing import acs3_hmac_sha256, sdk_hmac_sha256
 from tests.unit.builders import (
     CANCEL_TASK,
+    DATA_TASKS,
     DELETE_DATA_TASK,
     DMS_DELETE,
+    DMS_LIST,
+    HUAWEI_DMS_DELETE,
+    HUAWEI_DMS_LIST,
     OMS_DELETE,
+    OMS_LIST,
+    OMS_STOP,
     OPERATIONS,
     PROJECT,
     REQUESTS,
@@ -170,7 +176,7 @@ def assert_same_request(name: str, provider: ScriptedServer) -> None:
 
 
 @pytest.mark.parametrize("token", [None, "testSecurityTokenFake/ABC+def=="])
-@pytest.mark.parametrize("name", [DELETE_DATA_TASK, CANCEL_TASK])
+@pytest.mark.parametrize("name", [DELETE_DATA_TASK, CANCEL_TASK, DATA_TASKS])
 def test_the_elasticsearch_client_sends_what_we_send(name: str, token: str | None, provider: ScriptedServer) -> None:
     from alibabacloud_elasticsearch20170613 import models
     from alibabacloud_elasticsearch20170613.client import Client
@@ -189,6 +195,8 @@ def test_the_elasticsearch_client_sends_what_we_send(name: str, token: str | Non
     if name == DELETE_DATA_TASK:
         delete = models.DeleteDataTaskRequest(client_token=request["client_token"], task_id=request["task_id"])
         client.delete_data_task(request["instance_id"], delete)
+    elif name == DATA_TASKS:
+        client.list_data_tasks(request["instance_id"])
     else:
         cancel = models.CancelTaskRequest(client_token=request["client_token"], task_type="MigrateData")
         client.cancel_task(request["instance_id"], cancel)
@@ -211,24 +219,17 @@ def test_the_elasticsearch_client_sends_what_we_send(name: str, token: str | Non
 
 
 @pytest.mark.parametrize("token", [None, "testSecurityTokenFake/ABC+def=="])
-@pytest.mark.parametrize("name", [OMS_DELETE, DMS_DELETE])
+@pytest.mark.parametrize(
+    "name", [OMS_DELETE, OMS_STOP, OMS_LIST, DMS_DELETE, DMS_LIST, HUAWEI_DMS_DELETE, HUAWEI_DMS_LIST]
+)
 def test_the_oms_and_kafka_clients_send_what_we_send(name: str, token: str | None, provider: ScriptedServer) -> None:
     from huaweicloudsdkcore.auth.credentials import BasicCredentials
 
     credentials = BasicCredentials("AKFAKE0000000001", "testSecretFake0000000001", PROJECT)
     if token is not None:
         credentials.with_security_token(token)
-    request = REQUESTS[name]
-    if name == OMS_DELETE:
-        from huaweicloudsdkoms.v2 import DeleteTaskRequest, OmsClient
-
-        oms = OmsClient.new_builder().with_credentials(credentials).with_endpoint(provider.url).build()
-        oms.delete_task(DeleteTaskRequest(task_id=request["task_id"]))
-    else:
-        from huaweicloudsdkkafka.v2 import DeleteBackgroundTaskRequest, KafkaClient
-
-        dms = KafkaClient.new_builder().with_credentials(credentials).with_endpoint(provider.url).build()
-        dms.delete_background_task(DeleteBackgroundTaskRequest(request["instance_id"], request["task_id"]))
+    send = _send_by_oms if OPERATIONS[name].service.name == "oms" else _send_by_kafka
+    send(name, credentials, provider)
     assert_same_request(name, provider)
     [arrived] = provider.arrived
     names = signed_names(arrived.headers["authorization"])
@@ -237,7 +238,7 @@ def test_the_oms_and_kafka_clients_send_what_we_send(name: str, token: str | Non
     canonical, ours = sdk_hmac_sha256.canonical_request(
         arrived.method,
         urlsplit(arrived.target).path,
-        [],
+        parse_qsl(urlsplit(arrived.target).query, keep_blank_values=True),
         {n: arrived.headers[n] for n in names},
         signing.EMPTY_SHA256,
     )
@@ -245,3 +246,27 @@ def test_the_oms_and_kafka_clients_send_what_we_send(name: str, token: str | Non
     signature = signing.hex_hmac_sha256("testSecretFake0000000001", to_sign)
     expected = sdk_hmac_sha256.authorization("AKFAKE0000000001", ours, signature)
     assert arrived.headers["authorization"] == expected
+
+
+def _send_by_oms(name: str, credentials: Any, provider: ScriptedServer) -> None:
+    from huaweicloudsdkoms.v2 import DeleteTaskRequest, ListTasksRequest, OmsClient, StopTaskRequest
+
+    client = OmsClient.new_builder().with_credentials(credentials).with_endpoint(provider.url).build()
+    task_id = REQUESTS[name].get("task_id")
+    if name == OMS_DELETE:
+        client.delete_task(DeleteTaskRequest(task_id=task_id))
+    elif name == OMS_STOP:
+        client.stop_task(StopTaskRequest(task_id=task_id))
+    else:
+        client.list_tasks(ListTasksRequest(limit=100, offset=0))
+
+
+def _send_by_kafka(name: str, credentials: Any, provider: ScriptedServer) -> None:
+    from huaweicloudsdkkafka.v2 import DeleteBackgroundTaskRequest, KafkaClient, ListBackgroundTasksRequest
+
+    client = KafkaClient.new_builder().with_credentials(credentials).with_endpoint(provider.url).build()
+    instance_id = REQUESTS[name]["instance_id"]
+    if name.endswith(".DeleteBackgroundTask"):
+        client.delete_background_task(DeleteBackgroundTaskRequest(instance_id, REQUESTS[name]["task_id"]))
+    else:
+        client.list_background_tasks(ListBackgroundTasksRequest(instance_id, start=1, limit=100))

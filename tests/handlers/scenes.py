@@ -15,6 +15,8 @@ from tests.handlers.world import PROJECT, World
 Request = Mapping[str, Any]
 Arrange = Callable[[World, str, Request], None]
 
+OMS_RUNNING = 2
+
 
 def service_of(folder: str) -> str:
     """``huawei_oms`` of ``huawei.oms.DeleteTask``: the emulator's name, too."""
@@ -27,17 +29,30 @@ def provider_of(folder: str) -> str:
     return operation_name(folder).split(".")[0]
 
 
-def only_reads(folder: str) -> bool:
-    """Whether an operation changes nothing: its success leaves everything as it is."""
-    return operation_name(folder).rpartition(".")[2].startswith(("List", "Show", "Get"))
+def is_list(folder: str) -> bool:
+    """A list changes nothing; everything else makes one change."""
+    return operation_name(folder).split(".")[2].startswith("List")
 
 
-def changing_functions() -> list[str]:
-    """The functions whose success is a change at the provider."""
-    return [folder for folder in function_folders() if not only_reads(folder)]
+def made(folder: str, times: int = 1) -> int:
+    """How many changes so many successes of a function make."""
+    return 0 if is_list(folder) else times
 
 
 # -- tasks in place, by service ------------------------------------------------
+
+# The task that a list finds, by service.
+LISTED: Mapping[str, str | int] = {
+    "alibaba_elasticsearch": "et_cn_0oyg09o96ib400001",
+    "huawei_oms": 191297407830872,
+    "otc_dms": "8abfa7b372160bfd0172165864064079",
+    "huawei_dms": "8abfa7b372160bfd0172165864064079",
+}
+
+
+def subject(folder: str, request: Request) -> str | int | None:
+    """The task that the request is about: by its id, or by being listed; None where it names none."""
+    return LISTED[service_of(folder)] if is_list(folder) else request.get("task_id")
 
 
 # The state in which an operation can succeed, where it is not the emulators' default.
@@ -45,12 +60,17 @@ READY: Mapping[str, Mapping[str, Any]] = {"huawei.oms.StopTask": {"status": 2}}
 
 
 def put_task(world: World, folder: str, request: Request, **state: Any) -> None:
-    """The task that the request is about exists, and may be deleted, stopped or cancelled."""
-    service = service_of(folder)
-    record: dict[str, Any] = {"service": service, **READY.get(operation_name(folder), {}), **state}
-    record |= {name: request[name] for name in ("instance_id", "task_id") if name in request}
+    """The task that the request is about exists, and may be deleted, stopped, cancelled or listed."""
+    service, task_id = service_of(folder), subject(folder, request)
+    record: dict[str, Any] = {"service": service, **state}
+    if "instance_id" in request:
+        record["instance_id"] = request["instance_id"]
+    if task_id is not None:
+        record["task_id"] = task_id
+    if operation_name(folder) == "huawei.oms.StopTask":
+        record.setdefault("status", OMS_RUNNING)
     if service == "alibaba_elasticsearch":
-        if "task_id" not in request:
+        if task_id is None:
             record.setdefault("migrating", True)
     else:
         record["project_id"] = request.get("project_id", PROJECT)
@@ -60,27 +80,29 @@ def put_task(world: World, folder: str, request: Request, **state: Any) -> None:
 def put_instance(world: World, folder: str, request: Request) -> None:
     """The instance exists, the task does not."""
     if "instance_id" in request:
-        put_task(
-            world, folder, {name: value for name, value in request.items() if name != "task_id"}, **_idle(folder)
-        )
-
-
-def _idle(folder: str) -> dict[str, Any]:
-    return {"migrating": False} if service_of(folder) == "alibaba_elasticsearch" else {}
+        record: dict[str, Any] = {"service": service_of(folder), "instance_id": request["instance_id"]}
+        if service_of(folder) == "alibaba_elasticsearch":
+            world.cloud.seed({**record, "migrating": False})
+        else:
+            world.cloud.seed({**record, "project_id": request.get("project_id", PROJECT)})
 
 
 def is_still_there(world: World, folder: str, request: Request) -> bool:
-    """Whether the task is there, or the migration runs, by the emulators' own store."""
+    """Whether the task is there (to be stopped: runs), or the migration runs, by the emulators' own store."""
+    task_id = subject(folder, request)
+    if operation_name(folder) == "huawei.oms.StopTask":
+        running = [task for task in world.cloud.tasks()["huawei_oms"] if task["status"] == OMS_RUNNING]
+        return any(str(task["task_id"]) == str(task_id) for task in running)
     if service_of(folder) != "alibaba_elasticsearch":
         found = str(world.cloud.tasks()[service_of(folder)])
-        return f"'{request['task_id']}'" in found or f"'task_id': {request['task_id']}," in found
+        return f"'{task_id}'" in found or f"'task_id': {task_id}," in found
     instances = {item["instance_id"]: item for item in world.cloud.tasks()["alibaba_elasticsearch"]}
     instance = instances.get(request["instance_id"])
     if instance is None:
         return False
-    if "task_id" not in request:
+    if task_id is None:
         return bool(instance["migrating"])
-    return any(task["task_id"] == request["task_id"] for task in instance["data_tasks"])
+    return any(task["task_id"] == task_id for task in instance["data_tasks"])
 
 
 # -- scenes ------------------------------------------------
@@ -88,7 +110,10 @@ def is_still_there(world: World, folder: str, request: Request) -> bool:
 
 @dataclass(frozen=True)
 class Scene:
-    """How the world is, and what must come of it. ``codes`` are by service; a ``*`` stands for all others."""
+    """How the world is, and what must come of it.
+
+    ``codes`` are by service, or by its name on either cloud; a ``*`` stands for all others.
+    """
 
     name: str
     outcome: str
@@ -110,7 +135,8 @@ class Scene:
         return not self.ok and self.category in {"throttled", "unavailable", "timeout", "conflict"}
 
     def code(self, folder: str) -> str | None:
-        return self.codes.get(service_of(folder), self.codes.get("*"))
+        service = service_of(folder)
+        return self.codes.get(service, self.codes.get(service.partition("_")[2], self.codes.get("*")))
 
 
 def _with_fault(kind: str, **fault: Any) -> Arrange:
@@ -161,14 +187,14 @@ COMMON = [
         "no permission",
         "failed",
         "forbidden",
-        {"alibaba_elasticsearch": "Forbidden.RAM", "huawei_oms": "OMS.0206", "otc_dms": "DMS.00403003"},
+        {"alibaba_elasticsearch": "Forbidden.RAM", "huawei_oms": "OMS.0206", "dms": "DMS.00403003"},
         _no_permission,
     ),
     Scene(
         "throttled",
         "failed",
         "throttled",
-        {"alibaba_elasticsearch": "Throttling.User", "huawei_oms": "APIGW.0308", "otc_dms": "DMS.10240407"},
+        {"alibaba_elasticsearch": "Throttling.User", "huawei_oms": "APIGW.0308", "dms": "DMS.10240407"},
         _with_fault("throttle"),
     ),
     Scene(
@@ -214,7 +240,6 @@ def _gone_is_404(world: World, folder: str, request: Request) -> None:
 BY_SERVICE = {
     "alibaba_elasticsearch": [
         Scene("no such instance", "failed", "not_found", {"*": "InstanceNotFound"}, _nothing),
-        Scene("Result false", "failed", "provider_error", {"*": "ResultFalse"}, _missing),
     ],
     "huawei_oms": [
         Scene(
@@ -232,10 +257,18 @@ BY_SERVICE = {
             _with_fault("error", status=400, code="OMS.1001"),
         ),
     ],
-    "otc_dms": [
+    "dms": [
         Scene("no such instance", "failed", "not_found", {"*": "DMS.00404022"}, _nothing),
     ],
 }
+CHANGES_BY_SERVICE = {
+    "alibaba_elasticsearch": [Scene("Result false", "failed", "provider_error", {"*": "ResultFalse"}, _missing)],
+}
+LIST_SCENES = [Scene("nothing to list", "succeeded", arrange=_missing)]
+_DMS_DELETE = [
+    Scene("running task", "conflict", "conflict", {"*": "DMS.00400017"}, _in_state(status="EXECUTING")),
+    Scene("gone for all we know", "failed", "invalid_request", {"*": "DMS.00400070"}, _missing),
+]
 BY_OPERATION = {
     "alibaba.elasticsearch.DeleteDataTask": [
         Scene(
@@ -256,20 +289,35 @@ BY_OPERATION = {
         ),
     ],
     "huawei.oms.DeleteTask": [
-        Scene("running task", "conflict", "conflict", {"*": "OMS.0063"}, _in_state(status=2)),
+        Scene("running task", "conflict", "conflict", {"*": "OMS.0063"}, _in_state(status=OMS_RUNNING)),
+        Scene(
+            "running task that may be stopped",
+            "conflict",
+            "conflict",
+            {"*": "OMS.0063"},
+            _in_state(status=OMS_RUNNING),
+            changes={"stop_running": True},
+        ),
         Scene("already gone", "unchanged", codes={"*": "OMS.1009"}, arrange=_nothing),
         Scene("already gone, said with 404", "unchanged", codes={"*": "OMS.1009"}, arrange=_gone_is_404),
     ],
-    "otc.dms.DeleteBackgroundTask": [
-        Scene("running task", "conflict", "conflict", {"*": "DMS.00400017"}, _in_state(status="EXECUTING")),
-        Scene("gone for all we know", "failed", "invalid_request", {"*": "DMS.00400070"}, _missing),
+    "huawei.oms.StopTask": [
+        Scene("not running", "unchanged", codes={"*": "OMS.0066"}, arrange=_in_state(status=3)),
+        Scene("finished", "unchanged", codes={"*": "OMS.0070"}, arrange=_in_state(status=5)),
+        Scene("stopping already", "unchanged", codes={"*": "OMS.0066"}, arrange=_in_state(status=7)),
+        Scene("no such task", "failed", "not_found", {"*": "OMS.1009"}, _nothing),
     ],
+    "otc.dms.DeleteBackgroundTask": _DMS_DELETE,
+    "huawei.dms.DeleteBackgroundTask": _DMS_DELETE,
 }
 
 
 def scenes_of(folder: str) -> list[Scene]:
     """All scenes that can happen to a function."""
-    return [*COMMON, *BY_SERVICE.get(service_of(folder), []), *BY_OPERATION.get(operation_name(folder), [])]
+    service = service_of(folder)
+    by_service = BY_SERVICE.get(service, BY_SERVICE.get(service.partition("_")[2], []))
+    by_kind = LIST_SCENES if is_list(folder) else CHANGES_BY_SERVICE.get(service, [])
+    return [*COMMON, *by_service, *by_kind, *BY_OPERATION.get(operation_name(folder), [])]
 
 
 def arrange(world: World, folder: str, scene: Scene) -> Request:

@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import function_folders, operation_name
 from tests.fakes.aws import Trouble
 from tests.handlers.checks import check_shape
-from tests.handlers.scenes import Scene, arrange, put_task, scenes_of
+from tests.handlers.scenes import Scene, arrange, made, put_task, scenes_of
 from tests.handlers.triggers import TRIGGERS, arrival, batch, request_of, with_body
 from tests.handlers.world import World
 
@@ -105,7 +105,7 @@ def test_urllib3_says_nothing_even_at_debug(world: World, caplog: pytest.LogCapt
 
     function.invoke(arrival(folder, "eventbridge").event)
 
-    assert world.effects
+    assert len(world.effects) == made(folder)
     assert [record for record in caplog.records if record.name.startswith(("urllib3", "requests"))] == []
     assert len(world.log_lines()) == 1
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import operation_name, request_schema, sample_event
 from tests.handlers.checks import check_shape, only_result
-from tests.handlers.scenes import Request, changing_functions, is_still_there, provider_of, put_task, service_of
+from tests.handlers.scenes import Request, is_still_there, made, provider_of, put_task, service_of
 from tests.handlers.triggers import (
     QUEUED,
     TRIGGERS,
@@ -26,6 +26,7 @@ FOLDERS = changing_functions()
 CANCEL_TASK = "alibaba_elasticsearch_cancel_task"
 DELETE_DATA_TASK = "alibaba_elasticsearch_delete_data_task"
 OMS_DELETE = "huawei_oms_delete_task"
+OMS_STOP = "huawei_oms_stop_task"
 WITH_TOKEN = [folder for folder in FOLDERS if "client_token" in request_schema(folder)["properties"]]
 WITHOUT_TOKEN = [folder for folder in FOLDERS if folder not in WITH_TOKEN]
 WITH_PROJECT = [folder for folder in FOLDERS if "project_id" in request_schema(folder)["properties"]]
@@ -71,7 +72,7 @@ def test_app_lambda_handler_is_the_function(world: World, folder: str) -> None:
 
     check_shape(result)
     assert (result["outcome"], result["operation"]) == ("succeeded", operation_name(folder))
-    assert len(world.effects) == 1
+    assert len(world.effects) == made(folder)
 
 
 # -- dry runs ------------------------------------------------
@@ -518,8 +519,9 @@ def test_an_id_that_could_change_the_path_is_refused(world: World, folder: str, 
 
 
 @pytest.mark.parametrize("value", [191297407830872, "191297407830872"])
-def test_an_oms_task_id_is_digits_as_text_or_integer(world: World, value: object) -> None:
-    function, request = start(world, OMS_DELETE)
+@pytest.mark.parametrize("folder", [OMS_DELETE, OMS_STOP])
+def test_an_oms_task_id_is_digits_as_text_or_integer(world: World, folder: str, value: object) -> None:
+    function, request = start(world, folder)
     result = function.result({**request, "task_id": value})
     assert (result["outcome"], result["target"]["task_id"]) == ("succeeded", "191297407830872")
 

@@ -35,29 +35,14 @@ ROTATED = {**SECRET, "access_key_id": "AKFAKE0000000002", "secret_access_key": "
 
 DELETE_DATA_TASK = "alibaba.elasticsearch.DeleteDataTask"
 CANCEL_TASK = "alibaba.elasticsearch.CancelTask"
+DATA_TASKS = "alibaba.elasticsearch.ListDataTasks"
 OMS_DELETE = "huawei.oms.DeleteTask"
+OMS_LIST = "huawei.oms.ListTasks"
+OMS_STOP = "huawei.oms.StopTask"
 DMS_DELETE = "otc.dms.DeleteBackgroundTask"
-
-# A valid request for every operation, with the ids of the original pages.
-REQUESTS: Mapping[str, Mapping[str, Any]] = {
-    DELETE_DATA_TASK: {
-        "region": "cn-hangzhou",
-        "instance_id": "es-cn-oew1oxiro000f0001",
-        "task_id": "et_cn_0oyg09o96ib400001",
-        "client_token": "5A2CFF0E-5718-45B5-9D4D-70B3FF000001",
-    },
-    CANCEL_TASK: {
-        "region": "cn-hangzhou",
-        "instance_id": "es-cn-nif1q9o8r00080001",
-        "client_token": "5A2CFF0E-5718-45B5-9D4D-70B3FF000002",
-    },
-    OMS_DELETE: {"region": "cn-north-4", "task_id": "191297407830872"},
-    DMS_DELETE: {
-        "region": "eu-de",
-        "instance_id": "b9f1c1de-5b1a-4f0c-9e0e-3d2f7f6f1a11",
-        "task_id": "8abfa7b372160bfd0172165864064079",
-    },
-}
+DMS_LIST = "otc.dms.ListBackgroundTasks"
+HUAWEI_DMS_DELETE = "huawei.dms.DeleteBackgroundTask"
+HUAWEI_DMS_LIST = "huawei.dms.ListBackgroundTasks"
 
 
 def _operation(folder: str) -> Operation:
@@ -79,6 +64,33 @@ def _operation(folder: str) -> Operation:
 FOLDERS = {path.parent.name: _operation(path.parent.name) for path in sorted(ROOT.glob("functions/*/app.py"))}
 OPERATIONS = {operation.name: operation for operation in FOLDERS.values()}
 NAMES = sorted(OPERATIONS)
+LISTS = [name for name in NAMES if OPERATIONS[name].pages is not None]
+WITH_PROJECT = [name for name in NAMES if "project_id" in OPERATIONS[name].schema["properties"]]
+WITH_TOKEN = [name for name in NAMES if "client_token" in OPERATIONS[name].schema["properties"]]
+
+
+def _sample(folder: str) -> dict[str, Any]:
+    """The direct sample event, with the ids of the original pages; without what has a default."""
+    request: dict[str, Any] = json.loads((ROOT / "events" / folder / "direct.json").read_bytes())
+    request.pop("task_type", None)
+    return {**request, **({"task_id": str(request["task_id"])} if "task_id" in request else {})}
+
+
+# A valid request for every operation.
+REQUESTS: Mapping[str, Mapping[str, Any]] = {FOLDERS[folder].name: _sample(folder) for folder in FOLDERS}
+# One task, as each service lists it.
+RECORDS: Mapping[str, Mapping[str, Any]] = {
+    "elasticsearch": {"taskId": "et_cn_0oyg09o96ib400001", "status": "SUCCESS", "createTime": "2026-11-21 08:30:00"},
+    "oms": {"id": 191297407830872, "name": "task-1", "status": 5, "start_time": 1795249800000, "total_time": 60000},
+    "dms": {
+        "id": "8abfa7b372160bfd0172165864064079",
+        "name": "modifyAutoTopic",
+        "status": "SUCCESS",
+        "created_at": "2026-11-21T08:30:00.000Z",
+        "updated_at": "2026-11-21T08:31:00.000Z",
+    },
+}
+_ID = {"elasticsearch": "taskId", "oms": "id", "dms": "id"}
 
 
 class Clock:
@@ -215,8 +227,30 @@ def direct(called: Operation, /, **changes: Any) -> Received:
     return Received(Trigger.DIRECT, {**REQUESTS[called.name], **changes}, "3f1c7a52-direct-request-id")
 
 
+def record(operation: Operation, number: int = 0, /, **changes: Any) -> dict[str, Any]:
+    """One listed task in its service's shape; every number is another task."""
+    service = operation.service.name
+    listed = dict(RECORDS[service])
+    if number:
+        listed[_ID[service]] = number if service == "oms" else f"{listed[_ID[service]][:-5]}{number:05d}"
+    return {**listed, **changes}
+
+
+def listing(operation: Operation, *records: Mapping[str, Any], total: int | None = None) -> Answer:
+    """A page with these records of so many in all."""
+    count = len(records) if total is None else total
+    bodies: dict[str, dict[str, Any]] = {
+        "elasticsearch": {"Result": records, "RequestId": "3F71A6D2-7BD0-4A53-9119-386A2F0B0001"},
+        "oms": {"tasks": records, "count": count},
+        "dms": {"tasks": records, "task_count": str(count)},
+    }
+    return Answer(200, json.dumps(bodies[operation.service.name]).encode())
+
+
 def success(operation: Operation) -> Answer:
     """What the provider promises as a success."""
+    if operation.pages is not None:
+        return listing(operation, record(operation))
     if operation.service.provider == "alibaba":
         return Answer(200, b'{"Result": true, "RequestId": "3F71A6D2-7BD0-4A53-9119-386A2F0B0001"}')
     return Answer(204 if operation.service.name == "dms" else 200)

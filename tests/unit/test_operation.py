@@ -14,7 +14,6 @@ from task_cleanup.triggers import Received, Trigger, from_eventbridge, from_sqs
 from tests.unit.builders import (
     CANCEL_TASK,
     DELETE_DATA_TASK,
-    DMS_DELETE,
     NAMES,
     NOW,
     OMS_DELETE,
@@ -22,6 +21,8 @@ from tests.unit.builders import (
     PROJECT,
     REQUESTS,
     SECRET,
+    WITH_PROJECT,
+    WITH_TOKEN,
     direct,
     refusal,
     success,
@@ -31,8 +32,6 @@ from tests.unit.test_triggers import RULE_EVENT, record
 
 if TYPE_CHECKING:
     from task_cleanup.operation import Operation
-
-TOKENED = [DELETE_DATA_TASK, CANCEL_TASK]
 
 
 def run(name: str, received: Received) -> tuple[Result, int]:
@@ -57,7 +56,7 @@ def test_a_confirmed_change_is_succeeded(name: str) -> None:
     target = result.target.to_dict()
     assert target == {**target, "account": "default", "region": REQUESTS[name]["region"]}
     assert target.get("task_id") == REQUESTS[name].get("task_id")
-    assert target.get("project_id") == (None if name in TOKENED else PROJECT)
+    assert target.get("project_id") == (PROJECT if name in WITH_PROJECT else None)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -134,7 +133,7 @@ def test_a_dry_run_finds_credentials_that_are_missing(name: str) -> None:
 # -- projects ------------------------------------------------
 
 
-@pytest.mark.parametrize("name", [OMS_DELETE, DMS_DELETE])
+@pytest.mark.parametrize("name", WITH_PROJECT)
 def test_the_project_is_the_request_s_else_the_credentials_else_missing(name: str) -> None:
     operation, other = OPERATIONS[name], "f" * 32
     bare = {key: value for key, value in SECRET.items() if key != "project_id"}
@@ -255,7 +254,7 @@ def request_with_id(name: str, origin_id: str, **changes: Any) -> Received:
     return Received(Trigger.DIRECT, bare(name, **changes), origin_id)
 
 
-@pytest.mark.parametrize("name", TOKENED)
+@pytest.mark.parametrize("name", WITH_TOKEN)
 def test_a_given_token_is_used_as_it_is(name: str) -> None:
     there = world(name, success(OPERATIONS[name]))
     result = there.run(direct(OPERATIONS[name], client_token="my token/1"))
@@ -263,7 +262,7 @@ def test_a_given_token_is_used_as_it_is(name: str) -> None:
     assert "lientToken=my%20token%2F1&" in str(there.script.sent[0].url)
 
 
-@pytest.mark.parametrize("name", TOKENED)
+@pytest.mark.parametrize("name", WITH_TOKEN)
 @settings(max_examples=60, deadline=None)
 @given(origin=st.text(min_size=1, max_size=200))
 def test_a_derived_token_is_a_token_whatever_the_trigger_s_id(name: str, origin: str) -> None:
@@ -275,7 +274,7 @@ def test_a_derived_token_is_a_token_whatever_the_trigger_s_id(name: str, origin:
     assert derived == token(name, request_with_id(name, origin))
 
 
-@pytest.mark.parametrize("name", TOKENED)
+@pytest.mark.parametrize("name", WITH_TOKEN)
 def test_redelivery_repeats_the_token(name: str) -> None:
     first = from_sqs({"Records": [record(bare(name), {"ApproximateReceiveCount": "1"})]})[0].received
     again = from_sqs({"Records": [record(bare(name), {"ApproximateReceiveCount": "4"})]})[0].received
@@ -286,7 +285,7 @@ def at_noon(received: Received) -> Received:
     return replace(received, first_sent=NOW)
 
 
-@pytest.mark.parametrize("name", TOKENED)
+@pytest.mark.parametrize("name", WITH_TOKEN)
 def test_redrive_repeats_the_token(name: str) -> None:
     """The moved message has a new message id; ``origin_id`` tells the first."""
     first = record(bare(name))
@@ -295,7 +294,7 @@ def test_redrive_repeats_the_token(name: str) -> None:
     assert token(name, at_noon(before)) == token(name, at_noon(after))
 
 
-@pytest.mark.parametrize("name", TOKENED)
+@pytest.mark.parametrize("name", WITH_TOKEN)
 def test_one_event_has_one_token_however_it_arrives(name: str) -> None:
     content = {**RULE_EVENT, "detail": bare(name)}
     by_rule = from_eventbridge(content, "fallback")
@@ -305,14 +304,14 @@ def test_one_event_has_one_token_however_it_arrives(name: str) -> None:
     assert len(tokens) == 1
 
 
-@pytest.mark.parametrize("name", TOKENED)
+@pytest.mark.parametrize("name", WITH_TOKEN)
 def test_spelled_out_defaults_do_not_change_the_token(name: str) -> None:
     plain = token(name, request_with_id(name, "id"))
     assert plain == token(name, request_with_id(name, "id", account="default"))
     assert plain == token(name, request_with_id(name, "id", correlation_id="other", dry_run=False))
 
 
-@pytest.mark.parametrize("name", TOKENED)
+@pytest.mark.parametrize("name", WITH_TOKEN)
 def test_another_request_has_another_token(name: str) -> None:
     changes: list[dict[str, Any]] = [{}, {"region": "cn-beijing"}, {"instance_id": "es-cn-other"}]
     if name == DELETE_DATA_TASK:
@@ -332,7 +331,7 @@ def test_operations_do_not_share_tokens() -> None:
     assert len(tokens) == 2
 
 
-@pytest.mark.parametrize("name", [OMS_DELETE, DMS_DELETE])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in WITH_TOKEN])
 def test_operations_without_a_token_have_none(name: str) -> None:
     assert run(name, direct(OPERATIONS[name]))[0].client_token is None
     assert error_of(run(name, direct(OPERATIONS[name], client_token="x"))[0])[0] == "invalid_request"

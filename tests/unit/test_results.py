@@ -12,7 +12,8 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from task_cleanup.errors import Category
 from task_cleanup.operation import Operation
-from task_cleanup.results import Error, Outcome, Result, Target, rfc3339
+from task_cleanup.results import Error, Outcome, Result, Target
+from task_cleanup.times import rfc3339
 from tests.unit.builders import (
     CANCEL_TASK,
     NAMES,

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -13,13 +13,20 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from task_cleanup.errors import Category, CleanupError, Code
-from task_cleanup.validation import RequestValidator, parse_time, strict_json
+from task_cleanup.times import parse_time
+from task_cleanup.validation import RequestValidator, strict_json
 from tests.unit.builders import (
     CANCEL_TASK,
+    DATA_TASKS,
     DELETE_DATA_TASK,
     DMS_DELETE,
+    DMS_LIST,
+    HUAWEI_DMS_DELETE,
+    HUAWEI_DMS_LIST,
     NAMES,
     OMS_DELETE,
+    OMS_LIST,
+    OMS_STOP,
     OPERATIONS,
     PROJECT,
     REQUESTS,
@@ -141,12 +148,19 @@ def _cases() -> list[Any]:
             cases += [(name, "client_token", value, "pattern") for value in ("", "a" * 65, "é", "a\n", "a\tb")]
         if "project_id" in known:
             cases += [(name, "project_id", value, "pattern") for value in (PROJECT + "\n", PROJECT[1:], "g" * 32)]
+        if "limit" in known:
+            cases += [(name, "limit", 0, "minimum"), (name, "limit", 10_001, "maximum")]
+            cases += [(name, "limit", value, "type") for value in ("5", 1.0, True, None)]
+        if "stop_running" in known:
+            cases += [(name, "stop_running", value, "type") for value in ("true", 1, None)]
     cases += [
-        (OMS_DELETE, "task_id", value, "pattern")
+        (name, "task_id", value, "pattern")
+        for name in (OMS_DELETE, OMS_STOP)
         for value in ("\u0661\u0662\u0663", "\uff11\uff12\uff13", "12\n", "+1", "-1", "1e3", "0x1")
     ]
-    cases += [(OMS_DELETE, "task_id", value, "type") for value in (191297407830872.0, True, False, None)]
-    cases += [(OMS_DELETE, "task_id", -1, "minimum"), (OMS_DELETE, "task_id", 2**63, "maximum")]
+    for name in (OMS_DELETE, OMS_STOP):
+        cases += [(name, "task_id", value, "type") for value in (191297407830872.0, True, False, None)]
+        cases += [(name, "task_id", -1, "minimum"), (name, "task_id", 2**63, "maximum")]
     uuid = "b9f1c1de-5b1a-4f0c-9e0e-3d2f7f6f1a11"
     bad = (
         uuid + "\n",
@@ -156,7 +170,8 @@ def _cases() -> list[Any]:
         uuid.replace("b", "g"),
         uuid.replace("1", "\u0661"),
     )
-    cases += [(DMS_DELETE, "instance_id", value, "pattern") for value in bad]
+    for name in (DMS_DELETE, DMS_LIST, HUAWEI_DMS_DELETE, HUAWEI_DMS_LIST):
+        cases += [(name, "instance_id", value, "pattern") for value in bad]
     cases += [(CANCEL_TASK, "task_type", value, "const") for value in ("migratedata", "", None, "MigrateData\n")]
     return [pytest.param(*case, id=f"{case[0]}-{case[1]}-{case[2]!r:.30}") for case in cases]
 
@@ -220,13 +235,21 @@ def test_a_rejected_value_is_never_repeated(name: str) -> None:
 
 
 @pytest.mark.parametrize("value", [191297407830872, 0, 2**63 - 1, "191297407830872", "0"])
-def test_an_oms_task_id_is_digits_as_text_or_as_an_integer(value: object) -> None:
-    assert OPERATIONS[OMS_DELETE].validator.validate(request(OMS_DELETE, task_id=value))["task_id"] == value
+@pytest.mark.parametrize("name", [OMS_DELETE, OMS_STOP])
+def test_an_oms_task_id_is_digits_as_text_or_as_an_integer(name: str, value: object) -> None:
+    assert OPERATIONS[name].validator.validate(request(name, task_id=value))["task_id"] == value
+
+
+@pytest.mark.parametrize("name", [DATA_TASKS, OMS_LIST, DMS_LIST, HUAWEI_DMS_LIST])
+def test_a_list_is_limited_to_a_thousand_tasks_unless_asked(name: str) -> None:
+    assert OPERATIONS[name].validator.validate(request(name))["limit"] == 1000
+    assert OPERATIONS[name].validator.validate(request(name, limit=10_000))["limit"] == 10_000
 
 
 @pytest.mark.parametrize("task_id", ["8abfa7b372160bfd0172165864064079", "8abfa7b3-7216-0bfd-0172-165864064079"])
-def test_a_dms_task_id_is_32_hex_or_a_uuid(task_id: str) -> None:
-    OPERATIONS[DMS_DELETE].validator.validate(request(DMS_DELETE, task_id=task_id))
+@pytest.mark.parametrize("name", [DMS_DELETE, HUAWEI_DMS_DELETE])
+def test_a_dms_task_id_is_32_hex_or_a_uuid(name: str, task_id: str) -> None:
+    OPERATIONS[name].validator.validate(request(name, task_id=task_id))
 
 
 @pytest.mark.parametrize("token", ["a", " ", "~", "a b", "a/b?c=d&e", "x" * 64])
@@ -278,7 +301,18 @@ def test_json_with_two_meanings_is_refused(text: str) -> None:
 
 # -- whatever the schema accepts can be sent ------------------------------------------------
 
-SEGMENTS = {DELETE_DATA_TASK: 4, CANCEL_TASK: 5, OMS_DELETE: 4, DMS_DELETE: 6}
+SEGMENTS = {
+    CANCEL_TASK: 5,
+    DATA_TASKS: 4,
+    DELETE_DATA_TASK: 4,
+    DMS_DELETE: 6,
+    DMS_LIST: 5,
+    HUAWEI_DMS_DELETE: 6,
+    HUAWEI_DMS_LIST: 5,
+    OMS_DELETE: 4,
+    OMS_LIST: 3,
+    OMS_STOP: 5,
+}
 
 
 def _texts(rule: Mapping[str, Any]) -> st.SearchStrategy[Any]:
@@ -290,13 +324,15 @@ def _values(rule: Mapping[str, Any]) -> st.SearchStrategy[Any]:
         return st.just(rule["const"])
     if "enum" in rule:
         return st.sampled_from(rule["enum"])
-    if rule["type"] == "boolean":
-        return st.booleans()
     if rule.get("format") == "date-time":
         return st.datetimes(timezones=st.just(UTC)).map(lambda moment: moment.isoformat().replace("+00:00", "Z"))
-    if rule["type"] == ["string", "integer"]:
-        return _texts(rule) | st.integers(rule["minimum"], rule["maximum"])
-    return _texts(rule)
+    kinds = [rule["type"]] if isinstance(rule["type"], str) else rule["type"]
+    by_kind: dict[str, Callable[[], st.SearchStrategy[Any]]] = {
+        "boolean": st.booleans,
+        "integer": lambda: st.integers(rule["minimum"], rule["maximum"]),
+        "string": lambda: _texts(rule),
+    }
+    return st.one_of([by_kind[kind]() for kind in kinds])
 
 
 def requests_of(name: str) -> st.SearchStrategy[dict[str, Any]]:

@@ -4,9 +4,10 @@ import json
 from dataclasses import dataclass
 
 from task_cleanup.aws import Aws
-from task_cleanup.results import Result, rfc3339
+from task_cleanup.results import Result
 from task_cleanup.settings import Settings
 from task_cleanup.system import Deadline
+from task_cleanup.times import rfc3339
 from task_cleanup.triggers import QueueMessage
 
 SOURCE = "task-cleanup"
@@ -35,7 +36,7 @@ class Delivery:
             "EventBusName": bus,
             "Source": SOURCE,
             "DetailType": COMPLETED if result.ok else FAILED,
-            "Detail": json.dumps(result.to_dict()),
+            "Detail": json.dumps(result.to_event()),
         }
         self.aws.put_event(entry, deadline)
 
@@ -63,7 +64,7 @@ class Delivery:
     def _move_to_dead_letters(self, message: QueueMessage, result: Result, deadline: Deadline) -> None:
         """The body as it came, so that a redrive sends the same request with the same client token."""
         received = message.received
-        attributes = {"result": json.dumps(result.to_dict()), "origin_id": received.origin_id}
+        attributes = {"result": json.dumps(result.to_event()), "origin_id": received.origin_id}
         if received.first_sent is not None:
             attributes["origin_time"] = rfc3339(received.first_sent)
         self.aws.send_message(self.settings.dead_letter_queue_url or "", message.body, attributes, deadline)

@@ -19,7 +19,7 @@ class Observability:
 
     def record(self, result: Result, trigger: Trigger) -> None:
         """Log a result, and count it by operation and outcome (two dimensions of few values)."""
-        fields = {"trigger": trigger.value, "result": result.to_dict()}
+        fields = {"trigger": trigger.value, "result": result.to_event()}
         text = f"{result.operation}: {result.outcome.value}"
         if result.ok:
             self._logger.info(text, extra=fields)

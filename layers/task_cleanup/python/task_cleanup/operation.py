@@ -6,7 +6,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from task_cleanup.credentials import CredentialStore
 from task_cleanup.errors import Category, CleanupError, Code, invalid_request
+from task_cleanup.listing import Pages, walk
 from task_cleanup.providers.service import (
     STATUS_CATEGORIES,
     Call,
@@ -23,13 +24,22 @@ from task_cleanup.providers.service import (
     SignedRequest,
 )
 from task_cleanup.redaction import redact
-from task_cleanup.results import Error, Outcome, Result, Target
+from task_cleanup.results import Error, Listed, Outcome, Result, Target
 from task_cleanup.system import Deadline, System
+from task_cleanup.times import parse_time
 from task_cleanup.transport import Settled, Sign, Transport, Verdict
 from task_cleanup.triggers import Received
-from task_cleanup.validation import RequestValidator, parse_time
+from task_cleanup.validation import RequestValidator
 
 Request = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class StopFirst:
+    """The call that stops a task which a delete met running, and the codes that say that it runs."""
+
+    codes: frozenset[str]
+    call: Callable[[Request], Call]
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,8 @@ class Operation:
 
     ``confirmed`` looks at replies without an error code: None means that the provider confirmed the change.
     ``unchanged`` are the provider's codes that say that the wanted state holds already.
-    ``queued_lifetime`` bounds how long a queued request may wait where it names no task.
+    ``queued_lifetime`` bounds how long a queued request may wait where it names no task. ``pages`` makes it a list.
+    ``stop_first`` serves requests with ``stop_running``.
     """
 
     name: str
@@ -48,6 +59,8 @@ class Operation:
     confirmed: Callable[[Reply], Error | None]
     unchanged: frozenset[str] = frozenset()
     queued_lifetime: timedelta | None = None
+    pages: Pages | None = None
+    stop_first: StopFirst | None = None
     validator: RequestValidator = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -69,7 +82,7 @@ def run(operation: Operation, received: Received, environment: Environment, dead
     """Validate, sign, send, judge. ``deadline`` is the latest moment for the provider's answer."""
     started = environment.system.monotonic()
     request: Request = {}
-    plan = None
+    plan = listed = None
     try:
         request = _accept(operation, received, environment.system)
         ready = _prepare(operation, request, environment, deadline)
@@ -78,7 +91,7 @@ def run(operation: Operation, received: Received, environment: Environment, dead
             plan = _planned(operation.service, ready, environment.system)
             settled = Settled(Verdict(Outcome.PLANNED), 0)
         else:
-            settled = _send(operation, ready, environment, deadline)
+            settled, listed = _carry_out(operation, ready, environment, deadline)
     except CleanupError as error:
         if error.category is Category.INVALID_REQUEST:
             request = {}  # nothing of a refused request is repeated
@@ -106,6 +119,7 @@ def run(operation: Operation, received: Received, environment: Environment, dead
         error=settled.verdict.error,
         plan=plan,
         requested_by=received.requested_by,
+        listed=listed,
     )
 
 
@@ -198,7 +212,57 @@ def _planned(service: Service, ready: _Ready, system: System) -> dict[str, str]:
     return {"method": request.method, "url": request.url}
 
 
-def _send(operation: Operation, ready: _Ready, environment: Environment, deadline: Deadline) -> Settled:
+def _carry_out(
+    operation: Operation, ready: _Ready, environment: Environment, deadline: Deadline
+) -> tuple[Settled, Listed | None]:
+    """One call that makes a change, or as many as a list has pages.
+
+    Each goes on with the credentials that the one before it ended with: a rotated key is rejected once, not by
+    every page.
+    """
+    current = ready
+
+    def send(call: Call) -> Settled:
+        nonlocal current
+        settled, credentials = _send(operation, replace(current, call=call), environment, deadline)
+        current = replace(current, credentials=credentials)
+        return settled
+
+    if operation.pages is None:
+        return _stopped(operation, ready, _with_doubt(send(ready.call)), send), None
+    return walk(operation.pages, ready.request, send, ready.call)
+
+
+def _stopped(operation: Operation, ready: _Ready, settled: Settled, send: Callable[[Call], Settled]) -> Settled:
+    """Where a delete met a running task and may stop it: the stop is sent, and the conflict stays.
+
+    Nothing waits for the stop here. The message comes again, and that is the wait.
+    """
+    stop, error = operation.stop_first, settled.verdict.error
+    if stop is None or error is None or error.code not in stop.codes or not ready.request.get("stop_running"):
+        return settled
+    reply = send(stop.call(ready.request))
+    answer = "requested" if reply.verdict.error is None else reply.verdict.error.code
+    verdict = replace(settled.verdict, error=error.with_detail(stop=str(answer)))
+    return replace(settled, verdict=verdict, attempts=settled.attempts + reply.attempts)
+
+
+def _with_doubt(settled: Settled) -> Settled:
+    """Where an attempt got no usable answer, the result says what this call cannot know."""
+    verdict = settled.verdict
+    if not settled.unanswered or verdict.error is None:
+        return settled
+    if verdict.outcome is Outcome.UNCHANGED:
+        note = "an earlier attempt of this call got no answer: it may be the one that made the change"
+    else:
+        note = f"{settled.unanswered} attempt(s) got no definite answer: the change may have been made all the same"
+    return replace(settled, verdict=replace(verdict, error=verdict.error.with_detail(note=note)))
+
+
+def _send(
+    operation: Operation, ready: _Ready, environment: Environment, deadline: Deadline
+) -> tuple[Settled, Credentials]:
+    """The settled call, and the credentials of its last attempt."""
     store, account = environment.credentials, ready.request["account"]
     store.refuse_if_suspended(ready.credentials)
     latest = ready.credentials
@@ -222,7 +286,7 @@ def _send(operation: Operation, ready: _Ready, environment: Environment, deadlin
     )
     if settled.verdict.category is Category.UNAUTHENTICATED:
         store.suspend(latest)
-    return settled
+    return settled, latest
 
 
 def _judge(operation: Operation, reply: Reply, request: SignedRequest, credentials: Credentials) -> Verdict:
@@ -256,6 +320,7 @@ def _judge(operation: Operation, reply: Reply, request: SignedRequest, credentia
         request_id=clean(request_id) if request_id else None,
         uncertain=_is_uncertain(error, reply),
         replay=error is not None and error.code == "SignatureNonceUsed",
+        reply=reply if operation.pages is not None else None,
     )
 
 

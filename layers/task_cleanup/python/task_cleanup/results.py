@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
 from task_cleanup.errors import RETRYABLE_CATEGORIES, Category, CleanupError, Code
+from task_cleanup.tasks import Task
+from task_cleanup.times import rfc3339
 
 SCHEMA_VERSION = "1.0"
 
@@ -72,6 +74,14 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Listed:
+    """What a list operation found. ``complete`` is false where the deadline or a limit cut the paging."""
+
+    tasks: tuple[Task, ...]
+    complete: bool
+
+
+@dataclass(frozen=True)
 class Result:
     """A normalized result. ``duration_ms`` is wall time in milliseconds, ``completed_at`` is UTC."""
 
@@ -88,6 +98,7 @@ class Result:
     error: Error | None = None
     plan: Mapping[str, str] | None = None
     requested_by: str | None = None
+    listed: Listed | None = None
 
     @property
     def retryable(self) -> bool:
@@ -102,7 +113,17 @@ class Result:
         return self.outcome in (Outcome.SUCCEEDED, Outcome.UNCHANGED, Outcome.PLANNED)
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON object that callers, events and logs see."""
+        """The JSON object that callers see."""
+        body = self.to_event()
+        if self.listed is not None:
+            body["tasks"] = [task.to_dict() for task in self.listed.tasks]
+        return body
+
+    def to_event(self) -> dict[str, Any]:
+        """The same without the tasks of a list, for events, messages and logs: their size is limited."""
+        listed = {}
+        if self.listed is not None:
+            listed = {"count": len(self.listed.tasks), "complete": self.listed.complete}
         return {
             "schema_version": SCHEMA_VERSION,
             "operation": self.operation,
@@ -119,9 +140,5 @@ class Result:
             "completed_at": rfc3339(self.completed_at),
             "correlation_id": self.correlation_id,
             "requested_by": self.requested_by,
+            **listed,
         }
-
-
-def rfc3339(moment: datetime) -> str:
-    """``2026-11-21T08:30:00.123Z``: UTC, milliseconds (RFC 3339, section 5.6)."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

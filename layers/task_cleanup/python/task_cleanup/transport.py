@@ -180,6 +180,7 @@ class Verdict:
     retry_after: float | None = None  # seconds, the provider's own hint
     server_time: datetime | None = None
     replay: bool = False  # the provider says that it has seen this nonce
+    reply: Reply | None = field(default=None, repr=False)  # where its body is the result
 
     @property
     def category(self) -> Category | None:
@@ -189,10 +190,11 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Settled:
-    """The verdict of a call's last attempt, and how many were sent."""
+    """The verdict of a call's last attempt, how many were sent, and how many of them got no definite answer."""
 
     verdict: Verdict
     attempts: int
+    unanswered: int = 0
 
 
 class _Correction(Enum):
@@ -260,7 +262,7 @@ class Transport:
             if verdict.category not in _SIGNATURE_UNJUDGED:
                 self._offset = progress.offset
             if not self._prepare_another(verdict, progress, refetch, deadline):
-                return Settled(_with_doubt(verdict, progress.unanswered), progress.attempts)
+                return Settled(verdict, progress.attempts, progress.unanswered)
 
     def _attempt(self, sign: Sign, judge: Judge, progress: _Progress, deadline: Deadline) -> Verdict:
         request = sign(progress.credentials, self._system.now() + progress.offset, self._system.nonce())
@@ -343,17 +345,6 @@ def _with_hints(verdict: Verdict, reply: Reply, now: datetime) -> Verdict:
 
 def _is_reset(verdict: Verdict) -> bool:
     return verdict.error is not None and verdict.error.code == Code.CONNECTION_FAILED
-
-
-def _with_doubt(verdict: Verdict, unanswered: int) -> Verdict:
-    """Where an attempt got no usable answer, the result says what this call cannot know."""
-    if not unanswered or verdict.error is None:
-        return verdict
-    if verdict.outcome is Outcome.UNCHANGED:
-        note = "an earlier attempt of this call got no answer: it may be the one that made the change"
-    else:
-        note = f"{unanswered} attempt(s) got no definite answer: the change may have been made all the same"
-    return replace(verdict, error=verdict.error.with_detail(note=note))
 
 
 def _http_date(value: str | None) -> datetime | None:

@@ -6,6 +6,7 @@ Sources: the Lambda developer guide's event formats (SQS, EventBridge, HTTP API 
 import base64
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,10 +16,12 @@ from urllib.parse import parse_qsl, quote
 
 from task_cleanup.errors import Category, CleanupError, Code, invalid_request
 from task_cleanup.results import Error, Result
-from task_cleanup.validation import RequestValidator, parse_time, pointer, strict_json, violation_error
+from task_cleanup.times import parse_time
+from task_cleanup.validation import RequestValidator, strict_json, violation_error
 
 Event = Mapping[str, Any]
 
+_DIGITS = re.compile("[0-9]{1,9}")
 MAX_ID = 128  # characters of an id that came from outside
 
 
@@ -230,9 +233,11 @@ def _query(event: Event) -> list[tuple[str, str]]:
     return raw + [(name, value) for name, value in parsed.items() if name not in names]
 
 
-def _query_value(name: str, value: str, validator: RequestValidator) -> str | bool:
+def _query_value(name: str, value: str, validator: RequestValidator) -> str | bool | int:
     if validator.is_boolean(name) and value in ("true", "false"):
         return value == "true"
+    if validator.is_integer(name) and _DIGITS.fullmatch(value):
+        return int(value)
     return value
 
 

@@ -1,9 +1,7 @@
 """Requests against JSON Schema: built once, strict where the library is lenient, silent about values."""
 
 import json
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,31 +10,17 @@ from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
 from task_cleanup.errors import CleanupError, Code, invalid_request
+from task_cleanup.times import parse_time
 
 MAX_VIOLATIONS = 50
 MAX_NAME = 64  # characters of an unknown field's name that are repeated to the caller
 
 _FORMATS = FormatChecker(formats=())
-_RFC3339 = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
-)
 
 
 @_FORMATS.checks("date-time", raises=ValueError)
 def _is_rfc3339(value: object) -> bool:
     return not isinstance(value, str) or bool(parse_time(value))
-
-
-def parse_time(text: str) -> datetime:
-    """An RFC 3339 time with its zone.
-
-    Raises
-    ------
-    ValueError
-    """
-    if not _RFC3339.fullmatch(text):
-        raise ValueError("not an RFC 3339 time with a zone")
-    return datetime.fromisoformat(text.upper())
 
 
 def _is_integer(_checker: object, value: object) -> bool:
@@ -71,6 +55,10 @@ class RequestValidator:
     def is_boolean(self, name: str) -> bool:
         """Whether this field is a boolean: query strings hold ``true`` as text."""
         return bool(self._properties.get(name, {}).get("type") == "boolean")
+
+    def is_integer(self, name: str) -> bool:
+        """Whether this field is an integer and nothing else: query strings hold digits as text."""
+        return bool(self._properties.get(name, {}).get("type") == "integer")
 
     def validate(self, request: object) -> dict[str, Any]:
         """The request with the schema's defaults filled in.

@@ -4,7 +4,9 @@ Sources: the pages of DeleteDataTask and CancelTask, the product's and the gatew
 product metadata's endpoint list. Throttling comes as HTTP 400: only the code tells.
 """
 
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any
 
 from task_cleanup.errors import Category, Code
 from task_cleanup.providers.service import (
@@ -18,6 +20,8 @@ from task_cleanup.providers.service import (
 )
 from task_cleanup.results import Error
 from task_cleanup.signing import acs3_hmac_sha256
+from task_cleanup.tasks import AgeBasis, Page, Status, StatusTable, Task
+from task_cleanup.times import plausible
 
 VERSION = "2017-06-13"
 
@@ -148,3 +152,68 @@ SERVICE = Service(
 def instance_call(action: str, method: str, instance_id: str, *path: str, **query: str) -> Call:
     """``{method} /openapi/instances/{instance_id}/{path}?{query}``. Query names are case-sensitive."""
     return Call(method, ("openapi", "instances", instance_id, *path), tuple(query.items()), action=action)
+
+
+# The only status that any page documents. Whatever else comes is not taken for an end.
+STATUSES = StatusTable(meanings={"SUCCESS": Status.SUCCEEDED}, deletable=frozenset({"SUCCESS"}))
+_CHINA = timezone(timedelta(hours=8))  # `createTime` has no zone; China time is assumed
+_MAX_DETAIL = 256  # characters; `settings` and `mapping` hold whole JSON documents
+# What the page documents for either side. Its sister call sent passwords back, so nothing else goes on.
+_CLUSTER_FIELDS = (
+    "dataSourceType",
+    "index",
+    "type",
+    "endpoint",
+    "vpcId",
+    "vpcInstanceId",
+    "vpcInstancePort",
+    "settings",
+    "mapping",
+    "routing",
+)
+
+
+def read_page(reply: Reply) -> Page | None:
+    """``{"Result": […]}``: all data tasks of the instance; the service has no paging."""
+    records = (reply.json_object() or {}).get("Result")
+    if not isinstance(records, list):
+        return None
+    tasks = [_task(record) for record in records if isinstance(record, dict)]
+    found = [task for task in tasks if task is not None]
+    return Page(tuple(found), len(records), len(records)) if len(found) == len(records) else None
+
+
+def _task(record: Mapping[str, Any]) -> Task | None:
+    """None for a record without an id: a list that cannot be read whole is not read."""
+    task_id = text_member(record, ("taskId",))
+    if not task_id:
+        return None
+    provider_status = text_member(record, ("status",))
+    status, deletable, why_not = STATUSES.judge(provider_status)
+    created = _china_time(record.get("createTime"))
+    # The field tables of the two are swapped against the samples: whatever is there is kept.
+    clusters = {side: _clipped(record.get(side)) for side in ("sourceCluster", "sinkCluster")}
+    return Task(
+        task_id=task_id,
+        name=text_member(clusters["sourceCluster"], ("index",)) or text_member(clusters["sinkCluster"], ("index",)),
+        status=status,
+        provider_status=provider_status,
+        deletable=deletable,
+        why_not=why_not,
+        created_at=created,
+        age_basis=AgeBasis.CREATED if created else None,
+        provider_detail=clusters,
+    )
+
+
+def _clipped(cluster: object) -> dict[str, str]:
+    if not isinstance(cluster, dict):
+        return {}
+    return {name: str(cluster[name])[:_MAX_DETAIL] for name in _CLUSTER_FIELDS if cluster.get(name) is not None}
+
+
+def _china_time(value: object) -> datetime | None:
+    try:
+        return plausible(datetime.strptime(str(value), "%Y-%m-%d %H:%M:%S").replace(tzinfo=_CHINA))
+    except ValueError:
+        return None

@@ -4,11 +4,54 @@ Sources: Open Telekom Cloud's DMS API reference ("Error Codes", "Deleting a Back
 endpoints. Traps: throttling can come as HTTP 404 (``DMS.10240407``), and no code is known for a missing task.
 """
 
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
 from task_cleanup.errors import Category
 from task_cleanup.providers import huawei_gateway
-from task_cleanup.providers.service import Call, ErrorTable, Service, coded
+from task_cleanup.providers.service import Call, ErrorTable, Reply, Service, coded, text_member
+from task_cleanup.tasks import AgeBasis, Page, Status, StatusTable, Task
+from task_cleanup.times import parse_time, plausible
 
 OTC_REGIONS = ("eu-de", "eu-nl")
+HUAWEI_REGIONS = [
+    "af-north-1",
+    "af-south-1",
+    "ae-ad-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-southeast-3",
+    "ap-southeast-4",
+    "ap-southeast-5",
+    "cn-east-2",
+    "cn-east-3",
+    "cn-east-4",
+    "cn-east-5",
+    "cn-north-1",
+    "cn-north-2",
+    "cn-north-4",
+    "cn-north-9",
+    "cn-north-11",
+    "cn-north-12",
+    "cn-south-1",
+    "cn-south-2",
+    "cn-south-4",
+    "cn-southwest-2",
+    "cn-southwest-3",
+    "eu-west-0",
+    "eu-west-101",
+    "la-north-2",
+    "la-south-2",
+    "me-east-1",
+    "my-kualalumpur-1",
+    "na-mexico-1",
+    "ru-moscow-1",
+    "ru-northwest-2",
+    "sa-brazil-1",
+    "tr-west-1",
+]
 
 CODES = {
     **coded(
@@ -49,9 +92,81 @@ def _service(provider: str, hosts: dict[str, str]) -> Service:
     )
 
 
+def _huawei_host(region: str) -> str:
+    """One region is on another domain."""
+    return f"dms.{region}.myhuaweicloud.{'eu' if region == 'eu-west-101' else 'com'}"
+
+
+HUAWEI = _service("huawei", {region: _huawei_host(region) for region in HUAWEI_REGIONS})
 OTC = _service("otc", {region: f"dms.{region}.otc.t-systems.com" for region in OTC_REGIONS})
 
 
 def task_call(method: str, project_id: str, instance_id: str, task_id: str) -> Call:
     """``{method} /v2/{project_id}/instances/{instance_id}/tasks/{task_id}``: no engine segment here."""
     return Call(method, ("v2", project_id, "instances", instance_id, "tasks", task_id), project_id=project_id)
+
+
+_COUNT = re.compile("[0-9]{1,9}")
+PAGE_SIZE = 100  # what other clients ask for; the pages give no maximum
+
+# "Past the end", in the words of the sister lists; the pages of this one do not say.
+PAST_END = frozenset({"DMS.00400062", "DMS.40050010"})
+
+STATUSES = StatusTable(
+    meanings={
+        "CREATED": Status.WAITING,
+        "EXECUTING": Status.RUNNING,
+        "SUCCESS": Status.SUCCEEDED,
+        "FAILED": Status.FAILED,
+        "CANCELLED": Status.CANCELLED,
+        "CANCELED": Status.CANCELLED,  # the console's spelling
+    },
+    deletable=frozenset({"SUCCESS", "FAILED", "CANCELLED", "CANCELED"}),
+)
+
+
+def list_call(request: Mapping[str, Any], received: int) -> Call:
+    """``GET …/tasks``; ``start`` is the 1-based index of the first record, whatever the page calls it."""
+    project_id = request["project_id"]
+    query = (("start", str(received + 1)), ("limit", str(PAGE_SIZE)))
+    return Call("GET", ("v2", project_id, "instances", request["instance_id"], "tasks"), query, project_id=project_id)
+
+
+def read_page(reply: Reply) -> Page | None:
+    """``{task_count, tasks}``: the count is a string of digits, and of all matching records."""
+    body = reply.json_object() or {}
+    records, count = body.get("tasks"), str(body.get("task_count", ""))
+    if not isinstance(records, list) or not _COUNT.fullmatch(count):
+        return None
+    tasks = [_task(record) for record in records if isinstance(record, dict)]
+    found = [task for task in tasks if task is not None]
+    return Page(tuple(found), len(records), int(count)) if len(found) == len(records) else None
+
+
+def _task(record: Mapping[str, Any]) -> Task | None:
+    """None for a record without an id: a list that cannot be read whole is not read."""
+    task_id = text_member(record, ("id",))
+    if not task_id:
+        return None
+    provider_status = text_member(record, ("status",))
+    status, deletable, why_not = STATUSES.judge(provider_status)
+    # `updated_at` is filled while a task runs, too: only in a final state is it the end.
+    ended = _time(record.get("updated_at")) if deletable else None
+    return Task(
+        task_id=task_id,
+        name=text_member(record, ("name",)),
+        status=status,
+        provider_status=provider_status,
+        deletable=deletable,
+        why_not=why_not,
+        created_at=_time(record.get("created_at")),
+        ended_at=ended,
+        age_basis=AgeBasis.ENDED if ended else None,
+    )
+
+
+def _time(value: object) -> datetime | None:
+    try:
+        return plausible(parse_time(value)) if isinstance(value, str) else None
+    except ValueError:
+        return None

@@ -4,9 +4,15 @@ Sources: the OMS API reference ("Error Codes", "Deleting a Migration Task") and 
 OMS sends nearly every error with HTTP 400, internal ones and missing tasks included: only the code tells.
 """
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeGuard
+
 from task_cleanup.errors import Category
 from task_cleanup.providers import huawei_gateway
-from task_cleanup.providers.service import Call, ErrorTable, Service, coded
+from task_cleanup.providers.service import Call, ErrorTable, Reply, Service, coded, text_member
+from task_cleanup.tasks import AgeBasis, Page, Status, StatusTable, Task
+from task_cleanup.times import plausible
 
 REGIONS = [
     "cn-north-1",
@@ -66,3 +72,78 @@ SERVICE = Service(
 def task_call(method: str, project_id: str, task_id: str, *action: str) -> Call:
     """``{method} /v2/{project_id}/tasks/{task_id}[/{action}]``."""
     return Call(method, ("v2", project_id, "tasks", task_id, *action), project_id=project_id)
+
+
+PAGE_SIZE = 100  # the most that ListTasks gives
+
+STATUSES = StatusTable(
+    meanings={
+        "1": Status.WAITING,
+        "2": Status.RUNNING,
+        "3": Status.PAUSED,
+        "4": Status.FAILED,
+        "5": Status.SUCCEEDED,
+        "6": Status.RUNNING,  # being tried again
+        "7": Status.RUNNING,  # pausing: not stopped yet
+    },
+    deletable=frozenset({"3", "4", "5"}),
+)
+_STOPPED = frozenset({"3", "4", "5"})
+
+
+def list_call(request: Mapping[str, Any], offset: int) -> Call:
+    """``GET /v2/{project_id}/tasks``; ``offset`` is the index of the first record, not a page number."""
+    query = (("limit", str(PAGE_SIZE)), ("offset", str(offset)))
+    return Call("GET", ("v2", request["project_id"], "tasks"), query, project_id=request["project_id"])
+
+
+def read_page(reply: Reply) -> Page | None:
+    """``{tasks, count}``: ``count`` is of all matching tasks."""
+    body = reply.json_object() or {}
+    records, count = body.get("tasks"), body.get("count")
+    if not isinstance(records, list) or not _is_whole(count):
+        return None
+    tasks = [_task(record) for record in records if isinstance(record, dict)]
+    found = [task for task in tasks if task is not None]
+    return Page(tuple(found), len(records), count) if len(found) == len(records) else None
+
+
+def _task(record: Mapping[str, Any]) -> Task | None:
+    """None for a record without an id: a list that cannot be read whole is not read."""
+    task_id = str(record.get("id", ""))
+    if not (task_id.isascii() and task_id.isdigit()):
+        return None
+    provider_status = str(record.get("status", ""))
+    status, deletable, why_not = STATUSES.judge(provider_status)
+    started = _milliseconds(record.get("start_time"))
+    # No field says when a task ended; its start and the time that it ran do, for a task that runs no more.
+    ran = record.get("total_time")
+    ended = None
+    if provider_status in _STOPPED and started is not None and _is_whole(ran):
+        ended = _milliseconds(record["start_time"] + ran)
+    return Task(
+        task_id=task_id,
+        name=text_member(record, ("name",)),
+        status=status,
+        provider_status=provider_status,
+        deletable=deletable,
+        why_not=why_not,
+        created_at=started,
+        ended_at=ended,
+        age_basis=AgeBasis.ENDED if ended else None,
+        group_id=text_member(record, ("group_id",)) or None,
+    )
+
+
+def _is_whole(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _milliseconds(value: object) -> datetime | None:
+    """Unix milliseconds; 0 is OMS's "not yet"."""
+    if not _is_whole(value):
+        return None
+    try:
+        return plausible(datetime.fromtimestamp(value / 1000, UTC))
+    except (ValueError, OverflowError, OSError):
+        return None

@@ -1,0 +1,30 @@
+"""Delete the record of one background task of a DMS instance on Huawei Cloud.
+
+Provider page: "Deleting a Background Task", DMS API reference v2. Success is HTTP 204 without a body. Only the
+record goes; the work that it describes goes on. No code is known for a record that is already gone, so
+``unchanged`` cannot occur here: a 404 may be throttling.
+"""
+
+from pathlib import Path
+
+from task_cleanup.handler import make_handler
+from task_cleanup.operation import Operation, Request
+from task_cleanup.providers import dms, huawei_gateway
+from task_cleanup.providers.service import Call
+from task_cleanup.validation import load_schema
+
+
+def call(request: Request) -> Call:
+    """``DELETE /v2/{project_id}/instances/{instance_id}/tasks/{task_id}``."""
+    return dms.task_call("DELETE", request["project_id"], request["instance_id"], request["task_id"])
+
+
+OPERATION = Operation(
+    name="huawei.dms.DeleteBackgroundTask",
+    service=dms.HUAWEI,
+    schema=load_schema(Path(__file__).with_name("schema.json")),
+    call=call,
+    confirmed=huawei_gateway.confirmed,
+)
+
+lambda_handler = make_handler(OPERATION)

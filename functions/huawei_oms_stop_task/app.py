@@ -1,0 +1,30 @@
+"""Stop one migration task of Huawei Cloud OMS. It stops after a while: running, pausing, paused.
+
+Provider page: "Stopping a Migration Task", OMS API reference v2. Success is HTTP 200 without a body, and means that
+the stop was accepted. To start again, OMS wants the buckets' secrets again: a stop cannot be undone from here.
+"""
+
+from pathlib import Path
+
+from task_cleanup.handler import make_handler
+from task_cleanup.operation import Operation, Request
+from task_cleanup.providers import huawei_gateway, huawei_oms
+from task_cleanup.providers.service import Call
+from task_cleanup.validation import load_schema
+
+
+def call(request: Request) -> Call:
+    """``POST /v2/{project_id}/tasks/{task_id}/stop``."""
+    return huawei_oms.task_call("POST", request["project_id"], request["task_id"], "stop")
+
+
+OPERATION = Operation(
+    name="huawei.oms.StopTask",
+    service=huawei_oms.SERVICE,
+    schema=load_schema(Path(__file__).with_name("schema.json")),
+    call=call,
+    confirmed=huawei_gateway.confirmed,
+    unchanged=frozenset({"OMS.0066", "OMS.0070"}),  # not running; finished
+)
+
+lambda_handler = make_handler(OPERATION)

@@ -1,0 +1,90 @@
+"""Listed tasks, normalized: one record shape for every provider, and never a guess about what may be deleted."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from task_cleanup.times import rfc3339
+
+
+class Status(StrEnum):
+    """What a task is doing. ``unknown`` is any provider status that no page documents."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    PAUSED = "paused"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
+class AgeBasis(StrEnum):
+    """What a task's age is counted from."""
+
+    ENDED = "ended"
+    CREATED = "created"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One listed task. Times are aware, or None where the provider gave none that is usable.
+
+    ``why_not`` says why it is not deletable; ``provider_detail`` keeps fields that no other service has.
+    """
+
+    task_id: str
+    name: str
+    status: Status
+    provider_status: str
+    deletable: bool
+    why_not: str | None
+    created_at: datetime | None = None
+    ended_at: datetime | None = None
+    age_basis: AgeBasis | None = None
+    group_id: str | None = None
+    provider_detail: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object."""
+        return {
+            "task_id": self.task_id,
+            "name": self.name,
+            "status": self.status.value,
+            "provider_status": self.provider_status,
+            "created_at": None if self.created_at is None else rfc3339(self.created_at),
+            "ended_at": None if self.ended_at is None else rfc3339(self.ended_at),
+            "age_basis": None if self.age_basis is None else self.age_basis.value,
+            "group_id": self.group_id,
+            "deletable": self.deletable,
+            "why_not": self.why_not,
+            "provider_detail": dict(self.provider_detail),
+        }
+
+
+@dataclass(frozen=True)
+class StatusTable:
+    """What a service's statuses mean, and which of them allow a delete."""
+
+    meanings: Mapping[str, Status]
+    deletable: frozenset[str]
+
+    def judge(self, provider_status: str) -> tuple[Status, bool, str | None]:
+        """The status, whether the task may be deleted, and if not, why."""
+        status = self.meanings.get(provider_status, Status.UNKNOWN)
+        if provider_status in self.deletable:
+            return status, True, None
+        if status is Status.UNKNOWN:
+            return status, False, "its status is not documented"
+        return status, False, f"the provider refuses while it is {status.value}"
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of a list: its tasks, how many records it held, and how many there are in all, as the reply says."""
+
+    tasks: tuple[Task, ...]
+    records: int
+    total: int

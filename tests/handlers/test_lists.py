@@ -1,0 +1,232 @@
+"""Lists against the emulators: several hundred tasks over many pages, and nothing of them on the bus or in logs."""
+
+import json
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import pytest
+
+from tests.conftest import function_folders
+from tests.handlers.checks import check_shape, only_result, without_tasks
+from tests.handlers.scenes import is_list, service_of
+from tests.handlers.triggers import TRIGGERS, arrival, http_event, request_of
+from tests.handlers.world import PROJECT, World
+
+LISTS = [folder for folder in function_folders() if is_list(folder)]
+DATA_TASKS = "alibaba_elasticsearch_list_data_tasks"
+OMS_LIST = "huawei_oms_list_tasks"
+DMS_LISTS = ["otc_dms_list_background_tasks", "huawei_dms_list_background_tasks"]
+PAGED = [folder for folder in LISTS if folder != DATA_TASKS]
+WORDS: dict[str, tuple[str, ...]] = {
+    "oms": ("1", "2", "3", "4", "5", "6", "7", "0"),
+    "dms": ("CREATED", "EXECUTING", "SUCCESS", "FAILED", "CANCELLED"),
+    "elasticsearch": ("SUCCESS", "FAILED"),
+}
+STATUSES = {
+    "oms": {"waiting", "running", "paused", "failed", "succeeded", "unknown"},
+    "dms": {"waiting", "running", "succeeded", "failed", "cancelled"},
+    "elasticsearch": {"succeeded", "unknown"},
+}
+
+every_list = pytest.mark.parametrize("folder", LISTS)
+
+
+def put_tasks(world: World, folder: str, number_of_tasks: int) -> set[str]:
+    """So many tasks in all states; their ids."""
+    service, request = service_of(folder), request_of(folder)
+    name = service.partition("_")[2]
+    ids = set()
+    for number in range(1, number_of_tasks + 1):
+        task_id = {"oms": str(number), "dms": f"{number:032x}", "elasticsearch": f"et_cn_{number:017d}"}[name]
+        words = WORDS[name]
+        record: dict[str, Any] = {"service": service, "task_id": task_id, "status": words[number % len(words)]}
+        if name == "oms":
+            record |= {"status": int(record["status"]), "polls_until_stopped": 99}
+        if name == "dms":
+            record["created_at"] = f"2026-11-21T{number // 3600:02d}:{number // 60 % 60:02d}:{number % 60:02d}.000Z"
+        record |= {"instance_id": request["instance_id"]} if "instance_id" in request else {}
+        record |= {"project_id": PROJECT} if name != "elasticsearch" else {}
+        world.cloud.seed(record)
+        ids.add(task_id)
+    return ids
+
+
+def before_call(world: World, number: int, happens: Callable[[], object]) -> None:
+    """Something happens just before the call with this number is signed."""
+    calls = count(1)
+
+    def look() -> None:
+        if next(calls) == number:
+            happens()
+
+    world.on_nonce = look
+
+
+@every_list
+def test_several_hundred_tasks_are_all_found(world: World, folder: str) -> None:
+    ids = put_tasks(world, folder, 430)
+
+    result = world.function(folder).result(request_of(folder))
+
+    check_shape(result)
+    assert (result["outcome"], result["count"], result["complete"]) == ("succeeded", 430, True)
+    assert {task["task_id"] for task in result["tasks"]} == ids
+    assert {task["status"] for task in result["tasks"]} == STATUSES[service_of(folder).partition("_")[2]]
+    assert all(task["deletable"] is (task["why_not"] is None) for task in result["tasks"])
+    assert result["attempts"] == (1 if folder == DATA_TASKS else 5)
+    assert world.effects == []
+
+
+@every_list
+def test_deletable_is_what_the_provider_deletes(world: World, folder: str) -> None:
+    """The emulator is asked for each one: it takes every task that was called deletable, and refuses the others."""
+    put_tasks(world, folder, 16)
+    world.cloud.switches.update(alibaba_delete_running="refuse")
+    listed = world.function(folder).result(request_of(folder))["tasks"]
+    delete = next(
+        name for name in function_folders() if "_delete_" in name and service_of(name) == service_of(folder)
+    )
+    function = world.function(delete)
+    for task in listed:
+        request = {**request_of(delete, {"client_token": None}), "task_id": task["task_id"]}
+        deleted = function.result(request)["outcome"] == "succeeded"
+        # What no page documents may turn out to be deletable; it is never called so.
+        assert deleted is task["deletable"] or (deleted and task["status"] == "unknown")
+
+
+@pytest.mark.parametrize(("limit", "complete"), [(1, False), (100, False), (250, False), (300, True), (10_000, True)])
+@every_list
+def test_a_limit_cuts_and_says_so(world: World, folder: str, limit: int, complete: bool) -> None:
+    put_tasks(world, folder, 300)
+    result = world.function(folder).result({**request_of(folder), "limit": limit})
+    assert (result["count"], result["complete"]) == (min(limit, 300), complete)
+
+
+@every_list
+def test_a_thousand_is_the_limit_unless_asked(world: World, folder: str) -> None:
+    put_tasks(world, folder, 1001)
+    result = world.function(folder).result(request_of(folder))
+    assert (result["count"], len(result["tasks"]), result["complete"]) == (1000, 1000, False)
+
+
+@pytest.mark.parametrize("where", ["query", "body"])
+@every_list
+def test_the_limit_may_stand_in_the_query(world: World, folder: str, where: str) -> None:
+    """A GET has its fields in the query, where digits are text."""
+    put_tasks(world, folder, 12)
+    event = http_event(folder, {"limit": 7} if where == "body" else None)
+    if where == "query":
+        event["rawQueryString"], event["queryStringParameters"] = "limit=7", {"limit": "7"}
+    reply = world.function(folder).invoke(event).reply
+    body = json.loads(reply["body"])
+    assert (reply["statusCode"], body["count"], len(body["tasks"]), body["complete"]) == (200, 7, 7, False)
+
+
+@pytest.mark.parametrize("value", ["0", "10001", "7.0", "-7", "7x", "", "9" * 400, "\u0667", "7,7"])
+@every_list
+def test_other_texts_in_the_query_are_no_limit(world: World, folder: str, value: str) -> None:
+    event = http_event(folder)
+    event["rawQueryString"], event["queryStringParameters"] = "", {"limit": value}
+    assert world.function(folder).invoke(event).reply["statusCode"] == 400
+    assert only_result(world)["error"]["category"] == "invalid_request"
+
+
+@pytest.mark.parametrize("trigger", TRIGGERS)
+@every_list
+def test_the_bus_the_logs_and_the_dead_letters_carry_counts_only(world: World, folder: str, trigger: str) -> None:
+    ids = put_tasks(world, folder, 130)
+
+    outcome = world.function(folder).invoke(arrival(folder, trigger).event)
+
+    logged = only_result(world)
+    assert (logged["count"], logged["complete"]) == (130, True)
+    published = world.published()
+    assert published == ([logged] if trigger not in {"direct", "http"} else [])
+    said = world.output + json.dumps([*world.aws.events, *world.aws.messages])
+    assert not any(f'"{task_id}"' in said for task_id in ids)
+    if trigger in {"direct", "eventbridge"}:
+        assert without_tasks(outcome.reply) == logged
+        assert len(outcome.reply["tasks"]) == 130
+
+
+@pytest.mark.parametrize("folder", PAGED)
+def test_a_page_that_fails_fails_the_whole_and_stands_in_the_dead_letters(world: World, folder: str) -> None:
+    """A failed message goes with its result: no half list in it."""
+    put_tasks(world, folder, 230)
+    before_call(
+        world,
+        2,
+        lambda: world.cloud.faults.add("error", service=service_of(folder), status=403, code="APIGW.0304"),
+    )
+
+    outcome = world.function(folder).invoke(arrival(folder, "sqs_plain").event)
+
+    assert outcome.reply == {"batchItemFailures": []}
+    (message,) = world.aws.messages
+    moved = json.loads(message["MessageAttributes"]["result"]["StringValue"])
+    assert (moved["outcome"], moved["error"]["code"]) == ("failed", "APIGW.0304")
+    assert not {"tasks", "count", "complete"} & set(moved)
+    assert moved == only_result(world)
+
+
+@pytest.mark.parametrize("folder", PAGED)
+def test_a_throttled_page_is_tried_again(world: World, folder: str) -> None:
+    ids = put_tasks(world, folder, 230)
+    world.cloud.faults.add("throttle", service=service_of(folder), count=2)
+    result = world.function(folder).result(request_of(folder))
+    assert ({task["task_id"] for task in result["tasks"]}, result["complete"]) == (ids, True)
+    assert result["attempts"] == 5
+
+
+@pytest.mark.parametrize("folder", PAGED)
+def test_time_that_runs_out_between_pages_leaves_an_incomplete_list(own_world: World, folder: str) -> None:
+    put_tasks(own_world, folder, 430)
+    before_call(own_world, 3, lambda: own_world.pass_time(12.0))
+
+    result = own_world.function(folder).result(request_of(folder), timeout=8)
+
+    check_shape(result)
+    assert (result["outcome"], result["count"], result["complete"]) == ("succeeded", 200, False)
+
+
+@pytest.mark.parametrize("past_end", ["empty", "DMS.00400062"])
+@pytest.mark.parametrize("folder", DMS_LISTS)
+def test_tasks_that_go_while_a_list_is_read_leave_it_incomplete(world: World, folder: str, past_end: str) -> None:
+    """Past the end there is nothing, by an empty page or by an error; the tasks that shifted may never be seen."""
+    put_tasks(world, folder, 150)
+    world.cloud.switches.update(dms_start_past_end=past_end)
+    store = getattr(world.cloud, service_of(folder))
+
+    def half_of_them_go() -> None:
+        instance = store.instances[PROJECT, request_of(folder)["instance_id"]]
+        for task in list(instance.tasks.values())[:75]:
+            store.remove(instance, task)
+
+    before_call(world, 2, half_of_them_go)
+    result = world.function(folder).result(request_of(folder))
+    assert (result["outcome"], result["count"], result["complete"]) == ("succeeded", 100, False)
+
+
+@pytest.mark.parametrize("folder", PAGED)
+def test_a_rotated_key_costs_one_bad_signature_however_many_pages(world: World, folder: str) -> None:
+    """Six of them lock a Huawei key for everybody."""
+    put_tasks(world, folder, 930)
+    function = world.function(folder)
+    provider = service_of(folder).partition("_")[0]
+    assert function.result({**request_of(folder), "limit": 1})["outcome"] == "succeeded"
+    world.put_secret(provider, world.rotate_key(provider))
+
+    result = function.result(request_of(folder))
+
+    assert (result["outcome"], result["count"], result["complete"]) == ("succeeded", 930, True)
+    assert result["attempts"] == 11
+
+
+def test_alibabas_tasks_keep_both_sides(world: World) -> None:
+    put_tasks(world, DATA_TASKS, 3)
+    for task in world.function(DATA_TASKS).result(request_of(DATA_TASKS))["tasks"]:
+        sides = task["provider_detail"]
+        assert (sides["sourceCluster"]["vpcInstancePort"], sides["sinkCluster"]["settings"]) == ("9200", "{}")
+        assert (task["name"], task["age_basis"]) == ("source-index", "created")
+        assert task["created_at"] == "2026-11-21T00:30:00.000Z"
