@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from tests.conftest import ROOT, operation_name
 from tests.handlers.scenes import Request, Scene, is_list, is_still_there, provider_of
-from tests.handlers.triggers import Arrival
+from tests.handlers.triggers import Arrival, request_of
 from tests.handlers.world import BUS, Outcome, World
 
 HTTP_STATUS = {

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.conftest import function_folders, operation_name
+from tests.conftest import operation_name
 from tests.handlers.triggers import request_of
 from tests.handlers.world import PROJECT, World
 
@@ -53,10 +53,6 @@ LISTED: Mapping[str, str | int] = {
 def subject(folder: str, request: Request) -> str | int | None:
     """The task that the request is about: by its id, or by being listed; None where it names none."""
     return LISTED[service_of(folder)] if is_list(folder) else request.get("task_id")
-
-
-# The state in which an operation can succeed, where it is not the emulators' default.
-READY: Mapping[str, Mapping[str, Any]] = {"huawei.oms.StopTask": {"status": 2}}
 
 
 def put_task(world: World, folder: str, request: Request, **state: Any) -> None:

@@ -22,7 +22,7 @@ from tests.handlers.scenes import (
 from tests.handlers.triggers import QUEUED, TRIGGERS, arrival, batch, request_of, with_body
 from tests.handlers.world import MAX_RECEIVES, Function, World, fake_secret
 
-FOLDERS = changing_functions()
+FOLDERS = function_folders()
 # One function of each dialect where a test is slow; the machinery behind them is the same.
 DELETE_DATA_TASK = "alibaba_elasticsearch_delete_data_task"
 CANCEL_TASK = "alibaba_elasticsearch_cancel_task"

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from task_cleanup.validation import RequestValidator
-from tests.conftest import EVENTS, function_folders, operation_name, request_schema, sample_event
+from tests.conftest import EVENTS, function_folders, request_schema, sample_event
 from tests.handlers.checks import check_reply, check_result, only_result
 from tests.handlers.scenes import COMMON, Scene, arrange, is_list, is_still_there, scenes_of
 from tests.handlers.triggers import DIRECT_REQUEST_ID, TRIGGERS, arrival, request_of
@@ -31,7 +31,7 @@ def _run(world: World, folder: str, trigger: str, scene: Scene, timeout: float) 
     request = arrange(world, folder, scene)
     function = world.function(folder, scene.variables)
     arrived = arrival(folder, trigger, scene.changes)
-    was_there = not only_reads(folder) and is_still_there(world, folder, request)
+    was_there = is_still_there(world, folder, request)
 
     outcome = function.invoke(arrived.event, timeout, DIRECT_REQUEST_ID)
 

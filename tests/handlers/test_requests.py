@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import operation_name, request_schema, sample_event
+from tests.conftest import function_folders, operation_name, request_schema, sample_event
 from tests.handlers.checks import check_shape, only_result
 from tests.handlers.scenes import Request, is_still_there, made, provider_of, put_task, service_of
 from tests.handlers.triggers import (
@@ -22,7 +22,7 @@ from tests.handlers.triggers import (
 )
 from tests.handlers.world import PROJECT, Function, World, fake_secret
 
-FOLDERS = changing_functions()
+FOLDERS = function_folders()
 CANCEL_TASK = "alibaba_elasticsearch_cancel_task"
 DELETE_DATA_TASK = "alibaba_elasticsearch_delete_data_task"
 OMS_DELETE = "huawei_oms_delete_task"

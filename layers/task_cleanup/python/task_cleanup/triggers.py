@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, quote
 from task_cleanup.errors import Category, CleanupError, Code, invalid_request
 from task_cleanup.results import Error, Result
 from task_cleanup.times import parse_time
-from task_cleanup.validation import RequestValidator, strict_json, violation_error
+from task_cleanup.validation import RequestValidator, pointer, strict_json, violation_error
 
 Event = Mapping[str, Any]
 

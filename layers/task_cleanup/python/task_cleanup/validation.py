@@ -1,7 +1,7 @@
 """Requests against JSON Schema: built once, strict where the library is lenient, silent about values."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
