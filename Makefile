@@ -50,7 +50,8 @@ types: .venv/dev ## Types, strictly
 
 .PHONY: tests
 tests: .venv/dev ## All tests, with branch coverage
-	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term
+	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term tests/unit tests/contract tests/handlers
+	$(BIN)/python -m pytest -n $(WORKERS) tests/template tests/e2e
 
 .PHONY: build
 build: .venv/dev ## sam build, for ARCHITECTURE=arm64 (default) or x86_64

@@ -84,7 +84,7 @@ def _answer(content: str | bytes, content_type: str) -> Answer:
 # -- for a viewer that is older than the document ------------------------------------------------
 
 
-_UNKNOWN_TO_30 = frozenset({"allOf", "if", "then", "jsonSchemaDialect", "identifier"})
+_UNKNOWN_TO_30 = frozenset({"allOf", "if", "then", "dependentRequired", "jsonSchemaDialect", "identifier"})
 
 
 def as_openapi_30(document: Mapping[str, Any]) -> dict[str, Any]:

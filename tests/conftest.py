@@ -39,6 +39,15 @@ def function_folders() -> list[str]:
     return sorted(path.parent.name for path in FUNCTIONS.glob("*/app.py"))
 
 
+def representative_folders() -> list[str]:
+    """One function of each kind, for tests of what they share: every change of each API once, and one list."""
+    chosen: dict[str, str] = {}
+    for folder in function_folders():
+        _, service, action = operation_name(folder).split(".")
+        chosen.setdefault("list" if action.startswith("List") else f"{service}.{action}", folder)
+    return list(chosen.values())
+
+
 def request_schema(folder: str) -> dict[str, Any]:
     """The JSON Schema of a function's requests."""
     schema: dict[str, Any] = json.loads((FUNCTIONS / folder / "schema.json").read_text())

@@ -6,6 +6,7 @@ import multiprocessing.forkserver
 import os
 import random
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 from local.cloud import PROJECT_ID, SECRETS, LocalCloud
 from local.stack import QueueMapping
 from local.torture.evidence import Receive, read_log
+from local.torture.messages import Operation
 from local.torture.worker import MARK, Job, work
 from local.torture.worker import __name__ as worker_module
 
@@ -38,14 +40,16 @@ class _Worker:
 class Crew:
     """All workers."""
 
-    def __init__(self, cloud: LocalCloud, aws_url: str, functions_aws_url: str, folder: Path) -> None:
+    def __init__(
+        self, cloud: LocalCloud, operations: Sequence[Operation], aws_url: str, functions_aws_url: str, folder: Path
+    ) -> None:
         self._context = multiprocessing.get_context("forkserver")
         # What workers are forked from has imported all that they need, so that they start at once.
         self._context.set_forkserver_preload([worker_module, "task_cleanup.handler"])
         self._folder = folder
         self.kills = 0
         self._workers: list[_Worker] = []
-        for mapping in cloud.stack.mappings:
+        for mapping in (cloud.stack.mapping_of(operation.folder) for operation in operations):
             for _ in range(mapping.concurrency):
                 number = len(self._workers) + 1
                 variables = _variables(cloud, mapping, number, functions_aws_url)

@@ -20,6 +20,7 @@ from local.torture.evidence import Evidence, Letter, Result, Sent
 from local.torture.messages import (
     CANCEL,
     CHANGING,
+    OPERATIONS,
     RUNNING,
     Copy,
     Kind,
@@ -90,7 +91,7 @@ def run(conditions: Conditions, say: Say) -> Report:
             )
         for record in seed_records(messages):
             cloud.emulators.seed(record)
-        crew = Crew(cloud, doors.plain_url, doors.unreliable_url, Path(folder))
+        crew = Crew(cloud, OPERATIONS, doors.plain_url, doors.unreliable_url, Path(folder))
         torture = _Torture(
             conditions,
             messages,
@@ -125,7 +126,7 @@ class _Torture:
 
     def __post_init__(self) -> None:
         self._dice = random.Random(self.conditions.seed)
-        self._mappings = {self.cloud.stack.functions[m.function].folder: m for m in self.cloud.stack.mappings}
+        self._mappings = {item.folder: self.cloud.stack.mapping_of(item.folder) for item in OPERATIONS}
         self._origins: dict[int, str] = {}  # number of a first message -> its first id
         self._away = list(AWAY)
         self._kill_at = time.monotonic() + self.conditions.kill_every
@@ -215,7 +216,7 @@ class _Torture:
         letters: list[Letter] = []
         redriven: dict[str, str] = {}
         taken = list(self._take_letters())
-        for mapping in self.cloud.stack.mappings:
+        for mapping in self._mappings.values():
             own = [(entry, letter) for owner, entry, letter in taken if owner is mapping]
             for batch in _chunks(own, BATCH):
                 self._make_way(kill=False)
@@ -257,7 +258,7 @@ class _Torture:
             self.cloud.emulators.seed(finished_record(self._finishing.pop(target)))
 
     def _waiting(self) -> Iterator[int]:
-        """Messages in each queue, handed out or not."""
+        """Messages in each queue, handed out or not; also in those that nobody should have sent to."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         for mapping in self.cloud.stack.mappings:
             counts = self.cloud.sqs.get_queue_attributes(QueueUrl=mapping.queue_url, AttributeNames=names)

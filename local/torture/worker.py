@@ -11,10 +11,12 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
 import boto3
+from botocore.exceptions import EndpointConnectionError
 
 from local.cloud import LOCAL_AWS_IDENTITY, LocalCloud
 from local.lambdas import LocalFunction
@@ -99,6 +101,7 @@ def work(job: Job) -> None:
     # Not hastened: what failed comes again when its visibility ends, as with Lambda.
     poller = QueuePoller(cast("LocalCloud", _Surroundings(job)), hasten=False)
     parent = multiprocessing.parent_process()
-    while not ending and (parent is None or parent.is_alive()):
-        if not poller.poll(job.mapping).received:
-            time.sleep(IDLE_SECONDS)
+    with suppress(EndpointConnectionError):  # local AWS is gone, and with it the run
+        while not ending and (parent is None or parent.is_alive()):
+            if not poller.poll(job.mapping).received:
+                time.sleep(IDLE_SECONDS)

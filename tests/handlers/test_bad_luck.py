@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import operation_name
+from tests.conftest import operation_name, representative_folders
 from tests.fakes.aws import Trouble
 from tests.handlers.checks import check_against_journal, check_shape, only_result
 from tests.handlers.scenes import (
@@ -22,7 +22,7 @@ from tests.handlers.scenes import (
 from tests.handlers.triggers import QUEUED, TRIGGERS, arrival, batch, request_of, with_body
 from tests.handlers.world import MAX_RECEIVES, Function, World, fake_secret
 
-FOLDERS = function_folders()
+FOLDERS = representative_folders()
 # One function of each dialect where a test is slow; the machinery behind them is the same.
 DELETE_DATA_TASK = "alibaba_elasticsearch_delete_data_task"
 CANCEL_TASK = "alibaba_elasticsearch_cancel_task"

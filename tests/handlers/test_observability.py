@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import function_folders, operation_name
+from tests.conftest import operation_name, representative_folders
 from tests.fakes.aws import Trouble
 from tests.handlers.checks import check_shape
 from tests.handlers.scenes import Scene, arrange, made, put_task, scenes_of
 from tests.handlers.triggers import TRIGGERS, arrival, batch, request_of, with_body
 from tests.handlers.world import World
 
-FOLDERS = function_folders()
+FOLDERS = representative_folders()
 FAST = [
     pytest.param(folder, scene, id=f"{folder}-{scene.name.replace(' ', '_')}")
     for folder in FOLDERS
