@@ -34,6 +34,7 @@ PROVIDER_FAULTS: tuple[Mapping[str, Any], ...] = (
     {"kind": "garbage", "probability": 0.02, "variant": "truncated", "made": True},
     {"kind": "garbage", "probability": 0.005, "variant": "huge", "size": 1200000, "made": True},
     {"kind": "error", "probability": 0.01, "status": 400, "code": "NobodyKnowsThisCode"},
+    {"kind": "error", "probability": 0.01, "status": 500, "code": "NobodyKnowsThisCode", "made": True},
     *({"kind": "error", "probability": 0.05, **error} for error in _INTERNAL_ERRORS),
     *({"kind": "error", "probability": 0.03, "made": True, **error} for error in _INTERNAL_ERRORS),
     {"kind": "close_after_reply", "probability": 0.05},  # not a failure of the call: of the next one's connection

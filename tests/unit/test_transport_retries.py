@@ -335,6 +335,15 @@ def test_a_call_that_never_left_leaves_no_doubt(name: str) -> None:
     assert "note" not in (result.error.detail or {})
 
 
+@pytest.mark.parametrize("status", [500, 520, 599])
+def test_a_server_error_with_a_code_that_nobody_knows_leaves_doubt(name: str, status: int) -> None:
+    operation = OPERATIONS[name]
+    result = world(name, refusal(operation, "Nobody.Knows", status)).run()
+    assert result.error is not None
+    assert (result.outcome, result.error.category) == (Outcome.FAILED, Category.PROVIDER_ERROR)
+    assert bool((result.error.detail or {}).get("note")) is (name not in LISTS)
+
+
 @pytest.mark.parametrize("first", [requests.exceptions.ReadTimeout(), Answer(502)])
 def test_gone_after_an_attempt_without_answer_is_unchanged_and_says_so(name: str, first: Answer | Exception) -> None:
     """Only OMS has a code for a missing task."""

@@ -334,6 +334,5 @@ def _is_uncertain(error: Error | None, reply: Reply) -> bool:
     """An internal error, or a success that does not look like one, can come after the change was made."""
     if error is None:
         return False
-    return error.category is Category.UNAVAILABLE or (
-        200 <= reply.status < 300 and error.code == Code.UNEXPECTED_REPLY
-    )
+    unlike_success = 200 <= reply.status < 300 and error.code == Code.UNEXPECTED_REPLY
+    return error.category is Category.UNAVAILABLE or reply.status >= 500 or unlike_success
