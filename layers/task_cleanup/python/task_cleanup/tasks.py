@@ -1,6 +1,6 @@
 """Listed tasks, normalized: one record shape for every provider, and never a guess about what may be deleted."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -88,3 +88,10 @@ class Page:
     tasks: tuple[Task, ...]
     records: int
     total: int
+
+    @classmethod
+    def whole(cls, records: list[Any], total: int, read: Callable[[Mapping[str, Any]], Task | None]) -> "Page | None":
+        """The page of these records, or None if one cannot be read: a list that is not read whole is not read."""
+        tasks = [read(record) for record in records if isinstance(record, dict)]
+        found = tuple(task for task in tasks if task is not None)
+        return cls(found, len(records), total) if len(found) == len(records) else None

@@ -178,13 +178,11 @@ def read_page(reply: Reply) -> Page | None:
     records = (reply.json_object() or {}).get("Result")
     if not isinstance(records, list):
         return None
-    tasks = [_task(record) for record in records if isinstance(record, dict)]
-    found = [task for task in tasks if task is not None]
-    return Page(tuple(found), len(records), len(records)) if len(found) == len(records) else None
+    return Page.whole(records, len(records), _task)
 
 
 def _task(record: Mapping[str, Any]) -> Task | None:
-    """None for a record without an id: a list that cannot be read whole is not read."""
+    """None for a record without an id."""
     task_id = text_member(record, ("taskId",))
     if not task_id:
         return None

@@ -138,13 +138,11 @@ def read_page(reply: Reply) -> Page | None:
     records, count = body.get("tasks"), str(body.get("task_count", ""))
     if not isinstance(records, list) or not _COUNT.fullmatch(count):
         return None
-    tasks = [_task(record) for record in records if isinstance(record, dict)]
-    found = [task for task in tasks if task is not None]
-    return Page(tuple(found), len(records), int(count)) if len(found) == len(records) else None
+    return Page.whole(records, int(count), _task)
 
 
 def _task(record: Mapping[str, Any]) -> Task | None:
-    """None for a record without an id: a list that cannot be read whole is not read."""
+    """None for a record without an id."""
     task_id = text_member(record, ("id",))
     if not task_id:
         return None

@@ -103,13 +103,11 @@ def read_page(reply: Reply) -> Page | None:
     records, count = body.get("tasks"), body.get("count")
     if not isinstance(records, list) or not _is_whole(count):
         return None
-    tasks = [_task(record) for record in records if isinstance(record, dict)]
-    found = [task for task in tasks if task is not None]
-    return Page(tuple(found), len(records), count) if len(found) == len(records) else None
+    return Page.whole(records, count, _task)
 
 
 def _task(record: Mapping[str, Any]) -> Task | None:
-    """None for a record without an id: a list that cannot be read whole is not read."""
+    """None for a record without an id."""
     task_id = str(record.get("id", ""))
     if not (task_id.isascii() and task_id.isdigit()):
         return None
