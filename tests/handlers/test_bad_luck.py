@@ -612,7 +612,10 @@ def test_an_invocation_without_time_may_be_tried_again(own_world: World, trigger
         put_task(own_world, OMS_DELETE, request)
         function.invoke(arrival(OMS_DELETE, trigger).event, timeout)
 
-    failures = [result for result in own_world.logged_results() if result["outcome"] != "succeeded"]
+    # A request that got no answer in time may still arrive, and delete the task put there for the next attempt.
+    results = own_world.logged_results()
+    assert {result["outcome"] for result in results} <= {"succeeded", "unchanged", "failed"}
+    failures = [result for result in results if result["outcome"] == "failed"]
     assert {result["error"]["category"] for result in failures} <= {"timeout", "unavailable"}
     assert own_world.aws.events == [] or trigger == "eventbridge"
 
