@@ -18,7 +18,7 @@ import pytest
 
 from local.artifact import Package
 from local.runtime_api import ErrorKind, LambdaFunction
-from tests.conftest import function_folders, operation_name
+from tests.conftest import function_folders, operation_name, representative_folders
 from tests.e2e.artifact_bench import (
     Bench,
     assert_nothing_leaks,
@@ -35,6 +35,7 @@ from tests.template.support import MissingInterpreterWarning
 NOT_HERE = why_not_here()
 needs_the_runtime = pytest.mark.skipif(NOT_HERE is not None, reason=f"NOT CHECKED, the built artifact: {NOT_HERE}")
 each_function = pytest.mark.parametrize("folder", function_folders())
+each_kind = pytest.mark.parametrize("folder", representative_folders())
 pytestmark = pytest.mark.timeout(240)
 
 # Lambda's own Python has boto3; that it cannot be found here shows that nothing of this environment is seen, and
@@ -109,7 +110,7 @@ def test_event_is_published(bench: Bench, folder: str) -> None:
 
 
 @needs_the_runtime
-@each_function
+@each_kind
 def test_retryable_event_raises_and_tells_no_secret(bench: Bench, folder: str) -> None:
     quoted = "SignedHeaders testSecretFakeHuawei00001 testSecretFakeAlibaba0001 testSecretFakeOtc00000001"
     bench.cloud.emulators.faults.add("http_error", status=503, body=quoted)
@@ -127,7 +128,7 @@ def test_retryable_event_raises_and_tells_no_secret(bench: Bench, folder: str) -
 
 
 @needs_the_runtime
-@each_function
+@each_kind
 def test_batch_fails_in_part(bench: Bench, folder: str) -> None:
     """The first record is throttled and comes again, the second succeeds, the third cannot ever."""
     (good,) = sample(folder, "sqs")["Records"]
@@ -142,7 +143,7 @@ def test_batch_fails_in_part(bench: Bench, folder: str) -> None:
 
 
 @needs_the_runtime
-@each_function
+@each_kind
 @pytest.mark.parametrize("trigger", ["direct", "http"])
 def test_invalid_request_is_refused_and_not_repeated(bench: Bench, folder: str, trigger: str) -> None:
     event = sample(folder, trigger)
@@ -163,7 +164,7 @@ def test_invalid_request_is_refused_and_not_repeated(bench: Bench, folder: str, 
 
 
 @needs_the_runtime
-@each_function
+@each_kind
 def test_broken_variable_is_an_init_error_that_names_it(bench: Bench, folder: str) -> None:
     broken = {**bench.variables(folder), "MAX_RECEIVES": "wrong-value"}
     with bench.started(bench.package(folder), broken) as function:
@@ -179,7 +180,7 @@ def test_broken_variable_is_an_init_error_that_names_it(bench: Bench, folder: st
 
 
 @needs_the_runtime
-@each_function
+@each_kind
 @pytest.mark.parametrize("kind", ["drip_headers", "drip_body"])
 def test_function_answers_before_its_time_is_up(bench: Bench, folder: str, kind: str) -> None:
     """The provider sends a byte now and then, for longer than the function has."""
@@ -200,7 +201,7 @@ def test_function_answers_before_its_time_is_up(bench: Bench, folder: str, kind:
 
 
 @needs_the_runtime
-@each_function
+@each_kind
 def test_fifty_events_need_one_connection_and_one_secret(bench: Bench, folder: str) -> None:
     service = bench.service_of(folder)
     with Relay(bench.cloud.emulators.urls[service]) as provider, Relay(bench.cloud.aws_url) as aws:
@@ -221,7 +222,7 @@ def test_fifty_events_need_one_connection_and_one_secret(bench: Bench, folder: s
 
 
 @needs_the_runtime
-@each_function
+@each_kind
 def test_connection_closed_while_frozen_is_reopened(bench: Bench, folder: str) -> None:
     service, emulators = bench.service_of(folder), bench.cloud.emulators
     with Relay(emulators.urls[service]) as provider:

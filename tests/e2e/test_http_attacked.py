@@ -35,7 +35,7 @@ from local.runner import MAX_BODY, HttpApi, http_event
 from local.tour import QUIET
 from task_cleanup.validation import load_schema
 
-MAX_EXAMPLES = 25  # per operation and kind of data, on top of the boundary cases that the schemas yield
+MAX_EXAMPLES = 15  # per operation and kind of data, on top of the boundary cases that the schemas yield
 OMS = f"/huawei/oms/cn-north-4/tasks/{seeds.OMS_FINISHED}"
 DATA_TASK = f"/alibaba/elasticsearch/cn-hangzhou/instances/{seeds.ES_INSTANCE}/data-tasks/{seeds.ES_TASKS[0]}"
 CANCEL = f"/alibaba/elasticsearch/cn-hangzhou/instances/{seeds.ES_MIGRATING}/cancel-task"

@@ -141,7 +141,7 @@ def _cases() -> list[Any]:
     cases: list[tuple[str, str, Any, str]] = [(name, *case) for name in NAMES for case in ALL]
     for name in NAMES:
         known = OPERATIONS[name].schema["properties"]
-        for field in {"instance_id", "task_id", "project_id"} & set(known):
+        for field in sorted({"instance_id", "task_id", "project_id"} & set(known)):
             cases += [(name, field, value, "pattern") for value in IDS]
             cases += [(name, field, value, "type") for value in NO_TEXTS]
         if "client_token" in known:

@@ -45,7 +45,6 @@ class RequestValidator:
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._properties: Mapping[str, Any] = schema["properties"]
-        self._required: list[str] = schema["required"]
         self._validator = _Validator(schema, format_checker=_FORMATS)
 
     def has(self, name: str) -> bool:
@@ -84,9 +83,10 @@ class RequestValidator:
         rule, place = str(error.validator), [str(part) for part in error.absolute_path]
         instance = error.instance if isinstance(error.instance, dict) else {}
         if rule == "required":
-            yield from ((pointer(*place, name), rule) for name in self._required if name not in instance)
+            yield from ((pointer(*place, name), rule) for name in error.validator_value if name not in instance)
         elif rule == "additionalProperties":
-            yield from ((pointer(*place, name), rule) for name in instance if name not in self._properties)
+            known = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
+            yield from ((pointer(*place, name), rule) for name in instance if name not in known)
         else:
             yield pointer(*place), rule
 
