@@ -8,9 +8,8 @@ from task_cleanup.results import Result
 from task_cleanup.settings import Settings
 from task_cleanup.system import Deadline
 from task_cleanup.times import rfc3339
-from task_cleanup.triggers import QueueMessage
+from task_cleanup.triggers import SOURCE, QueueMessage
 
-SOURCE = "task-cleanup"
 COMPLETED = "Task Cleanup Completed"
 FAILED = "Task Cleanup Failed"
 

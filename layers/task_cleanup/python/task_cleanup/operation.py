@@ -87,7 +87,7 @@ def run(operation: Operation, received: Received, environment: Environment, dead
         request = _accept(operation, received, environment.system)
         ready = _prepare(operation, request, environment, deadline)
         request = ready.request
-        if environment.dry_run or request["dry_run"]:
+        if environment.dry_run or request.get("dry_run"):
             plan = _planned(operation.service, ready, environment.system)
             settled = Settled(Verdict(Outcome.PLANNED), 0)
         else:

@@ -12,6 +12,7 @@ _AWS_SERVICES = {
     "secretsmanager": "SECRETS_MANAGER",
     "events": "EVENTBRIDGE",
     "sqs": "SQS",
+    "s3": "S3",
 }
 
 
@@ -38,6 +39,7 @@ class Settings:
     event_bus_name: str | None
     dead_letter_queue_url: str | None
     max_receives: int | None
+    report_bucket: str | None
     provider_endpoints: Mapping[str, str]  # service id ("huawei_oms") -> base URL
     aws_endpoints: Mapping[str, str]  # signing name ("sqs") -> base URL
     aws: AwsIdentity
@@ -62,6 +64,7 @@ class Settings:
             event_bus_name=env.get("EVENT_BUS_NAME") or None,
             dead_letter_queue_url=env.get("DEAD_LETTER_QUEUE_URL") or None,
             max_receives=_positive(env, "MAX_RECEIVES"),
+            report_bucket=env.get("REPORT_BUCKET") or None,
             provider_endpoints=_provider_endpoints(env, services),
             aws_endpoints={name: _aws_endpoint(env, name, region) for name in _AWS_SERVICES},
             aws=AwsIdentity(

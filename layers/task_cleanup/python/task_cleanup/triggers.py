@@ -23,6 +23,7 @@ Event = Mapping[str, Any]
 
 _DIGITS = re.compile("[0-9]{1,9}")
 MAX_ID = 128  # characters of an id that came from outside
+SOURCE = "task-cleanup"  # of the events that the functions put on the bus
 
 
 class Trigger(StrEnum):
@@ -40,7 +41,8 @@ class Received:
 
     ``origin_id`` is the trigger's own first id, the same at every redelivery and redrive; ``first_sent`` is the
     earliest time that anything tells for an event or message, None where nothing does; ``refusal`` is set
-    instead of ``request`` where nothing readable could be unwrapped.
+    instead of ``request`` where nothing readable could be unwrapped; ``redriven`` marks a message that a function
+    had moved to the dead-letter queue, and that somebody sent back.
     """
 
     trigger: Trigger
@@ -49,6 +51,7 @@ class Received:
     first_sent: datetime | None = None
     requested_by: str | None = None
     refusal: CleanupError | None = None
+    redriven: bool = False
 
     @property
     def is_queued(self) -> bool:
@@ -116,9 +119,9 @@ def from_eventbridge(event: Event, fallback_id: str) -> Received:
 
 
 def _requester(event: Event) -> str | None:
-    """The schedule's ARN where a schedule sent the event, else the event's source."""
+    """The schedule's or the HTTP caller's ARN where one of them is behind the event, else the event's source."""
     source, resources = _text(event.get("source")), event.get("resources")
-    if source == "aws.scheduler" and isinstance(resources, list) and resources:
+    if source in ("aws.scheduler", SOURCE) and isinstance(resources, list) and resources:
         return _text(resources[0]) or source
     return source
 
@@ -167,6 +170,7 @@ def _from_body(record: Event, attributes: Event, message_id: str, body: str) -> 
         first_sent=min(known, default=None),
         requested_by=requested_by,
         refusal=refusal,
+        redriven="origin_id" in moved,
     )
 
 
@@ -186,30 +190,35 @@ def batch_reply(failed: Sequence[QueueMessage]) -> dict[str, Any]:
 # -- HTTP API ------------------------------------------------
 
 
-def from_http(event: Event, validator: RequestValidator, fallback_id: str) -> Received:
-    """Path parameters, query and body merged. A name that comes twice is refused: which one was meant?"""
+def from_http(
+    event: Event, validator: RequestValidator, fallback_id: str, idempotency_field: str = "client_token"
+) -> Received:
+    """Path parameters, query and body merged. A name that comes twice is refused: which one was meant?
+
+    The header ``Idempotency-Key`` is the ``idempotency_field``, where the schema has one.
+    """
     context = _object(event.get("requestContext"))
     origin_id = _text(context.get("requestId")) or fallback_id
     user_arn = _object(_object(context.get("authorizer")).get("iam")).get("userArn")
     request: object = None
     refusal = None
     try:
-        request = _merged(event, validator)
+        request = _merged(event, validator, idempotency_field)
     except CleanupError as error:
         refusal = error
     return Received(Trigger.HTTP, request, origin_id, requested_by=_text(user_arn), refusal=refusal)
 
 
-def _merged(event: Event, validator: RequestValidator) -> dict[str, Any]:
+def _merged(event: Event, validator: RequestValidator, idempotency_field: str) -> dict[str, Any]:
     parts = [
         list(_object(event.get("pathParameters")).items()),
         [(name, _query_value(name, value, validator)) for name, value in _query(event)],
         list(_body(event).items()),
     ]
-    if validator.has("client_token"):
+    if validator.has(idempotency_field):
         headers = _object(event.get("headers"))
         parts.append(
-            [("client_token", value) for name, value in headers.items() if name.lower() == "idempotency-key"]
+            [(idempotency_field, value) for name, value in headers.items() if name.lower() == "idempotency-key"]
         )
     merged: dict[str, Any] = {}
     repeated: list[tuple[str, str]] = []
@@ -291,19 +300,23 @@ def http_reply(result: Result) -> dict[str, Any]:
     """200 with the result, else RFC 9457 problem details with the whole result as member ``result``."""
     body = result.to_dict()
     if result.ok or result.error is None:
-        return _response(200, "application/json", body)
-    error = result.error
+        return http_response(200, "application/json", body)
+    return http_problem(result.error, result.correlation_id, result=body)
+
+
+def http_problem(error: Error, request_id: str, **members: object) -> dict[str, Any]:
+    """RFC 9457 problem details for an error, with these members too."""
     status = HTTP_STATUS[error.category]
     problem = {
         "type": f"urn:task-cleanup:problem:{error.category.value}",
         "title": _TITLES[error.category],
         "status": status,
         "detail": f"{error.code}: {error.message}",
-        "instance": f"urn:task-cleanup:request:{quote(result.correlation_id, safe='')}",
-        "result": body,
+        "instance": f"urn:task-cleanup:request:{quote(request_id, safe='')}",
+        **members,
     }
     headers = {"Retry-After": str(_retry_after(error))} if status == 429 else {}
-    return _response(status, "application/problem+json", problem, headers)
+    return http_response(status, "application/problem+json", problem, headers)
 
 
 def _retry_after(error: Error) -> int:
@@ -311,9 +324,10 @@ def _retry_after(error: Error) -> int:
     return max(1, math.ceil(hint)) if isinstance(hint, (int, float)) else DEFAULT_RETRY_AFTER
 
 
-def _response(
+def http_response(
     status: int, content_type: str, body: Mapping[str, Any], headers: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
+    """A reply in payload format 2.0."""
     return {
         "statusCode": status,
         "headers": {"Content-Type": content_type, "Cache-Control": "no-store", **(headers or {})},

@@ -83,7 +83,8 @@ class RequestValidator:
         rule, place = str(error.validator), [str(part) for part in error.absolute_path]
         instance = error.instance if isinstance(error.instance, dict) else {}
         if rule == "required":
-            yield from ((pointer(*place, name), rule) for name in error.validator_value if name not in instance)
+            names: list[str] = error.validator_value  # type: ignore[assignment]
+            yield from ((pointer(*place, name), rule) for name in names if name not in instance)
         elif rule == "additionalProperties":
             known = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
             yield from ((pointer(*place, name), rule) for name in instance if name not in known)

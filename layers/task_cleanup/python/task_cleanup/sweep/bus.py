@@ -1,0 +1,87 @@
+"""The event bus: requests in batches of ten, entries that it did not take sent again."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from task_cleanup.system import Deadline, System
+from task_cleanup.triggers import SOURCE
+
+REQUESTED = "Task Cleanup Requested"
+BATCH = 10  # entries that PutEvents takes in one call
+SENDERS = 4  # calls at once
+MAX_ROUNDS = 6  # how often an entry is tried
+BACKOFF_BASE = 0.2  # seconds; doubled each round, then full jitter
+
+
+class BusError(Exception):
+    """An event was not taken. The text is AWS's code."""
+
+
+class Bus:
+    """PutEvents with a boto3 client."""
+
+    def __init__(self, client: Any, name: str, system: System) -> None:  # noqa: ANN401 - boto3 makes its clients at run time
+        self._client = client
+        self._name = name
+        self._system = system
+
+    def publish(self, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = ()) -> str:
+        """Put one event; its id.
+
+        Raises
+        ------
+        BusError
+        """
+        entry = {**self._entry(detail_type, detail), "Resources": list(resources)}
+        try:
+            reply = self._client.put_events(Entries=[entry])
+        except (BotoCoreError, ClientError) as error:
+            raise BusError(type(error).__name__) from None
+        taken: Mapping[str, str] = reply["Entries"][0]
+        if "EventId" not in taken:
+            raise BusError(taken.get("ErrorCode", "FailedEntry"))
+        return taken["EventId"]
+
+    def request_all(self, details: Iterable[Mapping[str, Any]], deadline: Deadline) -> list[bool]:
+        """Ask for all of these; for each in turn, whether the bus took it."""
+
+        def send(batch: tuple[Mapping[str, Any], ...]) -> list[bool]:
+            return self._send([self._entry(REQUESTED, detail) for detail in batch], deadline)
+
+        with ThreadPoolExecutor(SENDERS, "put-events") as pool:
+            return [taken for batch in pool.map(send, _batches(details)) for taken in batch]
+
+    def _send(self, entries: list[dict[str, str]], deadline: Deadline) -> list[bool]:
+        taken = [False] * len(entries)
+        for number in range(MAX_ROUNDS):
+            open_ = [position for position, done in enumerate(taken) if not done]
+            if not open_ or not deadline.remaining():
+                break
+            if number:
+                self._system.sleep(BACKOFF_BASE * 2.0**number * self._system.fraction())
+            try:
+                reply = self._client.put_events(Entries=[entries[position] for position in open_])
+            except (BotoCoreError, ClientError):
+                continue  # the library's own repetitions are behind it already
+            for position, answer in zip(open_, reply["Entries"], strict=True):
+                taken[position] = "EventId" in answer
+        return taken
+
+    def _entry(self, detail_type: str, detail: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "EventBusName": self._name,
+            "Source": SOURCE,
+            "DetailType": detail_type,
+            "Detail": json.dumps(detail),
+        }
+
+
+def _batches(details: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], ...]]:
+    rest = iter(details)
+    while batch := tuple(islice(rest, BATCH)):
+        yield batch

@@ -1,0 +1,207 @@
+"""The sweep's Lambda handler: whatever the trigger, in and out again.
+
+A sweep takes minutes, and an HTTP API gives up after 30 seconds: over HTTP a sweep is only asked for, and asked
+about.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from task_cleanup import triggers
+from task_cleanup.aws import Aws, AwsError
+from task_cleanup.errors import Category, CleanupError
+from task_cleanup.handler import ANSWER_RESERVE, LambdaContext
+from task_cleanup.results import Error
+from task_cleanup.settings import Settings, SettingsError
+from task_cleanup.sweep.bus import Bus, BusError
+from task_cleanup.sweep.listings import Lister
+from task_cleanup.sweep.observability import SweepObservability, short
+from task_cleanup.sweep.report import Outcome
+from task_cleanup.sweep.run import Ended, Sweeper, run_id_of
+from task_cleanup.sweep.services import SERVICES
+from task_cleanup.sweep.store import Store, StoreError, key
+from task_cleanup.system import Deadline, System
+from task_cleanup.times import rfc3339
+from task_cleanup.transport import new_session
+from task_cleanup.triggers import QueueMessage, Received, Trigger
+from task_cleanup.validation import RequestValidator
+
+REQUESTED = "Sweep Requested"
+DETAIL_TYPES: Mapping[Outcome, str] = {
+    Outcome.REPORTED: "Sweep Completed",
+    Outcome.REQUESTED: "Sweep Completed",
+    Outcome.REFUSED: "Sweep Refused",
+    Outcome.FAILED: "Sweep Failed",
+}
+POLL_SECONDS = 10  # what `Retry-After` says while a sweep runs
+
+# The library's own repetitions; every call that is made here may be made twice.
+_AWS_CONFIG = Config(
+    connect_timeout=3, read_timeout=20, max_pool_connections=20, retries={"mode": "standard", "total_max_attempts": 4}
+)
+
+
+class SweepFailedError(Exception):
+    """Raised to Lambda for an event whose sweep may end better later, so that Lambda's own retries take over."""
+
+
+def make_sweep_handler(
+    schema: Mapping[str, Any], system: System | None = None
+) -> Callable[[Any, LambdaContext], Any]:
+    """The ``lambda_handler`` of the sweep. Reads the environment variables once, now.
+
+    Raises
+    ------
+    SettingsError
+        If an environment variable is missing or malformed.
+    """
+    settings = Settings.from_env(SERVICES)
+    if settings.report_bucket is None:
+        raise SettingsError("REPORT_BUCKET is not set")
+    if settings.event_bus_name is None:
+        raise SettingsError("EVENT_BUS_NAME is not set")
+    system = system or System()
+    # With the same addresses as every other call: the library would name some of them differently.
+    clients = {
+        service: boto3.client(
+            service, region_name=settings.aws.region, endpoint_url=settings.aws_endpoints[service], config=_AWS_CONFIG
+        )
+        for service in ("s3", "events")
+    }
+    validator = RequestValidator(schema)
+    sweeper = Sweeper(
+        validator=validator,
+        lister=Lister(schema, settings, system),
+        store=Store(clients["s3"], settings.report_bucket),
+        bus=Bus(clients["events"], settings.event_bus_name, system),
+        system=system,
+        dry_run=settings.dry_run,
+    )
+    return _Handler(sweeper, settings, validator, system)
+
+
+class _Handler:
+    def __init__(self, sweeper: Sweeper, settings: Settings, validator: RequestValidator, system: System) -> None:
+        session = new_session(settings.aws_endpoints.values())
+        self._aws = Aws(settings, lambda: session)
+        self._sweeper = sweeper
+        self._settings = settings
+        self._validator = validator
+        self._system = system
+        self._observability = SweepObservability(settings)
+
+    def __call__(self, event: Any, context: LambdaContext) -> Any:  # noqa: ANN401 - any trigger's event and reply
+        remaining = context.get_remaining_time_in_millis() / 1000 - ANSWER_RESERVE
+        deadline = Deadline.after(remaining, self._system.monotonic)
+        match triggers.trigger_of(event):
+            case Trigger.SQS:
+                failed = [message for message in triggers.from_sqs(event) if not self._finished(message, deadline)]
+                return triggers.batch_reply(failed)
+            case Trigger.EVENTBRIDGE:
+                return self._event(triggers.from_eventbridge(event, context.aws_request_id), deadline)
+            case Trigger.HTTP:
+                received = triggers.from_http(event, self._validator, context.aws_request_id, "run_id")
+                if event["requestContext"]["http"].get("method") == "GET":
+                    return self._tell(received)
+                return self._ask(received)
+            case Trigger.DIRECT:
+                return self._run(triggers.from_direct(event, context.aws_request_id), deadline).summary
+
+    def _run(self, received: Received, deadline: Deadline) -> Ended:
+        ended = self._sweeper.sweep(received, deadline)
+        if ended.repeated:
+            self._observability.repeated(ended.run_id)
+        else:
+            self._observability.record(ended.summary, received.trigger.value)
+        return ended
+
+    # -- events and messages ------------------------------------------------
+
+    def _event(self, received: Received, deadline: Deadline) -> dict[str, Any]:
+        ended = self._run(received, deadline)
+        if ended.retryable:
+            raise SweepFailedError(f"{ended.summary['error']['code']}, run {ended.run_id}")
+        self._publish(ended)
+        return ended.summary
+
+    def _finished(self, message: QueueMessage, deadline: Deadline) -> bool:
+        """True if the queue may forget the message: its summary is published, and a failed one moved aside."""
+        try:
+            ended = self._run(message.received, deadline)
+            last = message.receives >= (self._settings.max_receives or 0)
+            if ended.retryable and not last:
+                return False
+            self._publish(ended)
+            if not ended.ok:
+                self._move_aside(message, ended, deadline)
+        except (AwsError, BusError, StoreError) as error:
+            self._observability.undelivered(message.message_id, str(error))
+            return False
+        return True
+
+    def _publish(self, ended: Ended) -> None:
+        """Once for each run that is stored; the marker comes after the event, so that none is lost."""
+        store, name = self._sweeper.store, key(ended.run_id, "published.json")
+        outcome = Outcome(ended.summary["outcome"])
+        if ended.repeated:
+            marker = store.get(name)
+            if marker is not None and marker.document.get("outcome") == outcome:
+                return
+        self._sweeper.bus.publish(DETAIL_TYPES[outcome], ended.summary)
+        if ended.stored:
+            store.put_json(name, {"outcome": outcome.value})
+
+    def _move_aside(self, message: QueueMessage, ended: Ended, deadline: Deadline) -> None:
+        """The body as it came, so that a redrive asks for the same run."""
+        attributes = {"result": json.dumps(short(ended.summary)), "origin_id": message.received.origin_id}
+        if message.received.first_sent is not None:
+            attributes["origin_time"] = rfc3339(message.received.first_sent)
+        if self._settings.dead_letter_queue_url is None:
+            raise AwsError("NoDeadLetterQueue")
+        self._aws.send_message(self._settings.dead_letter_queue_url, message.body, attributes, deadline)
+
+    # -- HTTP ------------------------------------------------
+
+    def _ask(self, received: Received) -> dict[str, Any]:
+        """202 with the run's id: the queue's worker does the rest."""
+        try:
+            request = self._sweeper.accept(received)
+            run_id = request.setdefault("run_id", run_id_of(received.origin_id))
+            requester = [received.requested_by] if received.requested_by else []
+            self._sweeper.bus.publish(REQUESTED, request, requester)
+        except CleanupError as error:
+            return triggers.http_problem(Error.of(error), received.origin_id)
+        except BusError as error:
+            return triggers.http_problem(_unavailable(str(error)), received.origin_id)
+        body = {"run_id": run_id, "status": f"/sweeps/{run_id}", "report": self._sweeper.places(run_id)}
+        return triggers.http_response(202, "application/json", body)
+
+    def _tell(self, received: Received) -> dict[str, Any]:
+        """The summary once it is there."""
+        request = received.request if isinstance(received.request, dict) else {}
+        run_id = request.get("run_id")
+        if received.refusal is not None or set(request) != {"run_id"} or run_id_of(str(run_id)) != run_id:
+            invalid = Error(Category.INVALID_REQUEST, "RunIdInvalid", "a run id, and nothing else, is asked for")
+            return triggers.http_problem(invalid, received.origin_id)
+        store = self._sweeper.store
+        try:
+            done, claim = store.get(key(run_id, "summary.json")), None
+            if done is None:
+                claim = store.get(key(run_id, "claim.json"))
+        except StoreError as error:
+            return triggers.http_problem(_unavailable(str(error)), received.origin_id)
+        if done is not None:
+            return triggers.http_response(200, "application/json", done.document)
+        if claim is not None:
+            headers = {"Retry-After": str(POLL_SECONDS)}
+            return triggers.http_response(202, "application/json", {"run_id": run_id, "state": "running"}, headers)
+        unknown = Error(Category.NOT_FOUND, "RunNotFound", "no sweep with this id has begun")
+        return triggers.http_problem(unknown, received.origin_id)
+
+
+def _unavailable(code: str) -> Error:
+    return Error(Category.UNAVAILABLE, "AwsUnavailable", f"AWS refused a call ({code})")

@@ -1,0 +1,95 @@
+"""Every target's tasks, listed side by side: never more than so many calls at once to one provider."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from task_cleanup.aws import Aws
+from task_cleanup.credentials import CredentialStore
+from task_cleanup.operation import Environment, Operation, run
+from task_cleanup.results import Error, Result
+from task_cleanup.settings import Settings
+from task_cleanup.sweep.policy import Target
+from task_cleanup.sweep.services import SERVICES
+from task_cleanup.system import Deadline, System
+from task_cleanup.tasks import Task
+from task_cleanup.transport import Transport, new_session
+from task_cleanup.triggers import Received, Trigger
+
+MAX_CALLS = 16  # at once to one provider
+TARGET_SECONDS = 240.0  # for all pages of one target
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What listing one target came to. ``complete`` is false, too, where it failed; ``error`` then says why."""
+
+    target: Target
+    tasks: tuple[Task, ...]
+    complete: bool
+    project_id: str | None = None
+    error: Error | None = None
+
+
+class Lister:
+    """Lists targets with the same code as the list operations. ``schema`` is the sweep's."""
+
+    def __init__(self, schema: Mapping[str, Any], settings: Settings, system: System) -> None:
+        self._operations = {key: swept.list_operation(schema["$defs"][key]) for key, swept in SERVICES.items()}
+        self._settings = settings
+        self._system = system
+        session = new_session(settings.aws_endpoints.values())
+        aws = Aws(settings, lambda: session)
+        providers = {swept.service.provider for swept in SERVICES.values()}
+        self._stores = {
+            provider: CredentialStore(aws, settings.secret_prefix, provider, system) for provider in providers
+        }
+
+    def list_all(self, targets: Sequence[Target], run_id: str, deadline: Deadline) -> list[Listing]:
+        """One listing for each target, in their order.
+
+        Of each account one target goes first, alone: with a key that is rejected, the others are refused here, and
+        a key is not locked by a dozen bad signatures at once.
+        """
+        first: dict[tuple[str, str], int] = {}
+        for number, target in enumerate(targets):
+            first.setdefault((target.provider, target.account), number)
+        heads = list(first.values())
+        rest = [number for number in range(len(targets)) if number not in set(heads)]
+        found: dict[int, Listing] = {}
+        with ExitStack() as closing:
+            pools = {
+                provider: closing.enter_context(ThreadPoolExecutor(MAX_CALLS, f"list-{provider}"))
+                for provider in {target.provider for target in targets}
+            }
+            for numbers in (heads, rest):
+                started: Iterable[tuple[int, Future[Listing]]] = [
+                    (number, pools[targets[number].provider].submit(self._list, targets[number], run_id, deadline))
+                    for number in numbers
+                ]
+                found.update((number, future.result()) for number, future in started)
+        return [found[number] for number in range(len(targets))]
+
+    def _list(self, target: Target, run_id: str, deadline: Deadline) -> Listing:
+        operation = self._operations[f"{target.provider}_{target.service}"]
+        received = Received(Trigger.DIRECT, target.to_dict(), run_id)
+        result = run(operation, received, self._environment(operation), deadline.within(TARGET_SECONDS))
+        return _listing(target, result)
+
+    def _environment(self, operation: Operation) -> Environment:
+        """With a session of its own for each target: sessions are not for several threads."""
+        return Environment(
+            credentials=self._stores[operation.service.provider],
+            transport=Transport(self._system, new_session),
+            system=self._system,
+            endpoint=self._settings.provider_endpoints.get(operation.service.id),
+            dry_run=False,  # a list changes nothing
+        )
+
+
+def _listing(target: Target, result: Result) -> Listing:
+    if result.listed is None:
+        return Listing(target, (), complete=False, project_id=result.target.project_id, error=result.error)
+    return Listing(target, result.listed.tasks, result.listed.complete, result.target.project_id)

@@ -1,0 +1,170 @@
+"""The documents of a run: the report with every task, which is also the plan, and the summary without them.
+
+Shapes: ``summary.schema.json``; a report has the same members, and ``tasks`` in every target.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from task_cleanup.errors import Category, CleanupError
+from task_cleanup.results import Error
+from task_cleanup.sweep.plan import Plan, Refusal, TargetPlan
+from task_cleanup.sweep.policy import Mode, Policy, Target
+from task_cleanup.sweep.selection import Decision, Judged, counts
+from task_cleanup.tasks import AgeBasis, Status, Task
+from task_cleanup.times import parse_time, rfc3339
+
+SCHEMA_VERSION = "1.0"
+
+
+class Outcome(StrEnum):
+    """What a run came to. ``planned`` stands in saved reports only: its requests were about to be sent."""
+
+    REPORTED = "reported"
+    PLANNED = "planned"
+    REQUESTED = "requested"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class Run:
+    """Who asked for what. ``dry_run``: the stack made a report of it; ``plan_of``: the key of the applied report."""
+
+    run_id: str
+    started_at: datetime
+    requested_by: str | None = None
+    name: str | None = None
+    mode: Mode = Mode.REPORT
+    dry_run: bool = False
+    plan_of: str | None = None
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended. ``taken`` says for each selected task in turn whether the bus took its request."""
+
+    outcome: Outcome
+    refusals: tuple[Refusal, ...] = ()
+    error: Error | None = None
+    taken: Sequence[bool] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that was asked for was done."""
+        return self.outcome in (Outcome.REPORTED, Outcome.REQUESTED)
+
+
+def document(run: Run, plan: Plan | None, ending: Ending, completed_at: datetime) -> dict[str, Any]:
+    """The whole report, as a JSON object."""
+    targets = [] if plan is None else _targets(plan, ending.taken)
+    names = [*counts(()), "requested", "failed"]
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": run.run_id,
+        "name": run.name,
+        "mode": run.mode.value,
+        "dry_run": run.dry_run,
+        "outcome": ending.outcome.value,
+        "refusals": [refusal.to_dict() for refusal in ending.refusals],
+        "error": None if ending.error is None else ending.error.to_dict(),
+        "plan_of": run.plan_of,
+        "requested_by": run.requested_by,
+        "started_at": rfc3339(run.started_at),
+        "listed_at": None if plan is None else rfc3339(plan.listed_at),
+        "completed_at": rfc3339(completed_at),
+        "policy": None if plan is None else plan.policy.to_dict(),
+        "totals": {name: sum(target["counts"][name] for target in targets) for name in names},
+        "targets": targets,
+    }
+
+
+def _targets(plan: Plan, taken: Sequence[bool]) -> list[dict[str, Any]]:
+    targets, position = [], 0
+    for planned in plan.targets:
+        counted = planned.counts
+        selected = counted["selected"]
+        asked = taken[position : position + selected]
+        position += selected
+        target = planned.target
+        targets.append(
+            {
+                "provider": target.provider,
+                "service": target.service,
+                "account": target.account,
+                "region": target.region,
+                "project_id": planned.project_id,
+                "instance_id": target.instance_id,
+                "complete": planned.complete,
+                "error": None if planned.error is None else planned.error.to_dict(),
+                "counts": {**counted, "requested": sum(asked), "failed": len(asked) - sum(asked)},
+                "tasks": [item.to_dict() for item in planned.judged],
+            }
+        )
+    return targets
+
+
+def summary(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The same without the tasks: what callers and events get."""
+    targets = [{name: value for name, value in target.items() if name != "tasks"} for target in report["targets"]]
+    return {**report, "targets": targets}
+
+
+def read_plan(report: Mapping[str, Any]) -> Plan:
+    """The plan of a saved report.
+
+    Raises
+    ------
+    CleanupError
+        ``invalid_request``, code ``ReportUnreadable``, where it is not what ``document`` writes.
+    """
+    try:
+        policy = Policy.read(report["policy"])
+        pairs = zip(policy.targets, report["targets"], strict=True)
+        targets = tuple(_target_plan(target, item) for target, item in pairs)
+        return Plan(policy, parse_time(report["listed_at"]), targets)
+    except (KeyError, TypeError, ValueError, AttributeError, CleanupError):
+        raise unreadable() from None
+
+
+def unreadable() -> CleanupError:
+    """What is said of a report that cannot be trusted to be one."""
+    return CleanupError(Category.INVALID_REQUEST, "ReportUnreadable", "the stored report is not one of a sweep")
+
+
+def _target_plan(target: Target, item: Mapping[str, Any]) -> TargetPlan:
+    if (item["provider"], item["service"], item["region"]) != (target.provider, target.service, target.region):
+        raise ValueError("target")
+    error = item["error"]
+    return TargetPlan(
+        target,
+        item["project_id"],
+        item["complete"] is True,
+        None if error is None else Error(**{**error, "category": Category(error["category"])}),
+        tuple(_judged(record) for record in item["tasks"]),
+    )
+
+
+def _judged(record: Mapping[str, Any]) -> Judged:
+    basis = record["age_basis"]
+    task = Task(
+        task_id=record["task_id"],
+        name=record["name"],
+        status=Status(record["status"]),
+        provider_status=record["provider_status"],
+        deletable=record["deletable"] is True,
+        why_not=record["why_not"],
+        created_at=_time(record["created_at"]),
+        ended_at=_time(record["ended_at"]),
+        age_basis=None if basis is None else AgeBasis(basis),
+        group_id=record["group_id"],
+        provider_detail=record["provider_detail"],
+    )
+    return Judged(task, Decision(record["decision"]), record["why"], record["age_seconds"], record["stop_running"])
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else parse_time(text)

@@ -1,0 +1,113 @@
+"""Which of the listed tasks a policy selects, and why each of the others stays. Pure; the clock is an argument."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Any
+
+from task_cleanup.sweep.policy import Policy, Protect
+from task_cleanup.tasks import AgeBasis, Status, Task
+
+
+class Decision(StrEnum):
+    """What becomes of a task. All but ``selected`` stay."""
+
+    SELECTED = "selected"
+    PROTECTED = "protected"
+    NOT_DELETABLE = "not_deletable"
+    OTHER_STATUS = "other_status"
+    OTHER_NAME = "other_name"
+    TOO_YOUNG = "too_young"
+    AGE_UNKNOWN = "age_unknown"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A task with its decision. ``age`` is in seconds; ``stop`` asks to stop it first."""
+
+    task: Task
+    decision: Decision
+    why: str
+    age: float | None = None
+    stop: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """The task's record in a report."""
+        return {
+            **self.task.to_dict(),
+            "decision": self.decision.value,
+            "why": self.why,
+            "age_seconds": None if self.age is None else round(self.age, 1),
+            "stop_running": self.stop,
+        }
+
+
+def judge(task: Task, policy: Policy, now: datetime, *, can_stop: bool) -> Judged:
+    """The first of these that applies: protected, not deletable, another status or name, no age, too young.
+
+    ``can_stop`` says whether the service stops a running task before it deletes it. Such a task is as old as its
+    start: it has no end.
+    """
+    stop = can_stop and policy.stop_running and task.status is Status.RUNNING
+    since = _since(task, stop=stop)
+    age = None if since is None else (now - since).total_seconds()
+    decision, why = _decide(task, policy, age, stop=stop)
+    return Judged(task, decision, why, age, stop=stop and decision is Decision.SELECTED)
+
+
+def _decide(task: Task, policy: Policy, age: float | None, *, stop: bool) -> tuple[Decision, str]:
+    select = policy.select
+    guard = protection(policy.protect, task.task_id, task.name)
+    deletable = task.deletable or (stop and Status.RUNNING in select.statuses)
+    named = not select.names or any(matches(task.name, pattern) for pattern in select.names)
+    young = age is not None and age <= select.min_age.total_seconds()
+    stays = (
+        (guard is not None, Decision.PROTECTED, guard or ""),
+        (not deletable, Decision.NOT_DELETABLE, task.why_not or "the provider would refuse"),
+        (task.status not in select.statuses, Decision.OTHER_STATUS, f"{task.status.value} is not selected"),
+        (not named, Decision.OTHER_NAME, "its name matches none of select.names"),
+        (age is None, Decision.AGE_UNKNOWN, "nothing tells its age"),
+        (young, Decision.TOO_YOUNG, f"{_days(age)}, not older than {select.older_than}"),
+    )
+    selected = (Decision.SELECTED, f"{task.status.value}, {_days(age)}")
+    return next(((decision, why) for holds, decision, why in stays if holds), selected)
+
+
+def _since(task: Task, *, stop: bool) -> datetime | None:
+    if stop or task.age_basis is AgeBasis.CREATED:
+        return task.created_at
+    return task.ended_at if task.age_basis is AgeBasis.ENDED else None
+
+
+def _days(age: float | None) -> str:
+    return "of unknown age" if age is None else f"{age / 86400:.1f} days old"
+
+
+def protection(protect: Protect, task_id: str, name: str) -> str | None:
+    """Why this task is protected, or None. Case does not count: a guard errs on the side of keeping."""
+    if task_id.casefold() in {known.casefold() for known in protect.task_ids}:
+        return "its id is in protect.task_ids"
+    if protect.names and not name:
+        return "it has no name, so protect.names cannot be judged"
+    for pattern in protect.names:
+        if matches(name.casefold(), pattern.casefold()):
+            return f"its name matches {pattern} in protect.names"
+    return None
+
+
+def matches(name: str, pattern: str) -> bool:
+    """``*`` and ``?`` are wildcards, and nothing else is: names do have brackets in them."""
+    return fnmatchcase(name, pattern.replace("[", "[[]"))
+
+
+Counts = Mapping[str, int]
+
+
+def counts(judged: tuple[Judged, ...]) -> dict[str, int]:
+    """``found``, and how many there are of each decision."""
+    found = {"found": len(judged), **{decision.value: 0 for decision in Decision}}
+    for item in judged:
+        found[item.decision.value] += 1
+    return found
