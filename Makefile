@@ -17,7 +17,11 @@ help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: .venv/local ## Watch all four operations on your own machine
+run: .venv/local ## Watch a sweep on your own machine: report, apply, and what is gone
+	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.night
+
+.PHONY: tour
+tour: .venv/local ## Watch the single operations: every trigger, and what goes wrong
 	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.tour
 
 .PHONY: serve
@@ -71,6 +75,8 @@ lock: ## Pin the requirements again (needs uv), with hashes and without addresse
 		-c requirements-dev.txt requirements-local.in -o requirements-local.txt
 	uv pip compile -q --universal --python-version 3.11 --no-header --generate-hashes \
 		-c requirements-dev.txt layers/dependencies/requirements.in -o layers/dependencies/requirements.txt
+	uv pip compile -q --universal --python-version 3.11 --no-header --generate-hashes \
+		-c requirements-dev.txt layers/dependencies/requirements-report.in -o layers/dependencies/requirements-report.txt
 
 .PHONY: clean
 clean: ## Remove what the targets made
