@@ -389,10 +389,10 @@ class Spread:
 
     @classmethod
     def of(cls, tasks: Sequence[Json]) -> "Spread":
-        """Count these tasks."""
+        """Count these tasks. Raises ValueError for a status that has no bar: it would go missing."""
         return cls(
             Counter((bucket(task["age_seconds"]), task["decision"] == "selected") for task in tasks),
-            Counter((task["status"], task["decision"] == "selected") for task in tasks),
+            Counter((Status(task["status"]).value, task["decision"] == "selected") for task in tasks),
         )
 
     def add(self, other: "Spread") -> None:
@@ -419,13 +419,21 @@ def _percent(part: float, whole: float) -> str:
     return f"{100 * part / whole:.2f}".rstrip("0").rstrip(".")
 
 
-def _meter(label: str, words: str, verdict: str, value: float, limit: float) -> Meter:
+def _meter(label: str, words: str, verdict: str, value: float, limit: float, *, over: bool = False) -> Meter:
     width = max(value, limit) or 1.0
-    return Meter(label, words, verdict, value > limit, _percent(value, width), _percent(limit, width))
+    return Meter(label, words, verdict, over or value > limit, _percent(value, width), _percent(limit, width))
 
 
-def meters_of(totals: Json, limits: Json) -> tuple[Meter, ...]:
-    """The limits on numbers; a limit that the policy does not set has no meter."""
+def _part(counts: Json) -> float:
+    return counts["selected"] / counts["found"] if counts["found"] else 0.0
+
+
+def meters_of(report: Json) -> tuple[Meter, ...]:
+    """The limits on numbers; a limit that the policy does not set has no meter.
+
+    The greatest fraction holds for all targets together and for each: one may be over it while the whole is not.
+    """
+    totals, limits = report["totals"], report["policy"]["limits"]
     found, selected = totals["found"], totals["selected"]
     meters = []
     most = limits.get("max_tasks")
@@ -436,10 +444,12 @@ def meters_of(totals: Json, limits: Json) -> tuple[Meter, ...]:
         meters.append(_meter("Selected tasks", words, verdict, selected, most))
     fraction = limits.get("max_fraction")
     if fraction is not None:
-        part = selected / found if found else 0.0
+        part = _part(totals)
+        alone = sum(_part(target["counts"]) > fraction for target in report["targets"])
         words = f"{share(selected, found)} of {found:,} found; at most {100 * fraction:.4g} %"
         verdict = "over the limit" if part > fraction else "within the limit"
-        meters.append(_meter("Share of what was found", words, verdict, part, fraction))
+        each = f"; {counted(alone, 'target')} over it alone" if alone else ", as is every target alone"
+        meters.append(_meter("Share of what was found", words, verdict + each, part, fraction, over=alone > 0))
     return tuple(meters)
 
 
@@ -495,7 +505,7 @@ def contradictions(report: Json) -> list[str]:
 def _exceeded(report: Json) -> list[str]:
     """Which limits of the policy the numbers exceed."""
     limits = report["policy"]["limits"]
-    over = [f"{meter.label.lower()}: {meter.words}" for meter in meters_of(report["totals"], limits) if meter.over]
+    over = [f"{meter.label.lower()}: {meter.words}" for meter in meters_of(report) if meter.over]
     if not limits.get("allow_incomplete", False) and any(map(_flag, report["targets"])):
         over.append("lists are not complete, and the policy requires it")
     return over
@@ -534,6 +544,10 @@ def _notices(report: Json) -> tuple[Notice, ...]:
         shown = tuple(Link(text) for text in wrong[:PROBLEMS_ON_TOP])
         text = "Do not decide by it before somebody has found out why."
         notices.append(Notice("bad", "This report contradicts itself", text, shown, len(wrong) - len(shown)))
+    error = report.get("error")
+    if error is not None:
+        text = f"{error['category']}, {error['code']}: {error['message']}"
+        notices.append(Notice("bad", "What went wrong", text))
     failed = report["totals"]["failed"]
     if failed:
         text = "The bus did not take them: for these tasks no delete is under way."
@@ -616,7 +630,9 @@ def _lede(report: Json) -> str:
 
 def _known(report: Json) -> str:
     """Whether the report says why it failed."""
-    told = report["refusals"] or report["totals"]["failed"] or any(map(_flag, report["targets"]))
+    told = (
+        report.get("error") or report["refusals"] or report["totals"]["failed"] or any(map(_flag, report["targets"]))
+    )
     return "What is known of the reason stands below." if told else "The report does not say why."
 
 
@@ -752,8 +768,10 @@ def _plan(report: Json) -> tuple[str | None, str, When | None]:
     """
     if report["outcome"] != "reported" or report["refusals"] or contradictions(report):
         return None, "", None
-    key = f"reports/{report['run_id']}/report.json"
+    key = report["plan_of"] or f"reports/{report['run_id']}/report.json"
     notes = []
+    if report["plan_of"]:
+        notes.append("This report repeats an earlier one: that one is what can be applied.")
     if not report["totals"]["selected"]:
         notes.append("Nothing is selected: applying it would request nothing.")
     if report["dry_run"]:
@@ -819,7 +837,7 @@ def view_of(report: Json) -> View:
         plan_until=plan_until,
         figures=_figures(report, stops, applied),
         split=split_of(totals),
-        meters=meters_of(totals, report["policy"]["limits"]),
+        meters=meters_of(report),
         completeness=_completeness(report),
         rules=rules_of(report["policy"]),
         charts=whole.charts() if totals["found"] else (),
