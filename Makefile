@@ -32,6 +32,10 @@ serve: .venv/local ## Keep the local stack running, with its HTTP API on loopbac
 torture: .venv/local ## Try hard to lose a message, then account for every one (MESSAGES=5000)
 	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.torture --messages $(or $(MESSAGES),5000)
 
+.PHONY: bench-sweep
+bench-sweep: .venv/local ## Measure sweeps of 1,000 to 100,000 tasks, and write docs/scale.md (SIZES=1000,3000,…)
+	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.bench_sweep $(if $(SIZES),--sizes "$(SIZES)")
+
 .PHONY: openapi
 openapi: .venv/local ## Write docs/openapi.json again, from the schemas and the template
 	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.openapi

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,9 @@ LOCAL_AWS_IDENTITY = {
     "AWS_DEFAULT_REGION": stack.REGION,
 }
 
+RESULTS = ("Task Cleanup Completed", "Task Cleanup Failed")
+SWEEP_RESULTS = ("Sweep Completed", "Sweep Refused", "Sweep Failed")
+
 
 @dataclass(frozen=True)
 class Message:
@@ -57,9 +60,14 @@ class LocalCloud:
         seed: int = 0,
         variables: Mapping[str, str] | None = None,
         template: Path = stack.ROOT / "template.yaml",
+        parameters: Mapping[str, str] | None = None,
     ) -> None:
-        """``variables`` override the template's environment variables, for a quieter or a different run."""
+        """``variables`` override the template's environment variables, for a quieter or a different run.
+
+        ``parameters`` are the stack's own; those that are not given have the template's defaults.
+        """
         self._template = template
+        self._parameters = dict(parameters or {})
         self.emulators = Emulators(seed)
         self._variables = dict(variables or {})
         self._closing = ExitStack()
@@ -76,9 +84,10 @@ class LocalCloud:
         self.aws_url = f"http://127.0.0.1:{port}"
         # moto keeps its state in the process: an earlier local cloud's stack would still be there.
         requests.post(f"{self.aws_url}/moto-api/reset", timeout=30).raise_for_status()
-        self.stack = stack.deploy(self.client("cloudformation"), self._template)
+        self.stack = stack.deploy(self.client("cloudformation"), self._template, **self._parameters)
         self.sqs = self.client("sqs")
-        self._results_url = self._watch_results()
+        self._results_url = self._watch("watch-results", RESULTS)
+        self._sweep_results_url = self._watch("watch-sweeps", SWEEP_RESULTS)
         self._store_secrets()
         self._functions: dict[str, LocalFunction] = {}
         return self
@@ -130,8 +139,12 @@ class LocalCloud:
         return event_id
 
     def results(self) -> list[dict[str, Any]]:
-        """The results published on the bus since the last call."""
+        """The operations' results published on the bus since the last call."""
         return [json.loads(message.body)["detail"] for message in self.take(self._results_url)]
+
+    def sweep_results(self) -> list[dict[str, Any]]:
+        """The events that sweeps ended with since the last call, whole: it is their detail-type that says how."""
+        return [json.loads(message.body) for message in self.take(self._sweep_results_url)]
 
     def take(self, queue_url: str) -> list[Message]:
         """Receive and delete everything that is visible in a queue."""
@@ -159,14 +172,13 @@ class LocalCloud:
                 MessageAttributes=attributes,
             )
 
-    def _watch_results(self) -> str:
+    def _watch(self, name: str, detail_types: Sequence[str]) -> str:
         """A queue of our own behind the bus: how a user of the stack would follow results."""
-        url: str = self.sqs.create_queue(QueueName="watch-results")["QueueUrl"]
+        url: str = self.sqs.create_queue(QueueName=name)["QueueUrl"]
         arn = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         events = self.client("events")
-        pattern = {"detail-type": ["Task Cleanup Completed", "Task Cleanup Failed"]}
-        rule = {"Name": "watch-results", "EventBusName": self.stack.bus}
-        events.put_rule(**rule, EventPattern=json.dumps(pattern))
+        rule = {"Name": name, "EventBusName": self.stack.bus}
+        events.put_rule(**rule, EventPattern=json.dumps({"detail-type": list(detail_types)}))
         events.put_targets(Rule=rule["Name"], EventBusName=self.stack.bus, Targets=[{"Id": "queue", "Arn": arn}])
         return url
 

@@ -84,14 +84,14 @@ def _answer(content: str | bytes, content_type: str) -> Answer:
 # -- for a viewer that is older than the document ------------------------------------------------
 
 
-_UNKNOWN_TO_30 = frozenset({"allOf", "if", "then", "dependentRequired", "jsonSchemaDialect", "identifier"})
+_UNKNOWN_TO_30 = frozenset({"if", "then", "else", "dependentRequired", "jsonSchemaDialect", "identifier"})
 
 
 def as_openapi_30(document: Mapping[str, Any]) -> dict[str, Any]:
     """The document as an OpenAPI 3.0 viewer can show it: the bundled Swagger UI is version 4 and refuses 3.1.
 
-    For reading only: rules that 3.0 cannot say (conditions) are left out. ``null`` becomes ``nullable``. A GET loses
-    its body, since no browser sends one.
+    For reading only: rules that 3.0 cannot say (conditions) are left out, except that of several conditional kinds
+    one may read which there are. ``null`` becomes ``nullable``. A GET loses its body, since no browser sends one.
     """
     view: dict[str, Any] = _older({**document, "openapi": "3.0.3"})
     for item in view.get("paths", {}).values():
@@ -119,6 +119,11 @@ def _older_keyword(name: str, item: Any) -> dict[str, Any]:  # noqa: ANN401 - JS
     """A keyword of JSON Schema 2020-12 as OpenAPI 3.0's dialect has it; any other member as it is."""
     if name == "const":
         return {"enum": [item]}
+    if name == "required" and item == []:
+        return {}  # 3.0 wants at least one
+    if name == "allOf":
+        kinds = [rule["then"] for rule in item if "$ref" in rule.get("then", {})]
+        return {"anyOf": kinds} if kinds else {}
     if name == "type" and isinstance(item, list):
         kinds = [kind for kind in item if kind != "null"]
         kind = {"type": kinds[0]} if len(kinds) == 1 else {"anyOf": [{"type": kind} for kind in kinds]}

@@ -2,6 +2,7 @@
 
 ``python -m local.openapi`` writes ``docs/openapi.json``, ``--check`` exits with 1 if it is not up to date. Nothing is
 deployed, and nothing here names an operation: a new function comes in by its folder, its route and its sample event.
+The sweep, which is no operation, has a module of its own.
 
 Sources: OpenAPI Specification 3.1.0; API Gateway developer guide, "OpenAPI extensions" and "HTTP API quotas".
 """
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import task_cleanup
-from local import stack
+from local import openapi_sweep, stack
 from task_cleanup import triggers
 from task_cleanup.errors import Category, Code
 from task_cleanup.results import Error, Outcome, Result, Target
@@ -172,19 +173,17 @@ class HttpOperation:
 
 
 def operations(root: Path = stack.ROOT) -> list[HttpOperation]:
-    """Every route of the template, by the operation's name.
+    """Every route of the template that calls an operation, by the operation's name.
 
     Raises
     ------
     ValueError
         If a function wants a field that its path does not have: the document could not say where it may come.
     """
-    # The translator looks up a region for its managed policies, which this template does not use.
-    os.environ.setdefault("AWS_DEFAULT_REGION", stack.REGION)
-    resources = stack.translate(root / "template.yaml", {})["Resources"]
     found = []
-    for route in operation_routes(resources):
-        folder = Path(resources[route["function"]]["Properties"]["Code"]["S3Key"]).name
+    for folder, route in _routes(root):
+        if folder == openapi_sweep.FOLDER:
+            continue
         event = json.loads((root / "events" / folder / "http.json").read_text())
         operation = HttpOperation(
             route["method"].lower(),
@@ -198,18 +197,26 @@ def operations(root: Path = stack.ROOT) -> list[HttpOperation]:
     return sorted(found, key=lambda operation: operation.name)
 
 
-def operation_routes(resources: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+def _routes(root: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """Folder of the function behind a route, and the route."""
+    # The translator looks up a region for its managed policies, which this template does not use.
+    os.environ.setdefault("AWS_DEFAULT_REGION", stack.REGION)
+    resources = stack.translate(root / "template.yaml", {})["Resources"]
     for resource in resources.values():
         if resource["Type"] == "AWS::ApiGatewayV2::Api":
-            yield from stack.routes(resource["Properties"])  # the one reader of SAM's OpenAPI body
+            for route in stack.routes(resource["Properties"]):  # the one reader of SAM's OpenAPI body
+                yield Path(resources[route["function"]]["Properties"]["Code"]["S3Key"]).name, route
 
 
 def document(found: Sequence[HttpOperation] | None = None) -> Json:
-    """The whole document."""
+    """The whole document; with ``found``, that of these operations alone."""
+    sweep_paths: Json = openapi_sweep.paths(_GATEWAY) if found is None else {}
+    sweep_schemas = openapi_sweep.schemas() if found is None else {}
     found = operations() if found is None else found
     paths: Json = {}
     for operation in found:
         paths.setdefault(operation.path, {})[operation.method] = _operation(operation)
+    tags = [*dict.fromkeys(_tag(operation) for operation in found), *([openapi_sweep.TAG] if sweep_paths else [])]
     return {
         "openapi": "3.1.0",
         "info": {
@@ -231,8 +238,8 @@ def document(found: Sequence[HttpOperation] | None = None) -> Json:
             }
         ],
         "security": [{"AWS_IAM": []}],
-        "tags": [{"name": name} for name in dict.fromkeys(_tag(operation) for operation in found)],
-        "paths": paths,
+        "tags": [{"name": name} for name in tags],
+        "paths": {**paths, **sweep_paths},
         "components": {
             "securitySchemes": {
                 "AWS_IAM": {
@@ -253,6 +260,7 @@ def document(found: Sequence[HttpOperation] | None = None) -> Json:
                     "properties": {"message": {"type": "string"}},
                 },
                 **{_body_name(operation): _body_schema(operation) for operation in found},
+                **components(sweep_schemas),
             },
         },
     }
@@ -316,13 +324,14 @@ _NUMERIC = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximu
 
 
 def as_text(rule: Mapping[str, Any]) -> Json | None:
-    """What is left of a field's schema in a path or a query, where every value is text (or ``true``, ``false``).
+    """What is left of a field's schema in a path or a query, where every value is text.
 
-    None where no text can satisfy it: such a field fits into a body only.
+    The functions read ``true``, ``false`` and digits where the schema wants nothing else. None where no text can
+    satisfy it: such a field fits into a body only.
     """
     kinds = rule.get("type", [])
     kinds = [kinds] if isinstance(kinds, str) else kinds
-    if kinds == ["boolean"]:
+    if kinds in (["boolean"], ["integer"]):
         return dict(rule)
     if kinds and "string" not in kinds:
         return None
@@ -347,20 +356,24 @@ def _body_schema(operation: HttpOperation) -> Json:
 
 
 def published() -> Json:
-    """The shared package's schemas as components; what one of them defines inside is a component ``Result.task``.
+    """The shared package's schemas as components."""
+    return components({name: load_schema(schema_file(file)) for name, file in PUBLISHED.items()})
+
+
+def components(schemas: Mapping[str, Mapping[str, Any]]) -> Json:
+    """Schemas as components; what one of them defines inside is a component too: ``Result.task``.
 
     References by URN, or to a schema's own definitions, become references inside the document.
     """
-    pointers = {load_schema(schema_file(file))["$id"]: _pointer(name) for name, file in PUBLISHED.items()}
-    components: Json = {}
-    for name, file in PUBLISHED.items():
-        schema = load_schema(schema_file(file))
+    pointers = {schema["$id"]: _pointer(name) for name, schema in schemas.items() if "$id" in schema}
+    found: Json = {}
+    for name, schema in schemas.items():
         own = {f"#/$defs/{key}": f"{name}.{key}" for key in schema.get("$defs", {})}
         known = pointers | {place: _pointer(component) for place, component in own.items()}
         body = {key: value for key, value in schema.items() if key not in ("$schema", "$id", "$defs")}
-        components[name] = _moved(body, known)
-        components |= {own[f"#/$defs/{key}"]: _moved(value, known) for key, value in schema.get("$defs", {}).items()}
-    return components
+        found[name] = _moved(body, known)
+        found |= {own[f"#/$defs/{key}"]: _moved(value, known) for key, value in schema.get("$defs", {}).items()}
+    return found
 
 
 def _pointer(component: str) -> str:

@@ -18,7 +18,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, unquote
 
 from local.cloud import LocalCloud
-from local.stack import REGION, QueueMapping, Route
+from local.stack import REGION, STACK_NAME, QueueMapping, Route
 
 LOCAL_CALLER = "arn:aws:iam::123456789012:user/local"
 MAX_BODY = 10 * 1024 * 1024  # bytes; "HTTP API quotas": payload size
@@ -105,9 +105,20 @@ def _record(message: Mapping[str, Any], queue_arn: str) -> dict[str, Any]:
 
 
 def fire_schedule(cloud: LocalCloud, name: str, message: str | None = None) -> str:
-    """Send a schedule's message to its queue, as EventBridge Scheduler does; the message id."""
+    """Send a schedule's message to its queue, as EventBridge Scheduler does; the message id.
+
+    Its context attributes are filled in (user guide, "Adding context attributes").
+    """
     schedule = next(item for item in cloud.stack.schedules if item.name == name)
-    body = (message or schedule.message).replace("<aws.scheduler.execution-id>", str(uuid.uuid4()))
+    attributes = {
+        "schedule-arn": f"arn:aws:scheduler:{REGION}:123456789012:schedule/{STACK_NAME}/{name}",
+        "scheduled-time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "execution-id": str(uuid.uuid4()),
+        "attempt-number": "1",
+    }
+    body = message or schedule.message
+    for attribute, value in attributes.items():
+        body = body.replace(f"<aws.scheduler.{attribute}>", value)
     sent: str = cloud.sqs.send_message(QueueUrl=schedule.queue_url, MessageBody=body)["MessageId"]
     return sent
 

@@ -1,5 +1,8 @@
 """A few dozen tasks in mixed states. The first of each kind has the id of the provider's own page, unmasked."""
 
+import random
+from datetime import UTC, datetime
+
 from local.cloud import PROJECT_ID
 from local.emulators import Emulators
 
@@ -55,7 +58,60 @@ def state(emulators: Emulators) -> State:
             found["Elasticsearch", name, task["task_id"]] = task["status"]
     for task in tasks["huawei_oms"]:
         found["OMS", "", str(task["task_id"])] = f"{task['status']} {_OMS_STATUS[task['status']]}"
-    for instance in tasks["otc_dms"]:
-        for task in instance["tasks"]:
-            found["DMS", instance["instance_id"], task["task_id"]] = task["status"]
+    for cloud, service in (("otc_dms", "DMS"), ("huawei_dms", "Huawei DMS")):
+        for instance in tasks[cloud]:
+            for task in instance["tasks"]:
+                found[service, instance["instance_id"], task["task_id"]] = task["status"]
     return found
+
+
+# -- a few hundred tasks, as a year of migrations leaves them ------------------------------------------------
+
+HUAWEI_DMS_INSTANCE = "6c1a9a4e-2f0b-4b5e-9a55-1d2f7f6f1a22"
+_DAY = 86400
+_TEAMS = ("orders", "billing", "search", "prod-ledger", "tmp-trial", "reports")
+_ODD_NAMES = ('tmp-<script>alert("x")</script>', "PROD-last-resort", "tmp-\u202egnp.tset", "")
+
+
+def seed_many(emulators: Emulators, now: float, size: int = 90) -> None:
+    """``size`` tasks in each of the four services: every status, from an hour to a year old at the time ``now``.
+
+    ``now`` is in Unix seconds; the same time gives the same tasks.
+    """
+    chance = random.Random(7)
+    for number in range(size):
+        age = chance.choice((0.04, 1, 3, 6.9, 7.1, 20, 45, 120, 365)) * _DAY + chance.random()
+        begun, ended = now - age - 600, now - age
+        team = chance.choice(_TEAMS)
+        name = _ODD_NAMES[number] if number < len(_ODD_NAMES) else f"{team}-{number:03d}"
+        emulators.alibaba_elasticsearch.add_data_task(
+            ES_INSTANCE,
+            f"et_cn_0oyg09o96ib5{number:05d}",
+            status=chance.choice(("SUCCESS", "SUCCESS", "SUCCESS", "FAILED")),
+            create_time=_text(begun + 8 * 3600, "%Y-%m-%d %H:%M:%S"),  # China time, without a zone
+            source_index=name,
+        )
+        emulators.huawei_oms.add_task(
+            PROJECT_ID,
+            210477729979000 + number,
+            name=name,
+            status=chance.choice((1, 2, 3, 4, 5, 5, 5, 5, 5, 7)),
+            start_time=int((ended - 60) * 1000),  # it is said to have run for a minute
+            group_id=f"group-{team}" if number % 3 == 0 else "",
+        )
+        for dms, instance in ((emulators.otc_dms, DMS_INSTANCE), (emulators.huawei_dms, HUAWEI_DMS_INSTANCE)):
+            dms.add_task(
+                PROJECT_ID,
+                instance,
+                f"{number + 1:032x}",
+                name=name,
+                status=chance.choice(
+                    ("SUCCESS", "SUCCESS", "SUCCESS", "FAILED", "CANCELLED", "EXECUTING", "CREATED")
+                ),
+                created_at=_text(begun, "%Y-%m-%dT%H:%M:%S.000Z"),
+                updated_at=_text(ended, "%Y-%m-%dT%H:%M:%S.000Z"),
+            )
+
+
+def _text(moment: float, form: str) -> str:
+    return datetime.fromtimestamp(moment, UTC).strftime(form)

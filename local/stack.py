@@ -21,8 +21,9 @@ REGION = "eu-central-1"
 STACK_NAME = "task-cleanup"
 
 # moto's CloudFormation knows no HTTP API and no Scheduler, and would consume the queues itself if it had the
-# mappings; the runner plays these parts by the template's own properties.
-_DEPLOYED = frozenset({"AWS::SQS::Queue", "AWS::Events::EventBus", "AWS::Events::Rule"})
+# mappings; the runner plays these parts by the template's own properties. Of a bucket it takes the name and the
+# encryption; versions, expiry and the access block are for the template's tests.
+_DEPLOYED = frozenset({"AWS::SQS::Queue", "AWS::Events::EventBus", "AWS::Events::Rule", "AWS::S3::Bucket"})
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Stack:
     routes: tuple[Route, ...]
     schedules: tuple[Schedule, ...]
     queue_urls: Mapping[str, str]  # logical id -> URL
+    buckets: Mapping[str, str]  # logical id -> name
     bus: str
 
     def mapping_of(self, folder: str) -> QueueMapping:
@@ -134,8 +136,10 @@ class _Questions:
     def __init__(self) -> None:
         self._keys: dict[str, str] = {}
 
-    def ask(self, value: object) -> "_Question":
-        """A place-holder for this value; ``resolve`` puts the answer in its place."""
+    def ask(self, value: object) -> object:
+        """A place-holder for this value; ``resolve`` puts the answer in its place. Plain values answer themselves."""
+        if not isinstance(value, dict):
+            return value
         text = json.dumps(value, sort_keys=True)
         return _Question(self._keys.setdefault(text, f"Answer{len(self._keys)}"))
 
@@ -190,12 +194,13 @@ def _parts(resources: Mapping[str, Any], questions: _Questions) -> dict[str, Any
                 "name": name,
                 "queue_url": questions.ask({"Ref": item["Target"]["Arn"]["Fn::GetAtt"][0]}),
                 "message": questions.ask(item["Target"]["Input"]),
-                "enabled": item.get("State", "ENABLED") == "ENABLED",
+                "state": questions.ask(item.get("State", "ENABLED")),
             }
             for name, item in _of_type(resources, "AWS::Scheduler::Schedule")
         ],
         "routes": [route for _, item in _of_type(resources, "AWS::ApiGatewayV2::Api") for route in routes(item)],
         "queues": {name: questions.ask({"Ref": name}) for name, _ in _of_type(resources, "AWS::SQS::Queue")},
+        "buckets": {name: questions.ask({"Ref": name}) for name, _ in _of_type(resources, "AWS::S3::Bucket")},
         # By name: moto resolves a reference to a bus to no name.
         "bus": [questions.ask(item["Name"]) for _, item in _of_type(resources, "AWS::Events::EventBus")],
     }
@@ -223,7 +228,11 @@ def _stack(parts: Mapping[str, Any]) -> Stack:
             QueueMapping(**{**item, "concurrency": int(item["concurrency"])}) for item in parts["mappings"]
         ),
         routes=tuple(Route(**item) for item in parts["routes"]),
-        schedules=tuple(Schedule(**item) for item in parts["schedules"]),
+        schedules=tuple(
+            Schedule(item["name"], item["queue_url"], item["message"], enabled=item["state"] == "ENABLED")
+            for item in parts["schedules"]
+        ),
         queue_urls=parts["queues"],
+        buckets=parts["buckets"],
         bus=parts["bus"][0],
     )

@@ -16,7 +16,7 @@ from jsonschema.exceptions import ValidationError
 from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValidator
 from referencing import Registry, Resource
 
-from local import docs_page, openapi
+from local import docs_page, openapi, openapi_sweep
 from local.runner import HttpApi
 from task_cleanup import triggers
 from task_cleanup.errors import Category
@@ -26,8 +26,7 @@ from tests.conftest import ROOT, function_folders, operation_name, request_schem
 
 Json = dict[str, Any]
 
-OPERATIONS = openapi.operations()
-DOCUMENT = openapi.document(OPERATIONS)
+DOCUMENT = openapi.document()
 SCHEMAS = {name: load_schema(openapi.schema_file(file)) for name, file in openapi.PUBLISHED.items()}
 REGISTRY: Registry[Any] = Registry().with_resources(
     [
@@ -100,8 +99,15 @@ def test_document_names_no_machine() -> None:
 
 
 def test_there_is_one_operation_per_function() -> None:
-    found = sorted(it["operationId"] for item in DOCUMENT["paths"].values() for it in item.values())
-    assert found == sorted(operation_name(folder) for folder in function_folders())
+    found = {it["operationId"]: it["tags"] for item in DOCUMENT["paths"].values() for it in item.values()}
+    swept = {name for name, tags in found.items() if tags == [openapi_sweep.TAG]}
+    assert found.keys() - swept == {operation_name(folder) for folder in function_folders()}
+    assert len(swept) == len(openapi_sweep.paths(dict.fromkeys(range(400, 600), "")))
+
+
+def test_document_of_given_operations_holds_nothing_else() -> None:
+    paths = openapi.document(openapi.operations())["paths"]
+    assert paths == {path: item for path, item in DOCUMENT["paths"].items() if not path.startswith("/sweeps")}
 
 
 @every_function
@@ -148,7 +154,8 @@ def test_parameters_take_the_sample_event_and_refuse_what_the_schema_refuses(fol
         ({"type": ["string", "integer"], "pattern": "^1$", "minimum": 0}, {"type": "string", "pattern": "^1$"}),
         ({"enum": ["a"]}, {"type": "string", "enum": ["a"]}),
         ({"type": "boolean", "default": False}, {"type": "boolean", "default": False}),
-        ({"type": "integer", "minimum": 0}, None),
+        ({"type": "integer", "minimum": 0, "default": 1}, {"type": "integer", "minimum": 0, "default": 1}),
+        ({"type": ["integer", "null"]}, None),
         ({"type": ["array", "null"]}, None),
     ],
 )
@@ -424,6 +431,7 @@ def test_older_viewer_gets_the_same_operations(site: str) -> None:
             older = view["paths"][path][method]
             assert older["responses"].keys() == operation["responses"].keys()
             assert [it["name"] for it in older["parameters"]] == [it["name"] for it in operation["parameters"]]
+            assert ("requestBody" in older) == ("requestBody" in operation and method != "get")
     assert view["components"]["schemas"].keys() == DOCUMENT["components"]["schemas"].keys()
 
 
@@ -434,8 +442,12 @@ def test_older_viewer_gets_the_same_operations(site: str) -> None:
         ({"type": ["string", "null"]}, {"type": "string", "nullable": True}),
         ({"type": ["string", "integer"]}, {"anyOf": [{"type": "string"}, {"type": "integer"}]}),
         ({"oneOf": [{"type": "null"}, {"type": "object"}]}, {"type": "object", "nullable": True}),
-        ({"type": "string", "if": {}, "then": {}, "allOf": []}, {"type": "string"}),
+        ({"type": "string", "if": {}, "then": {}, "else": {}, "allOf": [{"if": {}, "then": {}}]}, {"type": "string"}),
+        ({"allOf": [{"if": {}, "then": {"$ref": "#/a"}}, {"then": {}}]}, {"anyOf": [{"$ref": "#/a"}]}),
         ({"properties": {"if": {"const": 1}}}, {"properties": {"if": {"enum": [1]}}}),
+        ({"required": []}, {}),
+        ({"required": ["a"]}, {"required": ["a"]}),
+        ({"required": True}, {"required": True}),
         ({"example": {"const": None, "if": 1}}, {"example": {"const": None, "if": 1}}),
     ],
 )

@@ -43,6 +43,8 @@ RECORD = f"/otc/dms/eu-de/instances/{seeds.DMS_INSTANCE}/tasks/{next(iter(seeds.
 ANSWER_HEADERS = {"server", "date", "content-type", "content-length", "cache-control", "retry-after"}
 MAX_ANSWER = 32 * 1024  # characters; whatever was sent, the answer to it is short
 
+# Without the sweep's two routes: what is judged below are results and calls at a provider, and those answer with
+# neither. What they do answer is held in tests/sweep.
 OPERATIONS = openapi.operations()
 DOCUMENT = openapi.document(OPERATIONS)
 SAMPLES = {  # one valid call of every operation there is
@@ -169,9 +171,12 @@ class Sent:
         return merged if is_valid else None
 
 
-def _typed(operation: openapi.HttpOperation, name: str, text: str) -> tuple[str, str | bool]:
-    is_boolean = operation.other_fields.get(name, {}).get("type") == "boolean"
-    return name, {"true": True, "false": False}.get(text, text) if is_boolean else text
+def _typed(operation: openapi.HttpOperation, name: str, text: str) -> tuple[str, str | bool | int]:
+    """A value of the query: ``true``, ``false`` and digits are what the schema wants them to be, else text."""
+    kind = operation.other_fields.get(name, {}).get("type")
+    if kind == "boolean":
+        return name, {"true": True, "false": False}.get(text, text)
+    return name, int(text) if kind == "integer" and re.fullmatch("[0-9]{1,9}", text) else text
 
 
 # -- what holds for every answer ------------------------------------------------

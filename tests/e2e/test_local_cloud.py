@@ -96,7 +96,7 @@ def test_event_of_a_misspelt_kind_stands_in_the_unrouted_queue(cloud: LocalCloud
 
 
 def test_schedule_sends_the_templates_message_to_its_queue(cloud: LocalCloud) -> None:
-    schedule = cloud.stack.schedules[0]
+    (schedule,) = [it for it in cloud.stack.schedules if it.name == "SampleSchedule"]
     assert not schedule.enabled
     fire_schedule(cloud, schedule.name)
     assert QueuePoller(cloud).drain().received == 1
@@ -119,14 +119,14 @@ def test_failed_message_is_published_and_moved_and_can_be_redriven(cloud: LocalC
 def test_every_resource_that_local_aws_leaves_out_is_played_by_the_runner() -> None:
     """What neither moto nor the runner plays has no part in the tests: the list is kept on purpose."""
     played = {
-        *("AWS::SQS::Queue", "AWS::Events::EventBus", "AWS::Events::Rule"),
+        *("AWS::SQS::Queue", "AWS::Events::EventBus", "AWS::Events::Rule", "AWS::S3::Bucket"),
         *("AWS::Lambda::Function", "AWS::Lambda::EventSourceMapping", "AWS::ApiGatewayV2::Api"),
         "AWS::Scheduler::Schedule",
     }
     passive = {
         *("AWS::CloudWatch::Alarm", "AWS::IAM::Role", "AWS::Logs::LogGroup", "AWS::SQS::QueuePolicy"),
         *("AWS::Lambda::LayerVersion", "AWS::Lambda::Permission", "AWS::Lambda::EventInvokeConfig"),
-        *("AWS::ApiGatewayV2::Stage", "AWS::Scheduler::ScheduleGroup"),
+        *("AWS::ApiGatewayV2::Stage", "AWS::Scheduler::ScheduleGroup", "AWS::S3::BucketPolicy"),
     }
     kinds = {resource["Type"] for resource in translate(ROOT / "template.yaml", {})["Resources"].values()}
     assert kinds == played | passive

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "template.yaml"
 FUNCTIONS = ROOT / "functions"
 REQUEST = "Task Cleanup Requested"
+SWEEP = "sweep"  # the one folder that is no operation; what holds for it stands in test_sweep.py
 BUS = {"Fn::Sub": "${AWS::StackName}"}
 
 

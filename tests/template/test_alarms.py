@@ -64,6 +64,7 @@ def test_unrouted_requests_are_watched() -> None:
 def test_alarm_tells_the_topic_and_rests_without_data(alarm: str) -> None:
     actions = {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
     assert ALARMS[alarm]["AlarmActions"] == actions
-    assert ALARMS[alarm]["TreatMissingData"] == "notBreaching"
+    # One watches for what does not happen: there, no data are the alarm.
+    assert ALARMS[alarm]["TreatMissingData"] == ("breaching" if alarm == "SweepMissingAlarm" else "notBreaching")
     assert ALARMS[alarm].get("ActionsEnabled", True) is True
     assert len(template()["Resources"][alarm]["Properties"]["AlarmDescription"]) > 20

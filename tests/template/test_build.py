@@ -12,13 +12,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.template.support import OPERATIONS, ROOT, MissingInterpreterWarning, Operation, template
+from tests.template.support import OPERATIONS, ROOT, SWEEP, MissingInterpreterWarning, Operation, template
 from tests.template.tools import run
 
 ARCHITECTURES: list[str] = template()["Parameters"]["Architecture"]["AllowedValues"]
 ELF_MACHINE = {"arm64": 0xB7, "x86_64": 0x3E}
 WHEEL_MACHINE = {"arm64": "aarch64", "x86_64": "x86_64"}
 HERE = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
+REQUIREMENTS = {"DependenciesLayer": "requirements.txt", "ReportLayer": "requirements-report.txt"}
+ALWAYS_COMPILED = {"DependenciesLayer": "rpds.", "ReportLayer": "_speedups."}
+IMPORTED = {
+    "DependenciesLayer": (
+        "aws_lambda_powertools, charset_normalizer, jsonschema, requests, requests_aws4auth, rpds, urllib3"
+    ),
+    "ReportLayer": "jinja2, markupsafe._speedups",
+}
 NEVER_IN_A_LAYER = {"boto3", "botocore", "aws_xray_sdk", "pip", "bin"}
 
 pytestmark = pytest.mark.timeout(240)
@@ -60,37 +68,50 @@ def built(architecture: str, tmp_path_factory: pytest.TempPathFactory, worker_id
     return project / ".aws-sam" / "build"
 
 
+@pytest.fixture(scope="session", params=REQUIREMENTS)
+def layer(request: pytest.FixtureRequest) -> str:
+    """Each layer of third-party packages."""
+    return str(request.param)
+
+
 @pytest.fixture(scope="session")
-def packages(built: Path) -> Path:
-    return built / "DependenciesLayer" / "python"
+def packages(built: Path, layer: str) -> Path:
+    return built / layer / "python"
 
 
 def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def pins() -> dict[str, str]:
-    """Name and version of every pinned package."""
-    text = (ROOT / "layers" / "dependencies" / "requirements.txt").read_text()
+def pins(layer: str) -> dict[str, str]:
+    """Name and version of every package that is pinned for a layer."""
+    text = (ROOT / "layers" / "dependencies" / REQUIREMENTS[layer]).read_text()
     return {canonical(name): version for name, version in re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE)}
 
 
-def test_function_holds_its_handler_and_its_schema_only(built: Path, operation: Operation) -> None:
-    folder = built / operation.id("Function")
-    assert sorted(path.name for path in folder.rglob("*")) == ["app.py", "schema.json"]
+def check_function(built: Path, source: Path) -> None:
+    assert sorted(path.name for path in built.rglob("*")) == ["app.py", "schema.json"]
     for name in ("app.py", "schema.json"):
-        assert (folder / name).read_bytes() == (ROOT / "functions" / operation.folder / name).read_bytes()
+        assert (built / name).read_bytes() == (source / name).read_bytes()
+
+
+def test_function_holds_its_handler_and_its_schema_only(built: Path, operation: Operation) -> None:
+    check_function(built / operation.id("Function"), ROOT / "functions" / operation.folder)
+
+
+def test_sweep_holds_its_handler_and_its_schema_only(built: Path) -> None:
+    check_function(built / "SweepFunction", ROOT / "functions" / SWEEP)
 
 
 def test_nothing_else_is_built(built: Path) -> None:
-    functions = {operation.id("Function") for operation in OPERATIONS}
+    functions = {operation.id("Function") for operation in OPERATIONS} | {"SweepFunction"}
     folders = {path.name for path in built.iterdir() if path.is_dir()}
-    assert folders == functions | {"DependenciesLayer", "TaskCleanupLayer"}
+    assert folders == functions | {"DependenciesLayer", "ReportLayer", "TaskCleanupLayer"}
 
 
-def test_every_extension_is_for_this_processor_and_this_python(packages: Path, architecture: str) -> None:
+def test_every_extension_is_for_this_processor_and_this_python(packages: Path, layer: str, architecture: str) -> None:
     extensions = list(packages.rglob("*.so*"))
-    assert [path for path in extensions if path.name.startswith("rpds.")], "the one that is always compiled"
+    assert [path for path in extensions if path.name.startswith(ALWAYS_COMPILED[layer])]
     for path in extensions:
         header = path.read_bytes()[:20]
         assert header[:4] == b"\x7fELF", path.name
@@ -99,9 +120,9 @@ def test_every_extension_is_for_this_processor_and_this_python(packages: Path, a
         assert ".cpython-313-" in path.name or ".abi3." in path.name, path.name
 
 
-def test_every_wheel_fits(packages: Path, architecture: str) -> None:
+def test_every_wheel_fits(packages: Path, layer: str, architecture: str) -> None:
     wheels = list(packages.glob("*.dist-info/WHEEL"))
-    assert len(wheels) == len(pins())
+    assert len(wheels) == len(pins(layer))
     for wheel in wheels:
         tags = re.findall(r"^Tag: (\S+)$", wheel.read_text(), re.MULTILINE)
         assert tags, wheel.parent.name
@@ -114,12 +135,18 @@ def test_every_wheel_fits(packages: Path, architecture: str) -> None:
                 assert re.fullmatch(rf"manylinux\w*_{WHEEL_MACHINE[architecture]}", where), tag
 
 
-def test_packages_are_the_pinned_ones(packages: Path) -> None:
+def test_packages_are_the_pinned_ones(packages: Path, layer: str) -> None:
     found = {}
     for folder in packages.glob("*.dist-info"):
         name, version = folder.name.removesuffix(".dist-info").rsplit("-", 1)
         found[canonical(name)] = version
-    assert found == pins()
+    assert found == pins(layer)
+
+
+def test_no_package_is_in_two_layers() -> None:
+    shared, own = pins("DependenciesLayer"), pins("ReportLayer")
+    assert own.keys() == {"jinja2", "markupsafe"}
+    assert not shared.keys() & own.keys(), "the later layer would hide the other's"
 
 
 def test_layer_carries_no_ballast(packages: Path) -> None:
@@ -130,9 +157,9 @@ def test_layer_carries_no_ballast(packages: Path) -> None:
 
 def test_shared_package_is_copied_whole_and_clean(built: Path) -> None:
     source = ROOT / "layers" / "task_cleanup" / "python"
-    layer = built / "TaskCleanupLayer"
-    assert [path.name for path in layer.iterdir()] == ["python"]
-    copied = {path.relative_to(layer / "python") for path in layer.rglob("*") if path.is_file()}
+    shared = built / "TaskCleanupLayer"
+    assert [path.name for path in shared.iterdir()] == ["python"]
+    copied = {path.relative_to(shared / "python") for path in shared.rglob("*") if path.is_file()}
     written = {path.relative_to(source) for path in source.rglob("*.py")} | {Path("task_cleanup/py.typed")}
     assert written <= copied
     assert not [path for path in copied if path.suffix == ".pyc" or "cache" in path.parts]
@@ -155,33 +182,34 @@ def functions_python() -> str | None:
 
 @pytest.mark.filterwarnings("always::tests.template.support.MissingInterpreterWarning")
 @pytest.mark.parametrize("architecture", [HERE], indirect=True)
-def test_dependencies_import_on_this_machines_processor(packages: Path) -> None:
+def test_dependencies_import_on_this_machines_processor(packages: Path, layer: str) -> None:
     python = functions_python()
     if python is None:
         text = "no CPython 3.13 here: NOT CHECKED that the built layer can be imported"
         warnings.warn(text, MissingInterpreterWarning, stacklevel=1)
         pytest.skip(text)
-    names = "aws_lambda_powertools, charset_normalizer, jsonschema, requests, requests_aws4auth, rpds, urllib3"
-    code = f"import sys; sys.path = [sys.argv[1], *[p for p in sys.path if 'site-packages' not in p]]; import {names}"
+    only_this = "sys.path = [sys.argv[1], *[p for p in sys.path if 'site-packages' not in p]]"
+    code = f"import sys; {only_this}; import {IMPORTED[layer]}"
     done = subprocess.run(
         [python, "-I", "-S", "-B", "-c", code, str(packages)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
 
 
-def test_build_fails_when_a_hash_does_not_match(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("wrong_in", "package"), [("DependenciesLayer", "certifi"), ("ReportLayer", "jinja2")])
+def test_build_fails_when_a_hash_does_not_match(wrong_in: str, package: str, tmp_path: Path) -> None:
     project = tmp_path / "project"
     project.mkdir()
-    requirements = copy_project(project) / "layers" / "dependencies" / "requirements.txt"
+    requirements = copy_project(project) / "layers" / "dependencies" / REQUIREMENTS[wrong_in]
     before = requirements.read_text()
-    first = re.search(r"^certifi==.*(?:\n .*)+", before, re.MULTILINE)
+    first = re.search(rf"^{package}==.*(?:\n .*)+", before, re.MULTILINE)
     assert first
     wrong = re.sub(r"sha256:[0-9a-f]{8}", "sha256:00000000", first[0])
     requirements.write_text(before.replace(first[0], wrong))
-    done = run("sam", "build", "DependenciesLayer", cwd=project, state=tmp_path / "state")
+    done = run("sam", "build", wrong_in, cwd=project, state=tmp_path / "state")
     assert done.returncode != 0
     assert "DO NOT MATCH THE HASHES" in done.stdout
-    assert not list((project / ".aws-sam").rglob("certifi"))
+    assert not list((project / ".aws-sam").rglob(package))
 
 
 def test_build_fails_when_the_environment_asks_for_another_processor(tmp_path: Path) -> None:
@@ -194,9 +222,9 @@ def test_build_fails_when_the_environment_asks_for_another_processor(tmp_path: P
 
 
 @pytest.mark.parametrize("wrong", ["amd64", "arm", "", "arm64 x86_64"])
-def test_makefile_refuses_an_unknown_processor(wrong: str, tmp_path: Path) -> None:
+def test_makefile_refuses_an_unknown_processor(wrong: str, layer: str, tmp_path: Path) -> None:
     folder = ROOT / "layers" / "dependencies"
-    target = ("build-DependenciesLayer", f"ARTIFACTS_DIR={tmp_path / 'artifacts'}")
+    target = (f"build-{layer}", f"ARTIFACTS_DIR={tmp_path / 'artifacts'}")
     done = run("make", "--dry-run", *target, cwd=folder, state=tmp_path, ARCHITECTURE=wrong)
     assert done.returncode != 0
     assert "must be arm64 or x86_64" in done.stdout
@@ -204,10 +232,11 @@ def test_makefile_refuses_an_unknown_processor(wrong: str, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(("given", "platform_tag"), [({}, "aarch64"), ({"ARCHITECTURE": "x86_64"}, "x86_64")])
 def test_makefile_takes_the_processor_from_the_environment(
-    given: dict[str, str], platform_tag: str, tmp_path: Path
+    given: dict[str, str], platform_tag: str, layer: str, tmp_path: Path
 ) -> None:
     folder = ROOT / "layers" / "dependencies"
-    target = ("build-DependenciesLayer", f"ARTIFACTS_DIR={tmp_path / 'artifacts'}")
+    target = (f"build-{layer}", f"ARTIFACTS_DIR={tmp_path / 'artifacts'}")
     done = run("make", "--dry-run", *target, cwd=folder, state=tmp_path, **given)
     assert done.returncode == 0
     assert f"--platform manylinux2014_{platform_tag} " in done.stdout
+    assert f" -r {REQUIREMENTS[layer]}\n" in done.stdout

@@ -6,6 +6,7 @@ from tests.template.support import (
     BUS,
     FUNCTIONS,
     OPERATIONS,
+    SWEEP,
     Operation,
     listed,
     of_type,
@@ -33,7 +34,7 @@ COMMON_ENVIRONMENT: dict[str, Any] = {
     "AWS_ENDPOINT_URL_SECRETS_MANAGER": {"Fn::Sub": "https://secretsmanager.${AWS::Region}.${AWS::URLSuffix}"},
     "AWS_ENDPOINT_URL_EVENTBRIDGE": {"Fn::Sub": "https://events.${AWS::Region}.${AWS::URLSuffix}"},
     "AWS_ENDPOINT_URL_SQS": {"Fn::Sub": "https://sqs.${AWS::Region}.${AWS::URLSuffix}"},
-    "POWERTOOLS_SERVICE_NAME": "task-cleanup",
+    "POWERTOOLS_SERVICE_NAME": {"Fn::Sub": "${AWS::StackName}"},
     "POWERTOOLS_METRICS_NAMESPACE": "TaskCleanup",
     "POWERTOOLS_LOG_LEVEL": {"Ref": "LogLevel"},
     "POWERTOOLS_LOGGER_LOG_EVENT": "false",
@@ -64,9 +65,10 @@ def test_every_folder_has_its_function_and_every_function_its_folder() -> None:
         for key, resource in template()["Resources"].items()
         if resource["Type"] == "AWS::Serverless::Function"
     }
-    assert functions == {operation.id("Function"): f"functions/{operation.folder}/" for operation in OPERATIONS}
+    operations = {operation.id("Function"): f"functions/{operation.folder}/" for operation in OPERATIONS}
+    assert functions == {**operations, "SweepFunction": f"functions/{SWEEP}/"}
     folders = {path.name for path in FUNCTIONS.iterdir() if path.is_dir() and path.name != "__pycache__"}
-    assert folders == {operation.folder for operation in OPERATIONS}, "a folder without app.py"
+    assert folders == {operation.folder for operation in OPERATIONS} | {SWEEP}, "a folder without app.py or operation"
 
 
 def test_function_runs_as_designed(operation: Operation) -> None:

@@ -37,7 +37,7 @@ def own_routes(operation: Operation) -> list[tuple[str, str]]:
 
 def test_every_operation_has_one_route(operation: Operation) -> None:
     assert len(own_routes(operation)) == 1
-    assert len(routes()) == len(OPERATIONS)
+    assert len([function for function, *_ in routes() if function != "SweepFunction"]) == len(OPERATIONS)
 
 
 def test_published_route_does_not_change(operation: Operation) -> None:

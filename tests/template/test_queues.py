@@ -29,7 +29,7 @@ def mapping(operation: Operation) -> dict[str, Any]:
 
 def test_only_the_known_queues_are_there() -> None:
     own = [operation.id(kind) for operation in OPERATIONS for kind in ("Queue", "DeadLetterQueue")]
-    assert sorted([*own, "UnroutedRequestsQueue"]) == QUEUES
+    assert sorted([*own, "SweepQueue", "SweepDeadLetterQueue", "UnroutedRequestsQueue"]) == QUEUES
 
 
 @pytest.mark.parametrize("queue", QUEUES)

@@ -12,7 +12,12 @@ RULES = sorted(of_type("AWS::Events::Rule"))
 KNOWN = [operation.name for operation in OPERATIONS]
 CATCH_ALL = "UnroutedRequestsRule"
 OTHER_KINDS = "UnknownEventsRule"
-KINDS = [REQUEST, "Task Cleanup Completed", "Task Cleanup Failed"]
+SWEEP_REQUEST, SWEEP_RULE = "Sweep Requested", "SweepRule"
+RESULTS = [
+    *("Task Cleanup Completed", "Task Cleanup Failed"),
+    *("Sweep Completed", "Sweep Refused", "Sweep Failed"),
+]
+KINDS = [REQUEST, SWEEP_REQUEST, *RESULTS]
 
 
 def matching(detail: Any, detail_type: str = REQUEST) -> set[str]:
@@ -23,7 +28,7 @@ def matching(detail: Any, detail_type: str = REQUEST) -> set[str]:
 
 
 def test_only_the_known_rules_are_there() -> None:
-    assert sorted([*(operation.id("Rule") for operation in OPERATIONS), CATCH_ALL, OTHER_KINDS]) == RULES
+    assert sorted([*(operation.id("Rule") for operation in OPERATIONS), SWEEP_RULE, CATCH_ALL, OTHER_KINDS]) == RULES
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -62,9 +67,11 @@ def test_catch_all_excludes_exactly_the_known_operations() -> None:
 
 def test_events_of_no_known_kind_are_caught() -> None:
     pattern = properties(OTHER_KINDS)["EventPattern"]
-    assert pattern == {"detail-type": [{"anything-but": KINDS}]}
+    ((name, (known,)),) = pattern.items()
+    assert (name, known.keys()) == ("detail-type", {"anything-but"})
+    assert sorted(known["anything-but"]) == sorted(KINDS)
     assert properties(OTHER_KINDS)["Targets"][0]["Arn"] == {"Fn::GetAtt": ["UnroutedRequestsQueue", "Arn"]}
-    for misspelt in ("Task Cleanup Request", "task cleanup requested", "", "Anything"):
+    for misspelt in ("Task Cleanup Request", "task cleanup requested", "Sweep Request", "sweep requested", "", "Any"):
         assert matching({"operation": KNOWN[0]}, misspelt) == {OTHER_KINDS}
 
 
@@ -92,7 +99,12 @@ def test_array_with_a_known_operation_reaches_a_queue_that_refuses_it(operation:
     assert matching({"operation": [operation.name, "x"]}) == {operation.id("Rule"), CATCH_ALL}
 
 
-@pytest.mark.parametrize("detail_type", KINDS[1:])
+@pytest.mark.parametrize("detail", [{}, {"name": "nightly"}, {"operation": KNOWN[0]}, {"operation": "x"}], ids=repr)
+def test_sweep_request_goes_one_way_whatever_is_in_it(detail: Any) -> None:
+    assert matching(detail, SWEEP_REQUEST) == {SWEEP_RULE}
+
+
+@pytest.mark.parametrize("detail_type", RESULTS)
 def test_results_on_the_same_bus_start_nothing(operation: Operation, detail_type: str) -> None:
     assert matching({"operation": operation.name}, detail_type) == set()
     assert matching({}, detail_type) == set()

@@ -7,12 +7,12 @@ from jsonschema import Draft202012Validator
 from tests.template.support import OPERATIONS, listed, of_type, properties, statements, template
 
 
-def test_role_sends_to_the_operations_queues_and_nowhere_else() -> None:
+def test_role_sends_to_the_queues_of_operations_and_sweep_and_nowhere_else() -> None:
     found = statements("SchedulerRole")
     assert found.keys() == {"SendRequests", "KeepUndelivered", "UseKeyOfQueues"}
     for sid, kind in {"SendRequests": "Queue", "KeepUndelivered": "DeadLetterQueue"}.items():
         assert listed(found[sid]["Action"]) == ["sqs:SendMessage"]
-        expected = [operation.arn(kind) for operation in OPERATIONS]
+        expected = [*(operation.arn(kind) for operation in OPERATIONS), {"Fn::GetAtt": [f"Sweep{kind}", "Arn"]}]
         assert sorted(map(str, listed(found[sid]["Resource"]))) == sorted(map(str, expected))
     assert found["UseKeyOfQueues"]["Resource"] == {"Ref": "KmsKeyArn"}
 
@@ -24,8 +24,9 @@ def test_role_serves_this_group_only() -> None:
     assert trust["Condition"]["StringEquals"]["aws:SourceAccount"] == {"Ref": "AWS::AccountId"}
 
 
-def test_every_schedule_is_off_and_sends_a_valid_dry_run_to_a_queue() -> None:
+def test_every_schedule_of_an_operation_is_off_and_sends_a_valid_dry_run_to_a_queue() -> None:
     schedules = of_type("AWS::Scheduler::Schedule")
+    del schedules["SweepSchedule"]  # in test_sweep.py
     assert schedules
     for name, schedule in schedules.items():
         assert schedule["State"] == "DISABLED", name

@@ -42,8 +42,8 @@ class Bus:
             reply = self._client.put_events(Entries=[entry])
         except (BotoCoreError, ClientError) as error:
             raise BusError(type(error).__name__) from None
-        taken: Mapping[str, str] = reply["Entries"][0]
-        if "EventId" not in taken:
+        (taken,) = _answers(reply, 1)
+        if not taken.get("EventId"):
             raise BusError(taken.get("ErrorCode", "FailedEntry"))
         return taken["EventId"]
 
@@ -68,8 +68,8 @@ class Bus:
                 reply = self._client.put_events(Entries=[entries[position] for position in open_])
             except (BotoCoreError, ClientError):
                 continue  # the library's own repetitions are behind it already
-            for position, answer in zip(open_, reply["Entries"], strict=True):
-                taken[position] = "EventId" in answer
+            for position, answer in zip(open_, _answers(reply, len(open_)), strict=True):
+                taken[position] = bool(answer.get("EventId"))
         return taken
 
     def _entry(self, detail_type: str, detail: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,6 +79,12 @@ class Bus:
             "DetailType": detail_type,
             "Detail": json.dumps(detail),
         }
+
+
+def _answers(reply: Mapping[str, Any], number: int) -> Sequence[Mapping[str, str]]:
+    """What the bus says of each entry. A reply that does not say it has taken none."""
+    answers: Sequence[Mapping[str, str]] = reply.get("Entries", ())
+    return answers if len(answers) == number else [{"ErrorCode": "UnexpectedReply"}] * number
 
 
 def _batches(details: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], ...]]:

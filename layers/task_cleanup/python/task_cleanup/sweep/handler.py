@@ -132,14 +132,17 @@ class _Handler:
         """True if the queue may forget the message: its summary is published, and a failed one moved aside."""
         try:
             ended = self._run(message.received, deadline)
-            last = message.receives >= (self._settings.max_receives or 0)
-            if ended.retryable and not last:
+            most = self._settings.max_receives
+            if ended.retryable and (most is None or message.receives < most):
                 return False
             self._publish(ended)
             if not ended.ok:
                 self._move_aside(message, ended, deadline)
         except (AwsError, BusError, StoreError) as error:
             self._observability.undelivered(message.message_id, str(error))
+            return False
+        except Exception as error:  # noqa: BLE001 - one record's bug must not fail the others
+            self._observability.unforeseen(message.message_id, error)
             return False
         return True
 
@@ -170,9 +173,9 @@ class _Handler:
         """202 with the run's id: the queue's worker does the rest."""
         try:
             request = self._sweeper.accept(received)
-            run_id = request.setdefault("run_id", run_id_of(received.origin_id))
+            run_id = request.get("run_id", run_id_of(received.origin_id))
             requester = [received.requested_by] if received.requested_by else []
-            self._sweeper.bus.publish(REQUESTED, request, requester)
+            self._sweeper.bus.publish(REQUESTED, {**_as_asked(received), "run_id": run_id}, requester)
         except CleanupError as error:
             return triggers.http_problem(Error.of(error), received.origin_id)
         except BusError as error:
@@ -182,7 +185,7 @@ class _Handler:
 
     def _tell(self, received: Received) -> dict[str, Any]:
         """The summary once it is there."""
-        request = received.request if isinstance(received.request, dict) else {}
+        request = _as_asked(received)
         run_id = request.get("run_id")
         if received.refusal is not None or set(request) != {"run_id"} or run_id_of(str(run_id)) != run_id:
             invalid = Error(Category.INVALID_REQUEST, "RunIdInvalid", "a run id, and nothing else, is asked for")
@@ -200,7 +203,12 @@ class _Handler:
             headers = {"Retry-After": str(POLL_SECONDS)}
             return triggers.http_response(202, "application/json", {"run_id": run_id, "state": "running"}, headers)
         unknown = Error(Category.NOT_FOUND, "RunNotFound", "no sweep with this id has begun")
-        return triggers.http_problem(unknown, received.origin_id)
+        return triggers.http_problem(unknown, received.origin_id, title="There is no such run")
+
+
+def _as_asked(received: Received) -> dict[str, Any]:
+    """The request without defaults: they are the worker's to fill in."""
+    return received.request if isinstance(received.request, dict) else {}
 
 
 def _unavailable(code: str) -> Error:

@@ -50,6 +50,10 @@ class SweepObservability:
         """A summary could not be published, or a message not be moved: it comes again."""
         self._logger.warning("not delivered, will come again", extra={"what": what, "code": code})
 
+    def unforeseen(self, what: str, error: Exception) -> None:
+        """A bug. The exception's text may hold anything, so only its type is logged."""
+        self._logger.error("unforeseen exception", extra={"what": what, "exception_type": type(error).__name__})
+
 
 def short(summary: Mapping[str, Any]) -> dict[str, Any]:
     """The summary without what grows with the policy."""

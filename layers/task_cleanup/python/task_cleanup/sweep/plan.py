@@ -43,9 +43,10 @@ class TargetPlan:
         return counts(self.judged)
 
     def place(self) -> tuple[str | None, ...]:
-        """What tells two targets apart once the credentials have named their project."""
+        """What tells two targets apart once the credentials have named their project. Ids in either case are one."""
         target = self.target
-        return (target.provider, target.service, target.region, self.project_id, target.instance_id)
+        instance_id = None if target.instance_id is None else target.instance_id.lower()
+        return (target.provider, target.service, target.region, self.project_id, instance_id)
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,8 @@ def refusals(plan: Plan) -> tuple[Refusal, ...]:
         found += _over(limits, target.counts, number)
         if not target.complete and not limits.allow_incomplete:
             found.append(_incomplete(target, number))
+        if target.error is not None:
+            continue  # its project may be unknown, and it has no tasks that could count twice
         if target.place() in places:
             found.append(Refusal("SameTarget", "another target is the same project or instance", number))
         places.add(target.place())

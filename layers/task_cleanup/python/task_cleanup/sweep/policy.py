@@ -1,11 +1,13 @@
 """What a sweep is asked to do: the validated request as frozen values, with every default in its place."""
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, Self
 
 from task_cleanup.errors import Code, invalid_request
@@ -74,6 +76,11 @@ class Protect:
 
     task_ids: frozenset[str] = frozenset()
     names: tuple[str, ...] = ()
+
+    @cached_property
+    def folded_ids(self) -> frozenset[str]:
+        """The ids as they are compared."""
+        return frozenset(folded(task_id) for task_id in self.task_ids)
 
     @classmethod
     def read(cls, value: Mapping[str, Any]) -> Self:
@@ -174,6 +181,11 @@ class Policy:
             "limits": self.limits.to_dict(),
             "stop_running": self.stop_running,
         }
+
+
+def folded(text: str) -> str:
+    """One form for texts that a person takes for the same: case, composed letters and blanks around do not count."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).strip()
 
 
 def duration(text: str) -> timedelta:

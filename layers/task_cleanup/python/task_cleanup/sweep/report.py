@@ -121,6 +121,8 @@ def read_plan(report: Mapping[str, Any]) -> Plan:
     CleanupError
         ``invalid_request``, code ``ReportUnreadable``, where it is not what ``document`` writes.
     """
+    if report.get("schema_version") != SCHEMA_VERSION:
+        raise unreadable()
     try:
         policy = Policy.read(report["policy"])
         pairs = zip(policy.targets, report["targets"], strict=True)
@@ -136,23 +138,26 @@ def unreadable() -> CleanupError:
 
 
 def _target_plan(target: Target, item: Mapping[str, Any]) -> TargetPlan:
-    if (item["provider"], item["service"], item["region"]) != (target.provider, target.service, target.region):
+    members = ("provider", "service", "account", "region", "instance_id")
+    if any(item[name] != getattr(target, name) for name in members):
         raise ValueError("target")
-    error = item["error"]
+    error, judged = item["error"], tuple(_judged(record) for record in item["tasks"])
+    if any(item["counts"][name] != count for name, count in counts(judged).items()):
+        raise ValueError("counts")  # a task more or less than there was
     return TargetPlan(
         target,
         item["project_id"],
         item["complete"] is True,
         None if error is None else Error(**{**error, "category": Category(error["category"])}),
-        tuple(_judged(record) for record in item["tasks"]),
+        judged,
     )
 
 
 def _judged(record: Mapping[str, Any]) -> Judged:
     basis = record["age_basis"]
     task = Task(
-        task_id=record["task_id"],
-        name=record["name"],
+        task_id=_text(record["task_id"]),
+        name=_text(record["name"]),
         status=Status(record["status"]),
         provider_status=record["provider_status"],
         deletable=record["deletable"] is True,
@@ -163,7 +168,16 @@ def _judged(record: Mapping[str, Any]) -> Judged:
         group_id=record["group_id"],
         provider_detail=record["provider_detail"],
     )
-    return Judged(task, Decision(record["decision"]), record["why"], record["age_seconds"], record["stop_running"])
+    decision, stop, age = Decision(record["decision"]), record["stop_running"] is True, record["age_seconds"]
+    if decision is Decision.SELECTED and not (task.deletable or (stop and task.status is Status.RUNNING)):
+        raise ValueError("selected")  # no sweep would have
+    return Judged(task, decision, _text(record["why"]), None if age is None else float(age), stop)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("text")
+    return value
 
 
 def _time(text: str | None) -> datetime | None:

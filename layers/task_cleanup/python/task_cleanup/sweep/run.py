@@ -34,6 +34,8 @@ LIST_SHARE = 0.6  # of the time; the rest is for requests and documents
 SAVE_SHARE = 0.1
 LEASE_MARGIN = timedelta(seconds=60)  # between two machines' clocks
 
+_SENT_STAND = "requests that were sent before stand"
+
 _RUN_ID = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -66,8 +68,11 @@ class _ElsewhereError(Exception):
 
 
 def run_id_of(text: str) -> str:
-    """A trigger's id as a run's id: itself where it can be a part of a key, else its digest."""
-    return text if _RUN_ID.fullmatch(text) else hashlib.sha256(text.encode()).hexdigest()[:32]
+    """A trigger's id as a run's id: itself where it can be a part of a key, else its readable end and its digest."""
+    if _RUN_ID.fullmatch(text):
+        return text
+    readable = re.sub("[^A-Za-z0-9._-]+", "-", text)[-60:].lstrip("._-")
+    return f"{readable or 'run'}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True)
@@ -119,21 +124,32 @@ class Sweeper:
 
     def _once(self, run: Run, request: Mapping[str, Any], received: Received, deadline: Deadline) -> Ended:
         digest = _digest(request)
-        done = self.store.get(key(run.run_id, "summary.json"))
-        if done is not None and not _may_go_on(done, redriven=received.redriven):
-            if self._claimed_for(run.run_id) != digest:
-                raise _RefusedError(_reused())
-            outcome = Outcome(done.document["outcome"])
-            return Ended(done.document, Ending(outcome).ok, repeated=True, stored=True)
+        done = self._done(run.run_id, digest, redriven=received.redriven)
+        if done is not None:
+            return done
         until = self._claim(run.run_id, digest, deadline)
+        try:
+            # Once more: another worker may have ended the run between the look and the claim.
+            done = self._done(run.run_id, digest, redriven=received.redriven)
+            return self._carried_out(run, request, deadline) if done is None else done
+        finally:
+            self._release(run.run_id, digest, until)
+
+    def _carried_out(self, run: Run, request: Mapping[str, Any], deadline: Deadline) -> Ended:
         try:
             return self._carry_out(run, request, deadline)
         except Exception as error:  # noqa: BLE001 - whatever it was, who asks for the run is told
-            ended = self._ended(run, None, _ending_by(error))
-            self.store.put_json(key(run.run_id, "summary.json"), ended.summary)
-            return replace(ended, stored=True)
-        finally:
-            self._release(run.run_id, digest, until)
+            return self._told(run, None, _ending_by(error))
+
+    def _done(self, run_id: str, digest: str, *, redriven: bool) -> Ended | None:
+        """The run's end, where it has one that stands."""
+        done = self.store.get(key(run_id, "summary.json"))
+        if done is None or _may_go_on(done, redriven=redriven):
+            return None
+        if self._claimed_for(run_id) != digest:
+            raise _RefusedError(_reused())
+        outcome = Outcome(done.document["outcome"])
+        return Ended(done.document, Ending(outcome).ok, repeated=True, stored=True)
 
     def _claimed_for(self, run_id: str) -> object:
         claim = self.store.get(key(run_id, "claim.json"))
@@ -143,17 +159,22 @@ class Sweeper:
         """Hold the run for as long as this worker can live; until when."""
         name = key(run_id, "claim.json")
         until = self.system.now() + timedelta(seconds=deadline.remaining()) + LEASE_MARGIN
-        mine = {"digest": digest, "lease_until": rfc3339(until)}
+        mine = {"digest": digest, "lease_until": rfc3339(until), "worker": self.system.nonce()}
         if self.store.put_new(name, mine):
             return until
         held = self.store.get(name)
         if held is None:
             raise _ElsewhereError
+        if held.document == mine:
+            return until  # the first answer was lost, and the library's second try met our own claim
         if held.document.get("digest") != digest:
             raise _RefusedError(_reused())
         if parse_time(held.document["lease_until"]) > self.system.now():
             raise _ElsewhereError
-        if not self.store.replace(name, mine, held.etag):
+        if self.store.replace(name, mine, held.etag):
+            return until
+        held = self.store.get(name)
+        if held is None or held.document != mine:
             raise _ElsewhereError
         return until
 
@@ -171,7 +192,7 @@ class Sweeper:
         saved = self.store.get(key(run.run_id, "report.json"))
         if saved is not None and saved.document.get("outcome") == Outcome.PLANNED:
             plan = read_plan(saved.document)  # a worker died, or the bus failed it: never select anew
-            self._refuse_expired(plan)
+            self._refuse_expired(plan, f"; {_SENT_STAND}")
             run = replace(run, name=plan.policy.name)
             return self._request(run, plan, deadline)
         plan = self._plan(run, request, deadline)
@@ -197,7 +218,9 @@ class Sweeper:
     def _request(self, run: Run, plan: Plan, deadline: Deadline) -> Ended:
         """Ask for every selected task's delete, but for those whose requests the bus took before."""
         if self.dry_run:
-            raise _RefusedError(Refusal("DryRun", "the stack's DRY_RUN forbids to go on with this plan"))
+            raise _RefusedError(
+                Refusal("DryRun", f"the stack's DRY_RUN forbids to go on with this plan; {_SENT_STAND}")
+            )
         name = key(run.run_id, "requests.json")
         before = self.store.get(name)
         known = str(before.document["taken"]) if before is not None else ""
@@ -207,8 +230,11 @@ class Sweeper:
         ends = deadline.within(deadline.remaining() * (1 - SAVE_SHARE))
         for position, done in zip(due, self.bus.request_all((asked[it] for it in due), ends), strict=True):
             taken[position] = done
-        self.store.put_json(name, {"taken": "".join("1" if done else "0" for done in taken)})
-        return self._save(run, plan, _ending_of(taken))
+        try:
+            self.store.put_json(name, {"taken": "".join("1" if done else "0" for done in taken)})
+            return self._save(run, plan, _ending_of(taken))
+        except Exception as error:  # noqa: BLE001 - the requests are out: the summary must not say that there are none
+            return self._told(run, plan, replace(_ending_by(error), taken=taken))
 
     # -- a saved plan ------------------------------------------------
 
@@ -226,6 +252,9 @@ class Sweeper:
             raise _RefusedError(_refusal_of(error)) from None
         if stored.document.get("outcome") != Outcome.REPORTED:
             raise _RefusedError(Refusal("ReportNotAPlan", "only a sweep that requested nothing can be applied"))
+        if (original := stored.document.get("plan_of")) is not None:
+            # A plan is carried out once. What a dry run made of one is the same plan under another key.
+            raise _RefusedError(Refusal("ReportNotAPlan", f"it repeats another report: apply {original}"))
         if self.system.now() - stored.modified > LIFETIME:
             raise _RefusedError(_expired())
         self._refuse_expired(plan)
@@ -241,9 +270,10 @@ class Sweeper:
         )
         return Plan(policy, plan.listed_at, targets)
 
-    def _refuse_expired(self, plan: Plan) -> None:
-        if self.system.now() - plan.listed_at > LIFETIME:
-            raise _RefusedError(_expired())
+    def _refuse_expired(self, plan: Plan, more: str = "") -> None:
+        age = self.system.now() - plan.listed_at
+        if not -LEASE_MARGIN <= age <= LIFETIME:  # a plan from the future has no age that could be judged
+            raise _RefusedError(_expired(more))
 
     def _take_plan(self, run: Run) -> None:
         """A plan is carried out once, by one run."""
@@ -265,6 +295,15 @@ class Sweeper:
         self.store.put_page(key(run.run_id, "index.html"), page(report))
         ended = self._ended(run, plan, ending, report)
         self.store.put_json(key(run.run_id, "summary.json"), ended.summary)
+        return replace(ended, stored=True)
+
+    def _told(self, run: Run, plan: Plan | None, ending: Ending) -> Ended:
+        """The summary alone, where something went wrong."""
+        ended = self._ended(run, plan, ending)
+        try:
+            self.store.put_json(key(run.run_id, "summary.json"), ended.summary)
+        except StoreError as error:
+            return self._ended(run, plan, replace(_ending_by(error), taken=ending.taken))
         return replace(ended, stored=True)
 
     def _write_report(self, run: Run, plan: Plan, ending: Ending) -> None:
@@ -338,5 +377,5 @@ def _reused() -> Refusal:
     return Refusal("RunIdReused", "another request has used this run id")
 
 
-def _expired() -> Refusal:
-    return Refusal("PlanTooOld", f"the plan is older than {LIFETIME.days} day: make a new report")
+def _expired(more: str = "") -> Refusal:
+    return Refusal("PlanTooOld", f"the plan is older than {LIFETIME.days} day: make a new report{more}")

@@ -7,7 +7,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
 
-from task_cleanup.sweep.policy import Policy, Protect
+from task_cleanup.sweep.policy import Policy, Protect, folded
 from task_cleanup.tasks import AgeBasis, Status, Task
 
 
@@ -86,13 +86,14 @@ def _days(age: float | None) -> str:
 
 
 def protection(protect: Protect, task_id: str, name: str) -> str | None:
-    """Why this task is protected, or None. Case does not count: a guard errs on the side of keeping."""
-    if task_id.casefold() in {known.casefold() for known in protect.task_ids}:
+    """Why this task is protected, or None. What only looks the same counts: a guard errs on the side of keeping."""
+    if folded(task_id) in protect.folded_ids:
         return "its id is in protect.task_ids"
-    if protect.names and not name:
+    if protect.names and not folded(name):
         return "it has no name, so protect.names cannot be judged"
     for pattern in protect.names:
-        if matches(name.casefold(), pattern.casefold()):
+        # As written, too: folding can make two letters of one, which a `?` then misses.
+        if matches(folded(name), folded(pattern)) or matches(name, pattern):
             return f"its name matches {pattern} in protect.names"
     return None
 

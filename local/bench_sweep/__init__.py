@@ -1,0 +1,1 @@
+"""One sweep over many tasks, measured: time, processor time, memory and calls, and a paper model for more."""

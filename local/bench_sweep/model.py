@@ -1,0 +1,255 @@
+"""The paper model: what a sweep, and the deletes that it asks for, cost in calls, time and money.
+
+Pure arithmetic. What is assumed stands in the three classes of constants below, each with where it comes from; the
+page that shows the numbers shows these too. Times are in seconds, money in USD.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+PAGE = 100  # records of a list call; Alibaba's list is one call, whatever there is
+AT_ONCE = 16  # list calls to one provider (task_cleanup.sweep.listings.MAX_CALLS)
+ENTRIES = 10  # of one PutEvents call
+SENDERS = 4  # PutEvents calls at once (task_cleanup.sweep.bus.SENDERS)
+MOST_TASKS = 100_000  # that one sweep may select
+LIFETIME = 86_400.0  # of a request, from when its task was listed
+EVENT_CHUNK = 64 * 1024  # bytes that EventBridge counts as one event
+DAY = 86_400.0
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The template's numbers: batch size, memory in GB of an operation's function and of the sweep's."""
+
+    batch: int = 5
+    concurrency: int = 2
+    memory: float = 0.5
+    sweep_memory: float = 1.0
+    retention_days: int = 90
+
+
+@dataclass(frozen=True)
+class Pace:
+    """One message of a queue, and one batch. Assumed: nothing here is measured at a provider."""
+
+    provider_call: float = 0.10
+    publish: float = 0.02  # PutEvents of the result
+    own_work: float = 0.03  # at the processor share of 512 MB
+    batch_overhead: float = 0.02  # receive and delete, between two batches
+
+    def batch_seconds(self, batch: int) -> float:
+        """How long a worker is busy with a batch: its records go one after the other."""
+        return batch * (self.provider_call + self.publish + self.own_work) + self.batch_overhead
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Public list prices of us-east-1 without any free tier, as commonly quoted in mid-2026; check them."""
+
+    lambda_gb_second: dict[str, float] = field(
+        default_factory=lambda: {"arm64": 0.0000133334, "x86_64": 0.0000166667}
+    )
+    lambda_million: float = 0.20
+    sqs_million: float = 0.40
+    event_million: float = 1.00
+    s3_put_thousand: float = 0.005
+    s3_get_thousand: float = 0.0004
+    s3_gb_month: float = 0.023
+    log_gb: float = 0.50
+
+
+LOG_BYTES = 2_000  # of one message: its log line and its metrics; assumed
+
+
+# -- the sweep -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Targets:
+    """So many targets of one provider with so many tasks each. ``paged``: the list comes in pages."""
+
+    provider: str
+    number: int
+    tasks: int
+    paged: bool
+
+    @property
+    def list_calls(self) -> int:
+        """For all of them. An empty target takes a call too."""
+        return self.number * (max(1, math.ceil(self.tasks / PAGE)) if self.paged else 1)
+
+
+def even(tasks: int, targets: int) -> list[Targets]:
+    """The bench's estate: the four services in turn, the tasks spread evenly."""
+    services = (("alibaba", False), ("huawei", True), ("huawei", True), ("otc", True))
+    groups = []
+    for place, (provider, paged) in enumerate(services):
+        for extra in (True, False):  # the first few targets have one task more
+            numbers = range(place, targets, len(services))
+            count = sum((number < tasks % targets) == extra for number in numbers)
+            if count:
+                groups.append(Targets(provider, count, tasks // targets + extra, paged))
+    return groups
+
+
+def list_calls(groups: Sequence[Targets]) -> dict[str, int]:
+    """By provider."""
+    calls: dict[str, int] = {}
+    for group in groups:
+        calls[group.provider] = calls.get(group.provider, 0) + group.list_calls
+    return calls
+
+
+def waiting(groups: Sequence[Targets], latency: float) -> float:
+    """Listing with nothing but latency: the slowest provider, with as many calls at once as it has targets or 16."""
+    numbers: dict[str, int] = {}
+    for group in groups:
+        numbers[group.provider] = numbers.get(group.provider, 0) + group.number
+    calls = list_calls(groups)
+    return max(calls[name] * latency / min(AT_ONCE, numbers[name]) for name in calls)
+
+
+def put_events_calls(tasks: int) -> int:
+    """Ten requests each, and one for the summary."""
+    return math.ceil(tasks / ENTRIES) + 1
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the sweep's own work takes, in seconds: for a task to be listed, and for a PutEvents call.
+
+    Taken from a smaller run. One interpreter does all of it, so threads do not divide it.
+    """
+
+    listed_task: float
+    put_events: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One applied sweep: calls, and the longer of waiting and working."""
+
+    list_calls: dict[str, int]
+    put_events_calls: int
+    listing: float
+    requesting: float
+
+
+def predict(tasks: int, targets: int, latency: float, work: Work) -> Prediction:
+    """``latency`` is of every call."""
+    groups = even(tasks, targets)
+    puts = put_events_calls(tasks)
+    return Prediction(
+        list_calls=list_calls(groups),
+        put_events_calls=puts,
+        listing=max(waiting(groups, latency), tasks * work.listed_task),
+        requesting=max(puts * latency / SENDERS, puts * work.put_events),
+    )
+
+
+# -- the queues ------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Drain:
+    """One operation's queue: deletes a second, and how long it takes to be empty."""
+
+    tasks: int
+    concurrency: int
+    rate: float
+    seconds: float
+
+    @property
+    def in_time(self) -> bool:
+        """Whether the last request is still valid when its turn comes."""
+        return self.seconds <= LIFETIME
+
+
+def drain(tasks: int, concurrency: int, stack: Stack, pace: Pace, limit: float | None = None) -> Drain:
+    """``limit``: the provider's own, in calls a second; what goes beyond is throttled and comes again."""
+    rate = concurrency * stack.batch / pace.batch_seconds(stack.batch)
+    rate = rate if limit is None else min(rate, limit)
+    return Drain(tasks, concurrency, rate, tasks / rate)
+
+
+def concurrency_for(limit: float, stack: Stack, pace: Pace) -> int:
+    """The largest maximum concurrency that stays within a limit in calls a second; 0 if none does."""
+    return math.floor(limit * pace.batch_seconds(stack.batch) / stack.batch)
+
+
+# -- money -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Item:
+    """One line of the bill, with its arithmetic in words."""
+
+    name: str
+    arithmetic: str
+    usd: float
+
+
+@dataclass(frozen=True)
+class Sweeps:
+    """What ``runs`` sweeps take: seconds each on Lambda, bytes of documents, and the summary event's size."""
+
+    runs: int
+    seconds: float
+    document_bytes: int
+    summary_bytes: int
+
+
+def bill(tasks: int, sweeps: Sweeps, architecture: str) -> list[Item]:
+    """Everything that grows with the number of tasks; alarms, keys and secrets cost the same without any."""
+    stack, pace, prices = Stack(), Pace(), Prices()
+    price = prices.lambda_gb_second[architecture]
+    batches = math.ceil(tasks / stack.batch)
+    busy = pace.batch_seconds(stack.batch) - pace.batch_overhead
+    own = batches * busy * stack.memory
+    sweeping = sweeps.runs * sweeps.seconds * stack.sweep_memory
+    messages = tasks + 2 * batches
+    events = 2 * tasks + sweeps.runs * math.ceil(sweeps.summary_bytes / EVENT_CHUNK)
+    stored = sweeps.runs * sweeps.document_bytes / 1e9
+    months = stack.retention_days / 30
+    logged = tasks * LOG_BYTES / 1e9
+    s3 = sweeps.runs * (8 * prices.s3_put_thousand + 4 * prices.s3_get_thousand) / 1000
+    return [
+        Item(
+            "Lambda, deletes",
+            f"{batches:,} batches · {busy:.2f} s · {stack.memory:g} GB = {own:,.0f} GB-s · ${price:.10f}",
+            own * price,
+        ),
+        Item(
+            "Lambda, invocations",
+            f"{batches:,} · ${prices.lambda_million:.2f} a million",
+            batches * prices.lambda_million / 1e6,
+        ),
+        Item(
+            "Lambda, sweeps",
+            f"{sweeps.runs} runs · {sweeps.seconds:.0f} s · {stack.sweep_memory:g} GB = {sweeping:,.0f} GB-s · "
+            f"${price:.10f}",
+            sweeping * price,
+        ),
+        Item(
+            "SQS",
+            f"({tasks:,} sent + {batches:,} received + {batches:,} deleted) · ${prices.sqs_million:.2f} a million",
+            messages * prices.sqs_million / 1e6,
+        ),
+        Item(
+            "EventBridge",
+            f"({tasks:,} requests + {tasks:,} results + {events - 2 * tasks} for summaries) · "
+            f"${prices.event_million:.2f} a million",
+            events * prices.event_million / 1e6,
+        ),
+        Item(
+            "S3",
+            f"{stored:.2f} GB · {months:g} months · ${prices.s3_gb_month} + calls ${s3:.4f}",
+            stored * months * prices.s3_gb_month + s3,
+        ),
+        Item(
+            "Logs",
+            f"{tasks:,} · {LOG_BYTES:,} bytes = {logged:.1f} GB · ${prices.log_gb:.2f}",
+            logged * prices.log_gb,
+        ),
+    ]

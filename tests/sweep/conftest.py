@@ -1,0 +1,30 @@
+"""The sweep with everything around it, on loopback."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from local.emulators import Emulators
+from tests.sweep.world import SweepAws, SweepWorld, new_sweep_aws
+
+
+@pytest.fixture(scope="session")
+def _sweep_clouds() -> Iterator[tuple[Emulators, SweepAws]]:
+    with Emulators() as cloud, new_sweep_aws() as aws:
+        yield cloud, aws
+
+
+@pytest.fixture
+def swept(
+    _sweep_clouds: tuple[Emulators, SweepAws],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[SweepWorld]:
+    """A fresh world on shared servers. Whatever the test did, every document that it wrote is well-formed."""
+    world = SweepWorld(*_sweep_clouds, monkeypatch, capsys)
+    yield world
+    assert world.aws.bad_signatures == []
+    world.check_documents()
+    world.summaries()
+    for brief in world.sweep_logs():
+        assert not {"targets", "policy"} & set(brief)

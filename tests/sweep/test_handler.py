@@ -1,0 +1,463 @@
+"""The sweep's handler: every trigger in and out, what is published, logged and counted, and what no one may see."""
+
+import base64
+import json
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from local.lambdas import Context, load_handler
+from task_cleanup.settings import SettingsError
+from task_cleanup.sweep.handler import SweepFailedError
+from tests.conftest import EVENTS
+from tests.fakes.aws import Trouble
+from tests.handlers.world import BUS, fake_secret
+from tests.sweep.world import (
+    BUCKET,
+    OMS_TARGET,
+    PLANNED,
+    SEEDS,
+    Failure,
+    Json,
+    SweepWorld,
+    bridge_event,
+    check_shape,
+    http_get,
+    http_post,
+    message,
+    policy,
+    sample,
+)
+
+DONE: Json = {"batchItemFailures": []}
+EVENT_ID = "6f1d2c1e-0b7a-4d0e-9a53-1c6f1f2e0041"
+EXECUTION_ID = "d0c4b9a8-6a52-4d9f-8d0e-2f6d7c1b0041"
+SCHEDULE_ARN = sample("schedule")["resources"][0]
+CALLER_ARN = sample("http")["requestContext"]["authorizer"]["iam"]["userArn"]
+REQUEST_ID = "11111111-2222-4333-8444-555555555501"
+
+
+def scheduled(request: Json) -> Json:
+    """What a schedule sends."""
+    return {**sample("schedule"), "detail": request}
+
+
+# trigger -> (event, run id, who asked, whether its end is published)
+ARRIVALS: dict[str, tuple[Any, str, str | None, bool]] = {
+    "direct": (lambda request: request, REQUEST_ID, None, False),
+    "eventbridge": (bridge_event, EVENT_ID, "com.example.migrations", True),
+    "eventbridge_text": (lambda request: bridge_event(json.dumps(request)), EVENT_ID, "com.example.migrations", True),
+    "schedule": (scheduled, EXECUTION_ID, SCHEDULE_ARN, True),
+    "queue": (lambda request: message(request, message_id="m-1"), "m-1", "AIDAIENQZJOLO23YVJ4VO", True),
+    "queue_event": (lambda request: message(bridge_event(request)), EVENT_ID, "com.example.migrations", True),
+    "queue_schedule": (lambda request: message(scheduled(request)), EXECUTION_ID, SCHEDULE_ARN, True),
+}
+every_trigger = pytest.mark.parametrize("trigger", ARRIVALS)
+
+
+@every_trigger
+def test_every_trigger_starts_a_sweep_once(swept: SweepWorld, trigger: str) -> None:
+    swept.seed()
+    build, run_id, requested_by, published = ARRIVALS[trigger]
+    event, worker = build(policy()), swept.worker()
+
+    reply = worker(event, request_id=REQUEST_ID)
+
+    summary = swept.aws.document(f"reports/{run_id}/summary.json")
+    assert (summary["outcome"], summary["requested_by"]) == ("requested", requested_by)
+    assert summary["report"] == {
+        "bucket": BUCKET,
+        "json": f"reports/{run_id}/report.json",
+        "html": f"reports/{run_id}/index.html",
+    }
+    assert Counter(swept.requested()) == Counter(PLANNED)
+    assert swept.summaries() == ([("Sweep Completed", summary)] if published else [])
+    assert reply == (DONE if trigger.startswith("queue") else summary)
+    _check_seen_once(swept, summary)
+
+    worker(event, request_id=REQUEST_ID)  # delivered twice
+
+    assert Counter(swept.requested()) == Counter(PLANNED)
+    assert len(swept.summaries()) == published
+    _check_seen_once(swept, summary)
+    assert [line["run_id"] for line in swept.log_lines() if "done before" in line["message"]] == [run_id]
+
+
+def _check_seen_once(swept: SweepWorld, summary: Json) -> None:
+    assert swept.sweep_logs() == [
+        {name: value for name, value in summary.items() if name not in {"targets", "policy"}}
+    ]
+    (metrics,) = swept.sweep_metrics()
+    outcome, totals = summary["outcome"], summary["totals"]
+    expected = {
+        "Runs": 1,
+        "Refused": outcome == "refused",
+        "Failed": outcome == "failed",
+        "TasksFound": totals["found"],
+        "TasksSelected": totals["selected"],
+        "TasksRequested": totals["requested"],
+        "TasksNotRequested": totals["failed"],
+    }
+    assert {name: metrics[name] for name in expected} == {name: [float(value)] for name, value in expected.items()}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (EVENTS / "sweep").glob("*.json")))
+def test_every_sample_event_is_understood(swept: SweepWorld, name: str) -> None:
+    swept.seed()
+    reply = swept.worker()(sample(name))
+    if name.startswith("http"):
+        assert reply["statusCode"] == (202 if name == "http" else 404)
+    else:
+        assert swept.sweep_logs()[0]["outcome"] == "reported"
+        assert reply == DONE or reply["totals"]["found"] == len(SEEDS)
+    assert swept.requests() == []
+
+
+def test_the_app_itself_sweeps(swept: SweepWorld) -> None:
+    """With the machine's own clock: what is listed is younger by no more than a moment."""
+    handler = load_handler("sweep", swept.variables())
+    swept.cloud.clock.reset()
+    reply = handler(policy(targets=[OMS_TARGET]), Context("run-1", time.monotonic() + 60))
+    check_shape(reply)
+    assert reply["outcome"] == "requested"
+
+
+@pytest.mark.parametrize("name", ["REPORT_BUCKET", "EVENT_BUS_NAME"])
+def test_without_a_bucket_or_a_bus_it_does_not_start(swept: SweepWorld, name: str) -> None:
+    with pytest.raises(SettingsError, match=name):
+        swept.worker(**{name: ""})
+
+
+# -- what fails ------------------------------------------------
+
+INVALID: dict[str, Any] = {
+    "no target": policy(targets=[]),
+    "unknown member": policy(selct={"older_than": "P1D"}),
+    "no select": policy(select=None),
+    "not a request": ["sweep"],
+    "a word": "sweep",
+}
+
+
+@pytest.mark.parametrize("what", INVALID)
+@pytest.mark.parametrize("trigger", ["direct", "eventbridge", "queue"])
+def test_an_invalid_request_is_refused_told_and_kept(swept: SweepWorld, trigger: str, what: str) -> None:
+    build, run_id, _, published = ARRIVALS[trigger]
+    event = build(INVALID[what])
+    if trigger == "direct" and not isinstance(event, dict):
+        return  # the same as for an object: a direct event has no envelope
+    reply = swept.worker()(event, request_id=REQUEST_ID)
+    (logged,) = swept.sweep_logs()
+    assert (logged["outcome"], logged["run_id"], logged["report"]) == ("refused", run_id, None)
+    assert [kind for kind, _ in swept.summaries()] == ["Sweep Refused"] * published
+    assert (swept.requests(), swept.aws.objects, swept.cloud.journal.entries()) == ([], {}, [])
+    if trigger != "queue":
+        check_shape(reply)
+        return
+    assert reply == DONE
+    _check_moved(swept, event, logged)
+
+
+def _check_moved(swept: SweepWorld, event: Json, logged: Json) -> None:
+    (moved,) = swept.aws.messages
+    (record,) = event["Records"]
+    attributes = {name: item["StringValue"] for name, item in moved["MessageAttributes"].items()}
+    assert moved["MessageBody"] == record["body"]
+    assert json.loads(attributes.pop("result")) == logged
+    assert attributes == {"origin_id": logged["run_id"], "origin_time": "2026-11-21T08:30:00.123Z"}
+
+
+@pytest.mark.parametrize("body", ["", "{", "not json", '{"name": "a", "name": "b"}', '{"name": NaN}', "[" * 5000])
+def test_a_message_that_cannot_be_read_is_refused_told_and_kept(swept: SweepWorld, body: str) -> None:
+    assert swept.worker()(message(body)) == DONE
+    ((kind, end),) = swept.summaries()
+    assert (kind, [refusal["code"] for refusal in end["refusals"]]) == ("Sweep Refused", ["UnreadableRequest"])
+    assert len(swept.aws.messages) == 1
+
+
+def test_a_refused_sweep_stands_in_the_dead_letter_queue_and_can_be_sent_back(swept: SweepWorld) -> None:
+    """Sent back, it looks anew: the limit held this time."""
+    swept.seed()
+    event = message(policy(limits={"max_tasks": 12, "max_fraction": 0.6}), message_id="m-1")
+    assert swept.worker()(event) == DONE
+    (logged,) = swept.sweep_logs()
+    _check_moved(swept, event, logged)
+    assert swept.worker()(event) == DONE, "a second delivery changes nothing"
+    assert len(swept.summaries()) == 1
+    task = swept.cloud.huawei_oms.find("0123456789abcdef0123456789abcdef", "1001")
+    assert task is not None
+    swept.cloud.huawei_oms.remove(task)
+
+    body = json.loads(event["Records"][0]["body"])
+    back = message(body, message_id="m-2", attributes={"origin_id": "m-1", "origin_time": "2026-11-21T08:30:00Z"})
+    assert swept.worker()(back) == DONE
+
+    assert Counter(swept.requested()) == Counter(PLANNED - {("huawei_oms", "1001")})
+    assert [kind for kind, _ in swept.summaries()] == ["Sweep Refused", "Sweep Completed"]
+
+
+def test_an_event_is_given_back_to_lambda_while_it_may_end_better(swept: SweepWorld) -> None:
+    swept.seed()
+    swept.aws.failures["PUT report.json"] = Failure((503, "SlowDown"), times=1)
+    worker = swept.worker()
+    with pytest.raises(SweepFailedError, match="StoreError"):
+        worker(bridge_event(policy()))
+    assert (swept.requests(), swept.summaries()) == ([], [])
+    assert worker(bridge_event(policy()))["outcome"] == "requested"
+    assert [kind for kind, _ in swept.summaries()] == ["Sweep Completed"]
+
+
+def test_where_nobody_counts_receives_a_failure_comes_again(swept: SweepWorld) -> None:
+    swept.aws.failures["PUT claim.json"] = Failure((403, "AccessDenied"))
+    worker = swept.worker(MAX_RECEIVES="")
+    assert worker(message(policy(), receives=9)) != DONE
+    assert (swept.summaries(), swept.aws.messages) == ([], [])
+
+
+def test_without_a_dead_letter_queue_a_refused_message_stays(swept: SweepWorld) -> None:
+    worker = swept.worker(DEAD_LETTER_QUEUE_URL="")
+    assert worker(message(policy(targets=[]))) != DONE
+
+
+@pytest.mark.parametrize("trouble", [Trouble.DOWN, Trouble.RESET])
+def test_a_failed_message_that_cannot_be_moved_comes_again(swept: SweepWorld, trouble: Trouble) -> None:
+    swept.seed()
+    request = policy(limits={"max_tasks": 1, "max_fraction": 1})
+    how: Trouble | tuple[int, str] = (400, "AccessDenied") if trouble is Trouble.DOWN else trouble
+    swept.aws.failures["SendMessage"] = Failure(how)
+    assert swept.worker()(message(request)) != DONE
+    swept.aws.failures.clear()
+    assert swept.worker()(message(request, receives=2)) == DONE
+    assert [kind for kind, _ in swept.summaries()] == ["Sweep Refused"]
+    assert len(swept.aws.messages) == 1
+
+
+@pytest.mark.parametrize("step", ["PutEvents Sweep Completed", "PutEvents Task Cleanup Requested"])
+def test_a_bus_that_answers_with_something_else_has_taken_nothing(swept: SweepWorld, step: str) -> None:
+    swept.seed()
+    swept.aws.failures[step] = Failure(Trouble.GARBAGE)
+    assert swept.worker()(message(policy())) != DONE
+    stored = swept.aws.document(f"reports/{swept.sweep_logs()[0]['run_id']}/summary.json")
+    sent = 0 if "Task" in step else len(PLANNED)
+    assert (stored["totals"]["requested"], stored["totals"]["failed"]) == (sent, len(PLANNED) - sent)
+    swept.aws.failures.clear()
+    assert swept.worker()(message(policy(), receives=2)) == DONE
+    assert Counter(swept.requested()) == Counter(PLANNED)
+
+
+def test_one_record_that_nobody_foresaw_does_not_fail_the_others(
+    swept: SweepWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept.seed()
+    event = message(policy(mode="report"), message_id="good")
+    event["Records"] += message(policy(mode="report"), message_id="bad")["Records"]
+    worker = swept.worker()
+    publish = worker.handler._publish  # type: ignore[attr-defined]
+
+    def broken(ended: Any) -> None:
+        if ended.run_id == "bad":
+            raise ZeroDivisionError("text that may hold anything")
+        publish(ended)
+
+    monkeypatch.setattr(worker.handler, "_publish", broken)
+    assert worker(event) == {"batchItemFailures": [{"itemIdentifier": "bad"}]}
+    assert "anything" not in swept.output + json.dumps(swept.log_lines())
+    assert [end["run_id"] for _, end in swept.summaries()] == ["good"]
+
+
+# -- over HTTP ------------------------------------------------
+
+
+def body_of(reply: Json) -> Json:
+    """The JSON body of an HTTP reply."""
+    body: Json = json.loads(reply["body"])
+    assert reply["headers"]["Cache-Control"] == "no-store"
+    return body
+
+
+def asked_for(swept: SweepWorld) -> list[Json]:
+    """What POST put on the bus, as the queue would bring it."""
+    events = [event for event in swept.aws.events if event["DetailType"] == "Sweep Requested"]
+    return [
+        {
+            **sample("eventbridge"),
+            "id": f"e-{number}",
+            "source": event["Source"],
+            "resources": event["Resources"],
+            "detail": json.loads(event["Detail"]),
+        }
+        for number, event in enumerate(events)
+        if event["EventBusName"] == BUS
+    ]
+
+
+def test_asked_for_over_http_done_by_the_queue_and_told_over_http(swept: SweepWorld) -> None:
+    swept.seed()
+    worker = swept.worker()
+    assert worker(http_get("night-1"))["statusCode"] == 404
+
+    reply = worker(http_post(policy(), key="night-1"), timeout=29)
+
+    assert reply["statusCode"] == 202
+    assert body_of(reply) == {
+        "run_id": "night-1",
+        "status": "/sweeps/night-1",
+        "report": {
+            "bucket": BUCKET,
+            "json": "reports/night-1/report.json",
+            "html": "reports/night-1/index.html",
+        },
+    }
+    assert (swept.requests(), swept.aws.objects, swept.cloud.journal.entries()) == ([], {}, [])
+    (event,) = asked_for(swept)
+
+    told: list[Json] = []
+    swept.aws.on_call = lambda name: told.append(worker(http_get("night-1"))) if name == "PUT index.html" else None
+    assert worker(message(event)) == DONE
+
+    assert [(reply["statusCode"], body_of(reply)["state"]) for reply in told] == [(202, "running")]
+    assert told[0]["headers"]["Retry-After"] == "10"
+    ((kind, end),) = swept.summaries()
+    assert (kind, end["run_id"], end["requested_by"]) == ("Sweep Completed", "night-1", CALLER_ARN)
+    assert Counter(swept.requested()) == Counter(PLANNED)
+    shown = worker(http_get("night-1"))
+    assert (shown["statusCode"], body_of(shown)) == (200, end)
+
+
+def test_a_report_is_seen_and_then_applied_over_http(swept: SweepWorld) -> None:
+    swept.seed()
+    worker = swept.worker()
+    worker(http_post(policy(mode="report"), key="seen"))
+    worker(message(asked_for(swept)[0]))
+    key = body_of(worker(http_get("seen")))["report"]["json"]
+    swept.pass_time(3600)
+
+    reply = worker(http_post({"apply_report": key, "protect": {"task_ids": [1001]}}, key="applied"))
+
+    assert reply["statusCode"] == 202
+    assert worker(message(asked_for(swept)[1])) == DONE
+    end = body_of(worker(http_get("applied")))
+    assert (end["outcome"], end["plan_of"]) == ("requested", key)
+    assert Counter(swept.requested()) == Counter(PLANNED - {("huawei_oms", "1001")})
+
+
+def test_the_same_key_twice_is_one_sweep(swept: SweepWorld) -> None:
+    swept.seed()
+    worker = swept.worker()
+    for _ in range(2):
+        assert worker(http_post(policy(), key="night-1"))["statusCode"] == 202
+    first, second = asked_for(swept)
+    assert worker(message(first, message_id="m-1")) == worker(message(second, message_id="m-2")) == DONE
+    assert Counter(swept.requested()) == Counter(PLANNED)
+    assert len(swept.summaries()) == 1
+
+
+def test_without_a_key_each_post_is_a_run_of_its_own(swept: SweepWorld) -> None:
+    worker = swept.worker()
+    events = [http_post(policy()), http_post(policy())]
+    events[1]["requestContext"]["requestId"] = "JKJaXmPLvHcESH7="
+    run_ids = [body_of(worker(event))["run_id"] for event in events]
+    assert len(set(run_ids)) == 2
+    assert [event["detail"]["run_id"] for event in asked_for(swept)] == run_ids
+
+
+BAD_POSTS: dict[str, Json] = {
+    "no body": http_post(""),
+    "not JSON": http_post("{"),
+    "a list": http_post([policy()]),
+    "not base64": http_post("%%%", isBase64Encoded=True),
+    "a name twice": http_post('{"name": "a", "name": "b"}'),
+    "no targets": http_post(policy(targets=None)),
+    "the same target twice": http_post(policy(targets=[OMS_TARGET, {**OMS_TARGET, "account": "default"}])),
+    "unknown member": http_post(policy(mod="apply")),
+    "mode in the query as well": http_post(policy(), rawQueryString="mode=report"),
+    "two run ids": http_post(policy(run_id="a"), key="b"),
+    "a key that is a path": http_post(policy(), key="../../etc"),
+    "a key with a newline": http_post(policy(), key="night\n"),
+    "an empty key": http_post(policy(), key=""),
+    "a long key": http_post(policy(), key="n" * 129),
+    "a report elsewhere": http_post({"apply_report": "reports/../x/report.json"}),
+    "a report and a policy": http_post({**policy(), "apply_report": "reports/x/report.json"}),
+}
+
+
+@pytest.mark.parametrize("what", BAD_POSTS)
+def test_an_invalid_post_is_answered_at_once_and_asks_for_nothing(swept: SweepWorld, what: str) -> None:
+    reply = swept.worker()(BAD_POSTS[what])
+    assert (reply["statusCode"], reply["headers"]["Content-Type"]) == (400, "application/problem+json")
+    assert body_of(reply)["type"] == "urn:task-cleanup:problem:invalid_request"
+    assert swept.aws.names == []
+
+
+def test_a_post_may_come_in_base64(swept: SweepWorld) -> None:
+    body = base64.b64encode(json.dumps(policy()).encode()).decode()
+    assert swept.worker()(http_post(body, isBase64Encoded=True))["statusCode"] == 202
+    ((event),) = asked_for(swept)
+    assert event["detail"]["targets"] == policy()["targets"]
+
+
+@pytest.mark.parametrize("how", [(400, "AccessDeniedException"), (500, "InternalFailure"), Trouble.RESET])
+def test_a_post_that_the_bus_does_not_take_is_not_accepted(swept: SweepWorld, how: Any) -> None:
+    swept.aws.failures["PutEvents Sweep Requested"] = Failure(how)
+    reply = swept.worker()(http_post(policy(), key="night-1"))
+    assert (reply["statusCode"], body_of(reply)["status"]) == (503, 503)
+
+
+BAD_RUN_IDS = ["..", ".", "", "a/b", "../seen", "a b", "a\n", "%2e%2e", "n" * 129, "\u0661", None, 7, ["a"]]
+
+
+@pytest.mark.parametrize("run_id", BAD_RUN_IDS, ids=repr)
+def test_a_run_id_that_is_none_is_not_looked_up(swept: SweepWorld, run_id: object) -> None:
+    reply = swept.worker()(http_get(run_id))
+    assert reply["statusCode"] == 400
+    assert swept.aws.names == []
+
+
+@pytest.mark.parametrize("more", [{"rawQueryString": "run_id=other"}, {"rawQueryString": "name=x"}, {"body": "{}x"}])
+def test_more_than_a_run_id_is_not_looked_up(swept: SweepWorld, more: Json) -> None:
+    assert swept.worker()(http_get("night-1", **more))["statusCode"] == 400
+    assert swept.aws.names == []
+
+
+@pytest.mark.parametrize("step", ["GET summary.json", "GET claim.json"])
+@pytest.mark.parametrize("how", [(403, "AccessDenied"), (500, "InternalError"), Trouble.RESET])
+def test_a_bucket_that_cannot_be_read_is_not_a_missing_run(swept: SweepWorld, step: str, how: Any) -> None:
+    swept.aws.failures[step] = Failure(how)
+    reply = swept.worker()(http_get("night-1"))
+    assert (reply["statusCode"], "AwsUnavailable" in body_of(reply)["detail"]) == (503, True)
+
+
+@pytest.mark.parametrize("ending", ["refused", "failed"])
+def test_a_bad_end_is_told_as_it_is(swept: SweepWorld, ending: str) -> None:
+    swept.seed()
+    if ending == "failed":
+        swept.aws.failures["PUT index.html"] = Failure((403, "AccessDenied"))
+    limits = {"max_tasks": 1 if ending == "refused" else 13, "max_fraction": 0.6}
+    swept.worker()(message(policy(limits=limits), message_id="m-1"))
+    reply = swept.worker()(http_get("m-1"))
+    assert (reply["statusCode"], body_of(reply)["outcome"]) == (200, ending)
+
+
+# -- secrecy ------------------------------------------------
+
+
+def test_no_secret_goes_anywhere_and_no_name_of_a_task_leaves_the_bucket(swept: SweepWorld) -> None:
+    swept.seed()
+    swept.worker()(message(policy()))
+    swept.rotate_key("otc")
+    swept.worker()(message(policy(), message_id="m-2"))
+    swept.worker()(message(policy(run_id="x y")))
+
+    swept.log_lines()
+    told = swept.output + json.dumps([*swept.aws.events, *swept.aws.messages])
+    kept = b"".join(body for _, body in swept.aws.history).decode()
+    assert len(swept.summaries()) == 3
+    for provider in ("alibaba", "huawei", "otc"):
+        secret = fake_secret(provider)
+        for word in (secret["secret_access_key"], secret["security_token"], "Signature=", "SDK-HMAC", "ACS3-HMAC"):
+            assert word not in told + kept
+    names = {seed.get("name") or seed.get("source_index") for seed, _ in SEEDS}
+    assert [name for name in names if name in told] == []
+    assert all(json.dumps(name) in kept for name in names)

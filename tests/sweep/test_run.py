@@ -1,0 +1,854 @@
+"""A run happens once, whatever happens to its workers, the bucket and the bus; and it does what was planned."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from itertools import count
+from random import Random
+from typing import Any
+
+import pytest
+from botocore.config import Config
+
+from task_cleanup.sweep import handler as sweep_handler
+from task_cleanup.sweep.plan import LIFETIME
+from tests.fakes.aws import Trouble
+from tests.handlers.world import PROJECT
+from tests.sweep.world import (
+    ES_TARGET,
+    HUAWEI_DMS_TARGET,
+    LEASE_SECONDS,
+    OLD,
+    OMS_TARGET,
+    OTC_DMS_TARGET,
+    PLANNED,
+    Failure,
+    Json,
+    S3Object,
+    SweepWorld,
+    Worker,
+    check_shape,
+    message,
+    oms_task,
+    policy,
+)
+
+DONE: Json = {"batchItemFailures": []}
+LATER = oms_task(2001, 5, OLD, "tmp-later")  # old enough, and found by whoever looks once more
+WIDE = {"max_tasks": 14, "max_fraction": 0.6}
+DAY = LIFETIME.total_seconds()
+
+
+def deliver(worker: Worker, request: object, **more: Any) -> Any:
+    """A message of the queue, of one run."""
+    return worker(message(request, **{"message_id": "run-1", **more}))
+
+
+def again(swept: SweepWorld) -> SweepWorld:
+    """Another world on the same servers."""
+    swept.check_documents()
+    swept.summaries()
+    fresh = SweepWorld(swept.cloud, swept.aws, swept.monkeypatch, swept.capsys)
+    fresh.seed()
+    return fresh
+
+
+def check_requests(swept: SweepWorld, planned: frozenset[tuple[str, str]] = PLANNED, run_id: str = "run-1") -> None:
+    """Exactly these tasks were asked for; what was asked twice was asked in the same words."""
+    assert set(swept.requested()) == planned
+    words: dict[tuple[str, str], set[str]] = {}
+    for place, request in zip(swept.requested(), swept.requests(), strict=True):
+        words.setdefault(place, set()).add(json.dumps(request, sort_keys=True))
+        assert request["correlation_id"] == run_id
+    assert {len(different) for different in words.values()} <= {1}
+
+
+def check_end(swept: SweepWorld, run_id: str = "run-1") -> Json:
+    """One end was published, however often; it stands in the bucket, too."""
+    ends = swept.summaries()
+    assert ends
+    assert {(kind, end["outcome"], end["run_id"]) for kind, end in ends} == {("Sweep Completed", "requested", run_id)}
+    assert ends[-1][1] == swept.aws.document(f"reports/{run_id}/summary.json")
+    end = ends[-1][1]
+    assert (end["totals"]["selected"], end["totals"]["requested"], end["totals"]["failed"]) == (
+        len(set(swept.requested())),
+        len(set(swept.requested())),
+        0,
+    )
+    return end
+
+
+def plans(swept: SweepWorld) -> set[str]:
+    """The different plans that were saved to be carried out."""
+    return {
+        json.dumps([target["tasks"] for target in report["targets"]])
+        for report in swept.written("report.json")
+        if report["outcome"] == "planned"
+    }
+
+
+def new_report(swept: SweepWorld, run_id: str = "seen", **changes: Any) -> str:
+    """A report of the policy, saved; its key."""
+    summary = swept.worker()(policy(mode="report", run_id=run_id, **changes))
+    assert summary["outcome"] == "reported"
+    key: str = summary["report"]["json"]
+    return key
+
+
+# -- a worker dies ------------------------------------------------
+
+
+def deaths(swept: SweepWorld, request: Json) -> Iterator[SweepWorld]:
+    """For every call to AWS that a delivery makes: a world in which the worker died at it, and time has passed.
+
+    It dies after the call was done and before it has the answer. To die before the next call looks the same.
+    """
+    seen: dict[str, S3Object] = {}
+    if "apply_report" in request:
+        new_report(again(swept), limits=WIDE)
+        seen = dict(swept.aws.objects)
+    for number in count(1):
+        world = again(swept)
+        world.aws.objects.update(seen)
+        world.aws.cut(number, after=True)
+        deliver(world.worker(), request)
+        if not world.aws.is_cut:
+            assert number > 10
+            return
+        world.aws.restore()
+        world.pass_time(LEASE_SECONDS)
+        yield world
+
+
+@pytest.mark.parametrize("request_", [policy(limits=WIDE), {"apply_report": "reports/seen/report.json"}])
+def test_a_worker_may_die_at_any_call_to_aws(swept: SweepWorld, request_: Json) -> None:
+    """The message comes again: exactly the planned tasks are asked for. What was planned is never chosen anew."""
+    for world in deaths(swept, request_):
+        was_planned = bool(plans(world)) or "apply_report" in request_
+        world.cloud.seed(dict(LATER))
+
+        assert deliver(world.worker(), request_, receives=2) == DONE
+
+        check_requests(world, PLANNED if was_planned else PLANNED | {("huawei_oms", "2001")})
+        check_end(world)
+        assert len(plans(world)) == 1
+        assert world.aws.messages == []
+        seen = list(world.aws.events)
+        assert deliver(world.worker(), request_, receives=3) == DONE
+        assert world.aws.events == seen
+
+
+def test_two_workers_may_die_one_after_the_other(swept: SweepWorld) -> None:
+    random = Random(20261122)
+    for _ in range(6):
+        world = again(swept)
+        for receives in (1, 2):
+            world.aws.cut(random.randint(4, 16), after=random.random() < 0.5)
+            deliver(world.worker(), policy(), receives=receives)
+            world.aws.restore()
+            world.pass_time(LEASE_SECONDS)
+        assert deliver(world.worker(), policy(), receives=3) == DONE
+        check_requests(world)
+        check_end(world)
+        assert len(plans(world)) == 1
+
+
+def test_a_report_asks_for_nothing_wherever_its_worker_dies(swept: SweepWorld) -> None:
+    request = policy(mode="report", targets=[OMS_TARGET])
+    for world in deaths(swept, request):
+        assert deliver(world.worker(), request, receives=2) == DONE
+        assert world.requests() == []
+        ends = world.summaries()
+        assert {(kind, end["outcome"]) for kind, end in ends} == {("Sweep Completed", "reported")}
+
+
+def test_a_dead_workers_claim_holds_until_it_cannot_live_any_more(swept: SweepWorld) -> None:
+    swept.seed()
+    swept.aws.cut(8, after=True)
+    deliver(swept.worker(), policy())
+    swept.aws.restore()
+    swept.pass_time(900)
+    assert deliver(swept.worker(), policy(), receives=2) != DONE
+    assert swept.requests() == []
+    swept.pass_time(61)
+    assert deliver(swept.worker(), policy(), receives=3) == DONE
+    check_requests(swept)
+
+
+def test_a_plan_that_is_a_day_old_is_not_gone_on_with(swept: SweepWorld) -> None:
+    """Half of its requests were sent; the other half would meet another world."""
+    swept.seed()
+    swept.aws.untaken = {task_id: 99 for _, task_id in sorted(PLANNED)[:5]}
+    assert deliver(swept.worker(), policy()) != DONE
+    asked = swept.requested()
+    assert len(asked) == len(PLANNED) - 5
+    swept.aws.untaken = {}
+    swept.pass_time(DAY + 1)
+
+    assert deliver(swept.worker(), policy(), receives=2) == DONE
+
+    assert swept.requested() == asked
+    ((kind, end),) = swept.summaries()
+    assert (kind, [refusal["code"] for refusal in end["refusals"]]) == ("Sweep Refused", ["PlanTooOld"])
+    assert "sent before" in end["refusals"][0]["message"]
+    assert len(swept.aws.messages) == 1
+
+
+# -- AWS refuses ------------------------------------------------
+
+STEPS = (
+    "GET summary.json",
+    "PUT claim.json",
+    "GET report.json",
+    "PUT report.json",
+    "GET requests.json",
+    "PutEvents Task Cleanup Requested",
+    "PUT requests.json",
+    "PUT index.html",
+    "PUT summary.json",
+    "PutEvents Sweep Completed",
+    "PUT published.json",
+)
+HOWS: tuple[Trouble | tuple[int, str], ...] = ((500, "InternalError"), Trouble.RESET)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_call_that_fails_once_costs_a_delivery_at_most(swept: SweepWorld, step: str) -> None:
+    for how in HOWS:
+        world = again(swept)
+        world.aws.failures[step] = Failure(how, times=1)
+        reply = deliver(world.worker(), policy())
+        assert world.aws.failures[step].times == 0, "the step was not met"
+        if reply != DONE:
+            world.pass_time(60)  # a claim was given back: nobody waits for it to run out
+            assert deliver(world.worker(), policy(), receives=2) == DONE
+        check_requests(world)
+        assert Counter(world.requested()).most_common(1)[0][1] <= 2
+        check_end(world)
+        assert world.aws.messages == []
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_call_that_always_fails_never_becomes_a_success(swept: SweepWorld, step: str) -> None:
+    swept.seed()
+    swept.aws.failures[step] = Failure((403, "AccessDenied"))
+    replies = [deliver(swept.worker(), policy(), receives=receives) for receives in (1, 2, 3)]
+    assert replies[:2] == [{"batchItemFailures": [{"itemIdentifier": "run-1"}]}] * 2
+    assert set(swept.requested()) <= PLANNED
+    ends = swept.summaries()
+    if step == "PUT published.json":  # the end is told, and would be told again
+        assert {kind for kind, _ in ends} == {"Sweep Completed"}
+        return
+    if step == "PutEvents Sweep Completed":
+        assert (ends, replies[2]) == ([], replies[0])
+        return
+    assert replies[2] == DONE
+    ((kind, end),) = ends
+    assert (kind, end["outcome"], end["error"]["category"]) == ("Sweep Failed", "failed", "unavailable")
+    assert end["totals"]["requested"] == len(set(swept.requested())), "the end says how much was asked for"
+    (moved,) = swept.aws.messages
+    assert json.loads(moved["MessageAttributes"]["result"]["StringValue"])["outcome"] == "failed"
+
+
+def test_a_failed_run_that_is_sent_back_goes_on_where_it_was(swept: SweepWorld) -> None:
+    swept.seed()
+    swept.aws.failures["PUT index.html"] = Failure((403, "AccessDenied"))
+    for receives in (1, 2, 3):
+        deliver(swept.worker(), policy(), receives=receives)
+    swept.aws.failures.clear()
+    swept.cloud.seed(dict(LATER))
+    before = swept.requested()
+
+    assert deliver(swept.worker(), policy(), message_id="new", attributes={"origin_id": "run-1"}) == DONE
+
+    assert swept.requested() == before
+    kind, end = swept.summaries()[-1]
+    assert (kind, end["outcome"], end["totals"]["requested"]) == ("Sweep Completed", "requested", len(PLANNED))
+
+
+def test_a_page_that_cannot_be_made_does_not_hide_what_was_asked_for(
+    swept: SweepWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept.seed()
+
+    def no_page(_: object) -> str:
+        raise ZeroDivisionError("text that may hold anything")
+
+    monkeypatch.setattr("task_cleanup.sweep.run.page", no_page)
+    assert deliver(swept.worker(), policy()) == DONE
+    check_requests(swept)
+    ((kind, end),) = swept.summaries()
+    assert (kind, end["error"]["code"], end["totals"]["requested"]) == ("Sweep Failed", "InternalError", len(PLANNED))
+    assert "anything" not in json.dumps(end)
+    assert len(swept.aws.messages) == 1
+
+
+def test_a_slow_bucket_is_an_unavailable_one(swept: SweepWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    swept.seed()
+    monkeypatch.setattr(sweep_handler, "_AWS_CONFIG", Config(read_timeout=0.2, retries={"total_max_attempts": 1}))
+    swept.aws.failures["PUT report.json"] = Failure(Trouble.SLOW, times=1)
+    assert deliver(swept.worker(), policy()) != DONE
+    assert swept.requests() == []
+    assert deliver(swept.worker(), policy(), receives=2) == DONE
+    check_requests(swept)
+
+
+def test_a_bucket_that_answers_with_something_else_is_no_new_run(swept: SweepWorld) -> None:
+    """A page of somebody's proxy where the summary should be: nothing is taken for granted."""
+    swept.seed()
+    swept.aws.failures["GET summary.json"] = Failure(Trouble.GARBAGE)
+    assert deliver(swept.worker(), policy()) != DONE
+    assert (swept.requests(), swept.aws.objects) == ([], {})
+
+
+@pytest.mark.parametrize("step", ["PUT claim.json", "PUT applied.json"])
+def test_a_lost_answer_to_a_conditional_put_does_not_lock_the_worker_out(
+    swept: SweepWorld, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """The library asks again, and meets what its own first try has written."""
+    swept.seed()
+    key = new_report(swept)
+    monkeypatch.setattr(sweep_handler, "_AWS_CONFIG", Config(retries={"mode": "standard", "total_max_attempts": 2}))
+    swept.aws.lost[step] = 1
+    assert deliver(swept.worker(), {"apply_report": key}) == DONE
+    check_requests(swept)
+
+
+def test_a_lost_answer_when_a_claim_is_taken_over_does_not_lock_the_worker_out(
+    swept: SweepWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept.seed()
+    swept.aws.cut(3, after=True)
+    deliver(swept.worker(), policy())
+    swept.aws.restore()
+    swept.pass_time(LEASE_SECONDS)
+    monkeypatch.setattr(sweep_handler, "_AWS_CONFIG", Config(retries={"mode": "standard", "total_max_attempts": 2}))
+
+    def second() -> None:  # the first put is "if there is none", the second takes over
+        meanwhile(swept, "PUT claim.json", lambda: swept.aws.lost.update({"PUT claim.json": 1}))
+
+    meanwhile(swept, "PUT claim.json", second)
+    assert deliver(swept.worker(), policy(), receives=2) == DONE
+    check_requests(swept)
+
+
+# -- the bus takes some ------------------------------------------------
+
+
+@pytest.mark.parametrize("times", [1, 5])
+def test_entries_that_the_bus_did_not_take_are_sent_again_and_no_others(swept: SweepWorld, times: int) -> None:
+    swept.seed()
+    swept.aws.untaken = {task_id: times for _, task_id in sorted(PLANNED)[::3]}
+    assert deliver(swept.worker(), policy()) == DONE
+    assert Counter(swept.requested()) == Counter(PLANNED)
+    check_end(swept)
+
+
+def test_what_the_bus_never_took_is_counted_and_asked_for_by_the_next_delivery(swept: SweepWorld) -> None:
+    swept.seed()
+    swept.aws.untaken = {task_id: 6 for _, task_id in sorted(PLANNED)[:4]}  # six rounds
+    assert deliver(swept.worker(), policy()) != DONE
+    stored = swept.aws.document("reports/run-1/summary.json")
+    assert (stored["outcome"], stored["error"]["code"]) == ("failed", "RequestsNotTaken")
+    assert (stored["totals"]["requested"], stored["totals"]["failed"]) == (len(PLANNED) - 4, 4)
+    assert swept.summaries() == []
+
+    assert deliver(swept.worker(), policy(), receives=2) == DONE
+
+    assert Counter(swept.requested()) == Counter(PLANNED)
+    check_end(swept)
+
+
+def test_without_time_for_requests_none_is_said_to_be_sent(swept: SweepWorld) -> None:
+    """The plan is saved, and then the time is over: the next delivery asks."""
+    swept.seed()
+
+    def tick(name: str) -> None:
+        if name == "PUT report.json":
+            swept.pass_time(950)
+
+    swept.aws.on_call = tick
+    assert deliver(swept.worker(), policy()) != DONE
+    stored = swept.aws.document("reports/run-1/summary.json")
+    assert (swept.requests(), stored["totals"]["requested"]) == ([], 0)
+    assert stored["totals"]["failed"] == len(PLANNED)
+    swept.aws.on_call = lambda _: None
+    assert deliver(swept.worker(), policy(), receives=2) == DONE
+    assert Counter(swept.requested()) == Counter(PLANNED)
+
+
+# -- two workers ------------------------------------------------
+
+
+def meanwhile(swept: SweepWorld, step: str, happens: Any) -> None:
+    """Something happens just before the first call of this name is done."""
+
+    def look(name: str) -> None:
+        if name == step:
+            swept.aws.on_call = lambda _: None
+            happens()
+
+    swept.aws.on_call = look
+
+
+@pytest.mark.parametrize("step", ["GET report.json", "PUT report.json", "PUT requests.json", "PUT summary.json"])
+def test_a_second_delivery_while_the_first_is_at_it_comes_again(swept: SweepWorld, step: str) -> None:
+    swept.seed()
+    other = swept.worker()
+    replies = []
+    meanwhile(swept, step, lambda: replies.append(deliver(other, policy())))
+    assert deliver(swept.worker(), policy()) == DONE
+    assert replies == [{"batchItemFailures": [{"itemIdentifier": "run-1"}]}]
+    assert Counter(swept.requested()) == Counter(PLANNED)
+    check_end(swept)
+
+
+@pytest.mark.parametrize("mode", ["apply", "report"])
+def test_a_run_that_ends_between_the_look_and_the_claim_is_not_done_again(swept: SweepWorld, mode: str) -> None:
+    swept.seed()
+    other, request = swept.worker(), policy(mode=mode)
+    meanwhile(swept, "PUT claim.json", lambda: deliver(other, request))
+    assert deliver(swept.worker(), request) == DONE
+    assert Counter(swept.requested()) == (Counter(PLANNED) if mode == "apply" else Counter())
+    assert len(list(swept.written("report.json"))) == 1
+    assert len(swept.summaries()) == 1
+
+
+def test_a_refused_run_is_not_tried_by_a_delivery_that_looked_too_early(swept: SweepWorld) -> None:
+    """It would find the world of now, in which the limits hold."""
+    swept.seed()
+    extra = oms_task(3001, 5, OLD)
+    swept.cloud.seed(dict(extra))
+    other = swept.worker()
+
+    def first() -> None:
+        deliver(other, policy())
+        store = swept.cloud.huawei_oms
+        found = store.find(PROJECT, "3001")
+        assert found is not None
+        store.remove(found)
+
+    meanwhile(swept, "PUT claim.json", first)
+    deliver(swept.worker(), policy())
+    assert swept.requests() == []
+    assert {kind for kind, _ in swept.summaries()} == {"Sweep Refused"}
+
+
+@pytest.mark.parametrize("receives", [1, 2])
+def test_the_same_run_id_with_another_policy_is_refused(swept: SweepWorld, receives: int) -> None:
+    swept.seed()
+    worker = swept.worker()
+    assert deliver(worker, policy()) == DONE
+    before = dict(swept.aws.objects)
+    other = policy(select={"older_than": "P1D"}, limits={"max_tasks": 100, "max_fraction": 1})
+    assert deliver(worker, other, receives=receives) == DONE
+    kind, end = swept.summaries()[-1]
+    assert (kind, [refusal["code"] for refusal in end["refusals"]]) == ("Sweep Refused", ["RunIdReused"])
+    assert swept.aws.objects == before
+    assert Counter(swept.requested()) == Counter(PLANNED)
+
+
+def test_another_policy_does_not_take_over_a_dead_workers_run(swept: SweepWorld) -> None:
+    swept.seed()
+    swept.aws.cut(9, after=True)
+    deliver(swept.worker(), policy())
+    swept.aws.restore()
+    swept.pass_time(LEASE_SECONDS)
+    deliver(swept.worker(), policy(protect=None, limits={"max_fraction": 1}))
+    assert swept.requests() == []
+    assert deliver(swept.worker(), policy(), receives=2) == DONE
+    check_requests(swept)
+
+
+# -- guards ------------------------------------------------
+
+
+def refused(swept: SweepWorld, request: Json, **variables: str) -> list[str]:
+    """The codes of a refusal, which asks for nothing."""
+    asked = len(swept.requests())
+    summary = swept.worker(**variables)(request)
+    check_shape(summary)
+    assert summary["outcome"] == "refused"
+    assert len(swept.requests()) == asked
+    return [refusal["code"] for refusal in summary["refusals"]]
+
+
+@pytest.mark.parametrize(
+    ("limits", "codes"),
+    [
+        ({"max_tasks": 12, "max_fraction": 0.6}, {"TooManyTasks"}),
+        ({"max_tasks": 0, "max_fraction": 1}, {"TooManyTasks"}),
+        ({"max_tasks": 13, "max_fraction": 0.59}, {"FractionTooHigh"}),  # of two targets with 3 of 5
+        ({"max_tasks": 13, "max_fraction": 0}, {"FractionTooHigh"}),
+        ({"max_fraction": 0.4}, {"FractionTooHigh"}),
+        ({}, {"FractionTooHigh"}),
+    ],
+)
+def test_one_task_over_a_limit_and_nothing_is_asked_for(swept: SweepWorld, limits: Json, codes: set[str]) -> None:
+    swept.seed()
+    assert set(refused(swept, policy(limits=limits))) == codes
+
+
+def test_a_report_says_what_would_speak_against_it(swept: SweepWorld) -> None:
+    swept.seed()
+    report = swept.worker()(policy(limits={"max_tasks": 12, "max_fraction": 0.4}, mode="report"))
+    found = [(refusal["code"], refusal["target"]) for refusal in report["refusals"]]
+    assert report["outcome"] == "reported"
+    assert found == [
+        ("FractionTooHigh", None),
+        ("TooManyTasks", None),
+        ("FractionTooHigh", 1),
+        ("FractionTooHigh", 2),
+        ("FractionTooHigh", 3),
+    ]
+
+
+def test_exactly_at_the_limits_is_allowed(swept: SweepWorld) -> None:
+    swept.seed()
+    assert swept.worker()(policy(), request_id="run-1")["outcome"] == "requested"
+    check_requests(swept)
+
+
+@pytest.mark.parametrize("gone", ["secret", "instance", "provider"])
+def test_a_target_that_cannot_be_listed_refuses_an_apply(swept: SweepWorld, gone: str) -> None:
+    swept.seed()
+    if gone == "secret":
+        del swept.aws.secrets["task-cleanup/otc/default"]
+    elif gone == "instance":
+        swept.cloud.otc_dms.clear()
+    else:
+        swept.cloud.faults.add("error", service="otc_dms", status=403, code="APIGW.0304")
+    assert refused(swept, policy()) == ["ListFailed"]
+
+    wide = {"max_tasks": 500, "max_fraction": 1, "allow_incomplete": True}
+    summary = swept.worker()(policy(limits=wide), request_id="run-1")
+    assert summary["outcome"] == "requested"
+    assert [target["complete"] for target in summary["targets"]] == [True, True, True, False]
+    check_requests(swept, frozenset(place for place in PLANNED if place[0] != "otc_dms"))
+
+
+def test_a_list_that_a_limit_cut_refuses_an_apply(swept: SweepWorld) -> None:
+    swept.seed()
+    targets = [{**OMS_TARGET, "limit": 10}, ES_TARGET]
+    assert refused(swept, policy(targets=targets, limits={"max_fraction": 1})) == ["ListIncomplete"]
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (OMS_TARGET, {**OMS_TARGET, "project_id": PROJECT}),
+        (OMS_TARGET, {**OMS_TARGET, "limit": 9}),
+        (OMS_TARGET, {**OMS_TARGET, "account": "second"}),
+        (ES_TARGET, {**ES_TARGET, "account": "second"}),
+        (OTC_DMS_TARGET, {**OTC_DMS_TARGET, "instance_id": OTC_DMS_TARGET["instance_id"].upper()}),
+    ],
+)
+def test_a_target_by_another_name_counts_as_a_repetition(swept: SweepWorld, one: Json, other: Json) -> None:
+    swept.seed()
+    for provider in ("huawei", "alibaba"):
+        swept.aws.secrets[f"task-cleanup/{provider}/second"] = swept.aws.secrets[f"task-cleanup/{provider}/default"]
+    instance = swept.cloud.otc_dms.instances[PROJECT, OTC_DMS_TARGET["instance_id"]]
+    swept.cloud.otc_dms.instances[PROJECT, OTC_DMS_TARGET["instance_id"].upper()] = instance
+    limits = {"max_fraction": 1, "allow_incomplete": True}
+    assert refused(swept, policy(targets=[one, other], limits=limits)) == ["SameTarget"]
+
+
+def test_the_same_target_twice_is_not_a_valid_policy(swept: SweepWorld) -> None:
+    assert refused(swept, policy(targets=[OMS_TARGET, {**OMS_TARGET, "account": "default"}])) == ["SchemaViolation"]
+    assert swept.cloud.journal.entries() == []
+
+
+def test_two_failed_lists_are_not_taken_for_one_place(swept: SweepWorld) -> None:
+    """Without their secrets, nobody knows their projects; and there is nothing that could count twice."""
+    swept.seed()
+    targets = [OMS_TARGET, {**OMS_TARGET, "account": "gone-1"}, {**OMS_TARGET, "account": "gone-2"}]
+    assert refused(swept, policy(targets=targets)) == ["ListFailed", "ListFailed"]
+    limits = {"allow_incomplete": True}
+    assert swept.worker()(policy(targets=targets, limits=limits))["outcome"] == "requested"
+
+
+def test_a_rejected_key_costs_one_bad_signature_however_many_targets(swept: SweepWorld) -> None:
+    swept.seed()
+    swept.rotate_key("huawei")
+    other = "b9f1c1de-5b1a-4f0c-9e0e-3d2f7f6f1a"
+    targets = [OMS_TARGET, *({**HUAWEI_DMS_TARGET, "instance_id": f"{other}{number}"} for number in range(10, 22))]
+    assert refused(swept, policy(targets=targets)) == ["ListFailed"] * 13
+    assert sum(entry.signature_ok is False for entry in swept.cloud.journal.entries()) == 1
+
+
+def test_nothing_found_is_a_run_that_asks_for_nothing(swept: SweepWorld) -> None:
+    summary = swept.worker()(policy(targets=[OMS_TARGET]))
+    assert (summary["outcome"], summary["totals"]["found"], swept.requests()) == ("requested", 0, [])
+
+
+def test_half_a_surrogate_pair_in_a_name_breaks_nothing(swept: SweepWorld) -> None:
+    """JSON can hold it, and no encoding takes it."""
+    swept.seed()
+    swept.cloud.seed(oms_task(4001, 5, OLD, "tmp \ud83d"))
+    assert deliver(swept.worker(), policy(limits=WIDE)) == DONE
+    check_requests(swept, PLANNED | {("huawei_oms", "4001")})
+    check_end(swept)
+
+
+# -- stop_running ------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("statuses", "stop", "stopped"),
+    [
+        (["succeeded", "running"], True, {"1004"}),
+        (["succeeded", "running"], False, set()),
+        (["succeeded"], True, set()),
+        (["running"], True, {"1004"}),
+    ],
+)
+def test_stop_running_is_asked_for_tasks_that_were_listed_running_only(
+    swept: SweepWorld, statuses: list[str], stop: bool, stopped: set[str]
+) -> None:
+    swept.seed()
+    select = {"older_than": "P7D", "statuses": statuses}
+    summary = swept.worker()(policy(select=select, stop_running=stop, limits={"max_fraction": 1}))
+    assert summary["outcome"] == "requested"
+    assert {request["task_id"] for request in swept.requests() if "stop_running" in request} == stopped
+    assert {task_id for _, task_id in swept.requested()} >= stopped
+    running = {seed["task_id"] for seed in (oms_task(1004, 2, OLD),)}
+    assert running & {task_id for _, task_id in swept.requested()} == stopped
+
+
+# -- DRY_RUN ------------------------------------------------
+
+
+def test_dry_run_makes_a_report_of_an_apply(swept: SweepWorld) -> None:
+    swept.seed()
+    assert deliver(swept.worker(DRY_RUN="true"), policy()) == DONE
+    ((kind, end),) = swept.summaries()
+    assert (kind, end["outcome"], end["mode"], end["dry_run"]) == ("Sweep Completed", "reported", "apply", True)
+    assert (swept.requests(), end["totals"]["selected"]) == ([], len(PLANNED))
+
+
+@pytest.mark.parametrize("number", range(9, 13))
+def test_dry_run_stops_a_run_that_another_worker_had_begun(swept: SweepWorld, number: int) -> None:
+    """Sent back when it is lifted, it goes on."""
+    swept.seed()
+    swept.aws.cut(number, after=True)
+    deliver(swept.worker(), policy())
+    swept.aws.restore()
+    swept.pass_time(LEASE_SECONDS)
+    before = swept.requested()
+
+    assert deliver(swept.worker(DRY_RUN="true"), policy(), receives=2) == DONE
+
+    assert swept.requested() == before
+    ((kind, end),) = swept.summaries()
+    assert (kind, [refusal["code"] for refusal in end["refusals"]]) == ("Sweep Refused", ["DryRun"])
+    assert len(swept.aws.messages) == 1
+    sent_back = {"attributes": {"origin_id": "run-1"}, "message_id": "back"}
+    assert deliver(swept.worker(DRY_RUN="false"), policy(), **sent_back) == DONE
+    check_requests(swept)
+    assert swept.summaries()[-1][1]["outcome"] == "requested"
+
+
+def test_dry_run_makes_a_report_of_an_applied_report_that_is_no_plan_of_its_own(swept: SweepWorld) -> None:
+    """A plan is carried out once: not under the name of its copy as well."""
+    swept.seed()
+    key = new_report(swept)
+    copied = swept.worker(DRY_RUN="true")({"apply_report": key, "run_id": "copy"})
+    assert (copied["outcome"], copied["dry_run"], copied["plan_of"]) == ("reported", True, key)
+    assert swept.requests() == []
+    assert refused(swept, {"apply_report": copied["report"]["json"]}, DRY_RUN="false") == ["ReportNotAPlan"]
+    assert swept.worker()({"apply_report": key, "run_id": "run-1"})["outcome"] == "requested"
+    check_requests(swept)
+
+
+# -- a saved report ------------------------------------------------
+
+
+def test_a_report_is_applied_as_it_was_and_once(swept: SweepWorld) -> None:
+    swept.seed()
+    key = new_report(swept, limits=WIDE)
+    swept.cloud.seed(dict(LATER))
+    swept.pass_time(DAY - 60)
+
+    summary = swept.worker()({"apply_report": key, "run_id": "run-1"})
+
+    assert (summary["outcome"], summary["mode"], summary["plan_of"], summary["name"]) == (
+        "requested",
+        "apply",
+        key,
+        "nightly",
+    )
+    check_requests(swept)
+    assert refused(swept, {"apply_report": key}) == ["AlreadyApplied"]
+    assert refused(swept, {"apply_report": summary["report"]["json"]}) == ["ReportNotAPlan"]
+
+
+def test_two_that_apply_one_report_at_the_same_time_do_it_once(swept: SweepWorld) -> None:
+    swept.seed()
+    key = new_report(swept)
+    other = swept.worker()
+    ended: list[Json] = []
+    meanwhile(swept, "PUT applied.json", lambda: ended.append(other({"apply_report": key, "run_id": "run-1"})))
+    assert refused_or(swept.worker()({"apply_report": key, "run_id": "run-2"})) == ["AlreadyApplied"]
+    assert ended[0]["outcome"] == "requested"
+    check_requests(swept)
+
+
+def refused_or(summary: Json) -> list[str]:
+    """The codes of a refusal."""
+    assert summary["outcome"] == "refused"
+    return [refusal["code"] for refusal in summary["refusals"]]
+
+
+@pytest.mark.parametrize("seconds", [DAY + 1, 7 * DAY])
+def test_an_old_report_is_not_applied(swept: SweepWorld, seconds: float) -> None:
+    swept.seed()
+    key = new_report(swept)
+    swept.pass_time(seconds)
+    assert refused(swept, {"apply_report": key}) == ["PlanTooOld"]
+
+
+def test_a_report_that_was_written_again_is_as_old_as_its_list(swept: SweepWorld) -> None:
+    swept.seed()
+    key = new_report(swept)
+    swept.pass_time(DAY + 1)
+    change(swept, key, lambda report: None)
+    assert refused(swept, {"apply_report": key}) == ["PlanTooOld"]
+
+
+@pytest.mark.parametrize("listed_at", ["2026-11-23T08:31:00.000Z", "2026-11-01T08:31:00.000Z"])
+def test_a_report_whose_time_cannot_be_is_not_applied(swept: SweepWorld, listed_at: str) -> None:
+    swept.seed()
+    key = new_report(swept)
+    change(swept, key, lambda report: report.update(listed_at=listed_at))
+    assert refused(swept, {"apply_report": key}) == ["PlanTooOld"]
+
+
+def test_protect_and_limits_of_the_application_can_only_be_tighter(swept: SweepWorld) -> None:
+    swept.seed()
+    key = new_report(swept)
+    assert refused(swept, {"apply_report": key, "limits": {"max_tasks": 12}}) == ["TooManyTasks"]
+    assert set(refused(swept, {"apply_report": key, "limits": {"max_fraction": 0.5}})) == {"FractionTooHigh"}
+    summary = swept.worker()(
+        {
+            "apply_report": key,
+            "run_id": "run-1",
+            "protect": {"task_ids": [1001], "names": ["TMP-INDEX"]},
+            "limits": {"max_tasks": 8},
+        }
+    )
+    assert summary["outcome"] == "requested"
+    gone = {("huawei_oms", "1001")} | {place for place in PLANNED if place[0] == "alibaba_elasticsearch"}
+    check_requests(swept, PLANNED - gone)
+
+
+def test_a_report_over_its_limits_stays_a_report(swept: SweepWorld) -> None:
+    swept.seed()
+    key = new_report(swept, limits={"max_tasks": 12, "max_fraction": 1})
+    loose = {"max_tasks": 100000, "max_fraction": 1, "allow_incomplete": True}
+    assert refused(swept, {"apply_report": key, "limits": loose}) == ["TooManyTasks"]
+
+
+def test_a_report_of_an_incomplete_list_stays_a_report(swept: SweepWorld) -> None:
+    swept.seed()
+    swept.cloud.otc_dms.clear()
+    key = new_report(swept)
+    assert refused(swept, {"apply_report": key, "limits": {"allow_incomplete": True}}) == ["ListFailed"]
+
+
+def change(swept: SweepWorld, key: str, edit: Any) -> None:
+    """Somebody writes another version of a document."""
+    document = swept.aws.document(key)
+    edit(document)
+    body = json.dumps(document).encode()
+    swept.aws.objects[key] = S3Object(body, '"changed"', swept.system.now(), "application/json")
+
+
+def _task(report: Json, decision: str) -> Json:
+    tasks = (task for target in report["targets"] for task in target["tasks"])
+    found: Json = next(task for task in tasks if task["decision"] == decision)
+    return found
+
+
+def _swap(one: Json, other: Json) -> None:
+    one["decision"], other["decision"] = other["decision"], one["decision"]
+
+
+TAMPERED: dict[str, Any] = {
+    "another task is selected": lambda report: _task(report, "not_deletable").update(decision="selected"),
+    "a running task is selected, and the counts agree": lambda report: _swap(
+        _task(report, "selected"), _task(report, "not_deletable")
+    ),
+    "a task less": lambda report: report["targets"][0]["tasks"].pop(),
+    "a task more": lambda report: report["targets"][0]["tasks"].append(_task(report, "selected")),
+    "a target less": lambda report: report["targets"].pop(),
+    "no targets": lambda report: report.pop("targets"),
+    "targets are swapped": lambda report: report["targets"].reverse(),
+    "another account": lambda report: report["targets"][0].update(account="other"),
+    "another instance": lambda report: report["targets"][1].update(instance_id="es-cn-other"),
+    "no policy": lambda report: report.update(policy=None),
+    "no time": lambda report: report.update(listed_at=None),
+    "a time without a zone": lambda report: report.update(listed_at="2026-11-21T08:31:00"),
+    "a name that is none": lambda report: _task(report, "selected").update(name=None),
+    "an id that is none": lambda report: _task(report, "selected").update(task_id=1001),
+    "an unknown decision": lambda report: _task(report, "protected").update(decision="chosen"),
+    "an unknown status": lambda report: _task(report, "protected").update(status="gone"),
+    "an age that is none": lambda report: _task(report, "selected").update(age_seconds="old"),
+    "another version": lambda report: report.update(schema_version="2.0"),
+    "another run": lambda report: report.update(run_id="else"),
+}
+
+
+def test_a_report_that_no_sweep_wrote_is_not_applied(swept: SweepWorld) -> None:
+    swept.seed()
+    key = new_report(swept)
+    good, worker = swept.aws.objects[key], swept.worker()
+    for what, edit in TAMPERED.items():
+        swept.aws.objects[key] = good
+        change(swept, key, edit)
+        assert refused_or(worker({"apply_report": key})) == ["ReportUnreadable"], what
+    assert swept.requests() == []
+
+
+def test_half_a_report_is_not_applied(swept: SweepWorld) -> None:
+    swept.seed()
+    key = new_report(swept)
+    stored, worker = swept.aws.objects[key], swept.worker()
+    for body in (b"", b"[]", b"null", stored.body[:-1], b"\xff\xfe", b"{}"):
+        swept.aws.objects[key] = S3Object(body, stored.etag, stored.modified, stored.content_type)
+        assert worker({"apply_report": key})["outcome"] in {"refused", "failed"}
+    assert swept.requests() == []
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "reports/../secrets/report.json",
+        "reports/seen/../other/report.json",
+        "reports/seen/summary.json",
+        "reports/seen/report.json\n",
+        "/reports/seen/report.json",
+        "reports//report.json",
+        "reports/.seen/report.json",
+        "reports/seen%2Freport.json",
+        "reports/seen/report.json?versionId=1",
+        "other/seen/report.json",
+        "REPORTS/seen/report.json",
+        "",
+        7,
+        None,
+    ],
+)
+def test_a_key_outside_of_the_reports_is_refused_before_anything_is_read(swept: SweepWorld, key: object) -> None:
+    assert refused(swept, {"apply_report": key}) == ["SchemaViolation"]
+    assert swept.aws.names == []
+
+
+def test_a_report_that_does_not_exist_is_refused(swept: SweepWorld) -> None:
+    assert refused(swept, {"apply_report": "reports/unseen/report.json"}) == ["ReportNotFound"]
+
+
+@pytest.mark.parametrize("member", ["mode", "targets", "select", "name", "stop_running"])
+def test_a_report_is_applied_by_its_own_policy(swept: SweepWorld, member: str) -> None:
+    request = {"apply_report": "reports/seen/report.json", member: policy(stop_running=True)[member]}
+    assert refused(swept, request) == ["SchemaViolation"]
+    assert swept.aws.names == []
