@@ -22,6 +22,7 @@ from task_cleanup.results import Result
 from task_cleanup.system import Deadline, System
 from task_cleanup.transport import Transport
 from task_cleanup.triggers import Received, Trigger
+from tests.conftest import function_folders
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 21, 8, 30, 0, tzinfo=UTC)
@@ -61,7 +62,7 @@ def _operation(folder: str) -> Operation:
     return operation
 
 
-FOLDERS = {path.parent.name: _operation(path.parent.name) for path in sorted(ROOT.glob("functions/*/app.py"))}
+FOLDERS = {folder: _operation(folder) for folder in function_folders()}
 OPERATIONS = {operation.name: operation for operation in FOLDERS.values()}
 NAMES = sorted(OPERATIONS)
 LISTS = [name for name in NAMES if OPERATIONS[name].pages is not None]

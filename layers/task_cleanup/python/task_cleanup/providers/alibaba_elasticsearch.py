@@ -4,6 +4,7 @@ Sources: the pages of DeleteDataTask and CancelTask, the product's and the gatew
 product metadata's endpoint list. Throttling comes as HTTP 400: only the code tells.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -156,6 +157,7 @@ def instance_call(action: str, method: str, instance_id: str, *path: str, **quer
 
 # The only status that any page documents. Whatever else comes is not taken for an end.
 STATUSES = StatusTable(meanings={"SUCCESS": Status.SUCCEEDED}, deletable=frozenset({"SUCCESS"}))
+_CREATED = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
 _CHINA = timezone(timedelta(hours=8))  # `createTime` has no zone; China time is assumed
 _MAX_DETAIL = 256  # characters; `settings` and `mapping` hold whole JSON documents
 # What the page documents for either side. Its sister call sent passwords back, so nothing else goes on.
@@ -211,7 +213,8 @@ def _clipped(cluster: object) -> dict[str, str]:
 
 
 def _china_time(value: object) -> datetime | None:
+    text = str(value)
     try:
-        return plausible(datetime.strptime(str(value), "%Y-%m-%d %H:%M:%S").replace(tzinfo=_CHINA))
+        return plausible(datetime.fromisoformat(text).replace(tzinfo=_CHINA)) if _CREATED.fullmatch(text) else None
     except ValueError:
         return None

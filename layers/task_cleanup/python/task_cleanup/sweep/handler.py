@@ -37,6 +37,7 @@ DETAIL_TYPES: Mapping[Outcome, str] = {
     Outcome.REFUSED: "Sweep Refused",
     Outcome.FAILED: "Sweep Failed",
 }
+MAX_EVENT = 200_000  # characters of a summary on the bus
 POLL_SECONDS = 10  # what `Retry-After` says while a sweep runs
 
 # The library's own repetitions; every call that is made here may be made twice.
@@ -154,7 +155,7 @@ class _Handler:
             marker = store.get(name)
             if marker is not None and marker.document.get("outcome") == outcome:
                 return
-        self._sweeper.bus.publish(DETAIL_TYPES[outcome], ended.summary)
+        self._sweeper.bus.publish(DETAIL_TYPES[outcome], _fitting(ended.summary))
         if ended.stored:
             store.put_json(name, {"outcome": outcome.value})
 
@@ -204,6 +205,11 @@ class _Handler:
             return triggers.http_response(202, "application/json", {"run_id": run_id, "state": "running"}, headers)
         unknown = Error(Category.NOT_FOUND, "RunNotFound", "no sweep with this id has begun")
         return triggers.http_problem(unknown, received.origin_id, title="There is no such run")
+
+
+def _fitting(summary: dict[str, Any]) -> dict[str, Any]:
+    """The summary, or what there is room for: an event holds 256 KB, and the whole is in the bucket anyway."""
+    return summary if len(json.dumps(summary)) <= MAX_EVENT else {**short(summary), "targets": [], "policy": None}
 
 
 def _as_asked(received: Received) -> dict[str, Any]:

@@ -82,6 +82,11 @@ class Protect:
         """The ids as they are compared."""
         return frozenset(folded(task_id) for task_id in self.task_ids)
 
+    @cached_property
+    def folded_names(self) -> tuple[tuple[str, str], ...]:
+        """The patterns as written, and as they are compared."""
+        return tuple((pattern, folded(pattern)) for pattern in self.names)
+
     @classmethod
     def read(cls, value: Mapping[str, Any]) -> Self:
         """From the validated member."""

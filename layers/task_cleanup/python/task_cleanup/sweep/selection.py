@@ -89,11 +89,12 @@ def protection(protect: Protect, task_id: str, name: str) -> str | None:
     """Why this task is protected, or None. What only looks the same counts: a guard errs on the side of keeping."""
     if folded(task_id) in protect.folded_ids:
         return "its id is in protect.task_ids"
-    if protect.names and not folded(name):
+    known_as = folded(name) if protect.names else ""
+    if protect.names and not known_as:
         return "it has no name, so protect.names cannot be judged"
-    for pattern in protect.names:
+    for pattern, folded_pattern in protect.folded_names:
         # As written, too: folding can make two letters of one, which a `?` then misses.
-        if matches(folded(name), folded(pattern)) or matches(name, pattern):
+        if matches(known_as, folded_pattern) or matches(name, pattern):
             return f"its name matches {pattern} in protect.names"
     return None
 
