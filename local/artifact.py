@@ -1,5 +1,6 @@
 """What ``sam build`` made, as Lambda would unpack it, and the runtime client that Lambda would run it with."""
 
+import compileall
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -68,7 +69,7 @@ def copy_runtime_client(target: Path) -> Path:
 
     Copied from the installed distributions, which pip checked against the hashes of ``requirements-dev.txt``: no
     network, and the same files. Putting this environment's own ``site-packages`` on the function's path instead
-    would let it import everything that Lambda does not have.
+    would let it import everything that Lambda does not have. Compiled, as in Lambda's image.
 
     Raises
     ------
@@ -82,6 +83,7 @@ def copy_runtime_client(target: Path) -> Path:
             copy = target / file
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(str(item.locate_file(file)), copy)
+    compileall.compile_dir(target, quiet=1)
     return target
 
 
