@@ -28,6 +28,10 @@ serve: .venv/local ## Keep the local stack running, with its HTTP API on loopbac
 torture: .venv/local ## Try hard to lose a message, then account for every one (MESSAGES=5000)
 	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.torture --messages $(or $(MESSAGES),5000)
 
+.PHONY: bench
+bench: .venv/dev ## Measure cold starts beside the official SDKs; writes docs/performance.*
+	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.bench
+
 .PHONY: openapi
 openapi: .venv/local ## Write docs/openapi.json again, from the schemas and the template
 	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.openapi
