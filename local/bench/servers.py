@@ -73,7 +73,7 @@ class Servers:
         for provider, secret in SECRETS.items():
             secrets.create_secret(Name=f"task-cleanup/{provider}/default", SecretString=json.dumps(secret))
             self.emulators.add_key(provider=provider, **secret)
-        context = _server_context(self._scratch)
+        context = server_context(self._scratch)
         for name, url in self.urls.items():
             front = self._closing.enter_context(TlsFront(url, context))
             self.secure_urls[name] = front.url
@@ -144,7 +144,7 @@ def _forward(source: socket.socket, sink: socket.socket) -> None:
         sink.shutdown(socket.SHUT_RDWR)
 
 
-def _server_context(scratch: Path) -> ssl.SSLContext:
+def server_context(scratch: Path) -> ssl.SSLContext:
     """A certificate for 127.0.0.1 from a CA of our own, and the bundle of all other CAs with this one at its end."""
     scratch.mkdir(parents=True, exist_ok=True)
     now = dt.datetime.now(dt.UTC)
