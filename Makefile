@@ -36,6 +36,10 @@ torture: .venv/local ## Try hard to lose a message, then account for every one (
 bench-sweep: .venv/local ## Measure sweeps of 1,000 to 100,000 tasks, and write docs/scale.md (SIZES=1000,3000,…)
 	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.bench_sweep $(if $(SIZES),--sizes "$(SIZES)")
 
+.PHONY: bench
+bench: .venv/dev ## Measure cold starts beside the official SDKs; writes docs/performance.*
+	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.bench
+
 .PHONY: openapi
 openapi: .venv/local ## Write docs/openapi.json again, from the schemas and the template
 	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.openapi

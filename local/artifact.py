@@ -1,12 +1,14 @@
 """What ``sam build`` made, as Lambda would unpack it, and the runtime client that Lambda would run it with."""
 
-import re
+import compileall
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 from typing import Any
+
+from packaging.requirements import Requirement
 
 from local.stack import translate
 
@@ -68,21 +70,34 @@ def copy_runtime_client(target: Path) -> Path:
 
     Copied from the installed distributions, which pip checked against the hashes of ``requirements-dev.txt``: no
     network, and the same files. Putting this environment's own ``site-packages`` on the function's path instead
-    would let it import everything that Lambda does not have.
+    would let it import everything that Lambda does not have. Compiled, as in Lambda's image.
 
     Raises
     ------
     PackageNotFoundError
         If awslambdaric is not installed.
     """
-    for item in _closure(RUNTIME_CLIENT, set()):
+    copy_distributions([RUNTIME_CLIENT], target)
+    compileall.compile_dir(target, quiet=1)
+    return target
+
+
+def copy_distributions(names: Iterable[str], target: Path) -> None:
+    """Put installed distributions and what they require into a folder, as ``pip install --target`` would.
+
+    Raises
+    ------
+    PackageNotFoundError
+        If one is not installed.
+    """
+    seen: set[str] = set()
+    for item in [item for name in names for item in _closure(name, seen)]:
         for file in item.files or ():
             if ".." in file.parts or "__pycache__" in file.parts:
                 continue  # scripts, which stand outside of site-packages; compiled files name other paths
             copy = target / file
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(str(item.locate_file(file)), copy)
-    return target
 
 
 def _closure(name: str, seen: set[str]) -> Iterator[Distribution]:
@@ -92,7 +107,6 @@ def _closure(name: str, seen: set[str]) -> Iterator[Distribution]:
     seen.add(name)
     found = distribution(name)
     yield found
-    for requirement in found.requires or ():
-        required = re.match(r"[\w.-]+", requirement)
-        if required and "extra ==" not in requirement:
-            yield from _closure(required[0], seen)
+    for requirement in map(Requirement, found.requires or ()):
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+            yield from _closure(requirement.name, seen)

@@ -394,12 +394,8 @@ class LambdaFunction:
         variables: Mapping[str, str],
         *,
         init_timeout: float = INIT_TIMEOUT,
-        pycache: Path | None = None,
     ) -> None:
-        """Take what is to run, the folder of ``copy_runtime_client``, and the function's environment variables.
-
-        ``pycache`` keeps compiled files for other functions too; without it each compiles everything for itself.
-        """
+        """Take what is to run, the folder of ``copy_runtime_client``, and the function's environment variables."""
         self.package = package
         self._runtime = runtime
         self._init_timeout = init_timeout
@@ -408,9 +404,8 @@ class LambdaFunction:
         self._environments = 0
         self._scratch = tempfile.TemporaryDirectory(prefix="lambda-")
         self._log = Path(self._scratch.name) / "log"
-        # Code and layers are read-only in Lambda: compiled files go elsewhere, so that they stay as they were built.
-        compiled = str(pycache or Path(self._scratch.name) / "pycache")
-        self._variables = {**variables, "PYTHONPYCACHEPREFIX": compiled}
+        # Code and layers are read-only in Lambda: what was not compiled when it was built is compiled at every start.
+        self._variables = {**variables, "PYTHONDONTWRITEBYTECODE": "1"}
 
     def __enter__(self) -> Self:
         """Nothing is started yet."""

@@ -42,7 +42,6 @@ class Bench:
         self.cloud = LocalCloud()
         self.packages = packages(build)
         self.runtime = copy_runtime_client(scratch / "runtime")
-        self._pycache = scratch / "pycache"
         self._warm: dict[str, LambdaFunction] = {}
         self._closing = ExitStack()
 
@@ -86,7 +85,7 @@ class Bench:
 
     def started(self, package: Package, variables: Mapping[str, str], init_timeout: float = 60.0) -> LambdaFunction:
         """A function of one's own; it is ended by its ``with`` block."""
-        return LambdaFunction(package, self.runtime, variables, init_timeout=init_timeout, pycache=self._pycache)
+        return LambdaFunction(package, self.runtime, variables, init_timeout=init_timeout)
 
     def warm(self, folder: str) -> LambdaFunction:
         """The function as deployed, shared by all tests that do it no harm."""

@@ -16,7 +16,11 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 def redact(text: str, secrets: Iterable[str]) -> str:
     """A provider's text without these secrets (also percent-encoded) and without any request it quotes."""
     for secret in sorted(secrets, key=len, reverse=True):
-        text = re.sub("".join(map(_any_form, secret)), "***", text)
+        # A signature is another with every call: its pattern would be compiled for every reply, in milliseconds.
+        if "%" in text or "+" in text:
+            text = re.sub("".join(map(_any_form, secret)), "***", text)
+        else:
+            text = text.replace(secret, "***")
     if quoted := _QUOTED_REQUEST.search(text):
         text = text[: quoted.start()].rstrip(" ,:;[('\"") + " […]"
     return _CONTROL.sub(" ", text).strip()[:MAX_LENGTH]

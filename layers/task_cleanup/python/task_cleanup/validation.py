@@ -1,37 +1,20 @@
-"""Requests against JSON Schema: built once, strict where the library is lenient, silent about values."""
+"""Requests against JSON Schema: strict where the library is lenient, silent about values."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-from jsonschema import Draft202012Validator, FormatChecker
-from jsonschema.exceptions import ValidationError
-from jsonschema.validators import extend
+from typing import TYPE_CHECKING, Any
 
 from task_cleanup.errors import CleanupError, Code, invalid_request
-from task_cleanup.times import parse_time
+from task_cleanup.quick_check import certainly_valid
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+    from jsonschema.protocols import Validator
 
 MAX_VIOLATIONS = 50
 MAX_NAME = 64  # characters of an unknown field's name that are repeated to the caller
-
-_FORMATS = FormatChecker(formats=())
-
-
-@_FORMATS.checks("date-time", raises=ValueError)
-def _is_rfc3339(value: object) -> bool:
-    return not isinstance(value, str) or bool(parse_time(value))
-
-
-def _is_integer(_checker: object, value: object) -> bool:
-    """JSON Schema takes 1.0 for an integer. In an id that would be somebody's rounding error."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-_Validator = extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator,
-    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer),
-)
 
 
 def load_schema(path: Path) -> dict[str, Any]:
@@ -45,7 +28,13 @@ class RequestValidator:
 
     def __init__(self, schema: Mapping[str, Any]) -> None:
         self._properties: Mapping[str, Any] = schema["properties"]
-        self._validator = _Validator(schema, format_checker=_FORMATS)
+        self._schema = schema
+
+    @cached_property
+    def _validator(self) -> "Validator":
+        from task_cleanup.schema_errors import validator  # noqa: PLC0415 - only the first refusal pays for it
+
+        return validator(self._schema)
 
     def has(self, name: str) -> bool:
         """Whether the schema knows this field."""
@@ -67,18 +56,20 @@ class RequestValidator:
         CleanupError
             ``invalid_request`` with every violation as JSON Pointer and rule, never the rejected value.
         """
-        try:
-            violations = [
-                violation for error in self._validator.iter_errors(request) for violation in self._violations(error)
-            ]
-        except RecursionError:
-            violations = [("", "nesting")]
+        violations = [] if certainly_valid(self._schema, request) else self._violations_of(request)
         if violations or not isinstance(request, dict):
             raise violation_error(violations)
         defaults = {name: rule["default"] for name, rule in self._properties.items() if "default" in rule}
         return {**defaults, **request}
 
-    def _violations(self, error: ValidationError) -> Iterator[tuple[str, str]]:
+    def _violations_of(self, request: Any) -> list[tuple[str, str]]:  # noqa: ANN401 - any JSON value
+        try:
+            errors = self._validator.iter_errors(request)
+            return [violation for error in errors for violation in self._violations(error)]
+        except RecursionError:
+            return [("", "nesting")]
+
+    def _violations(self, error: "ValidationError") -> Iterator[tuple[str, str]]:
         """One error of the library can stand for several fields: each gets its own pointer."""
         rule, place = str(error.validator), [str(part) for part in error.absolute_path]
         instance = error.instance if isinstance(error.instance, dict) else {}

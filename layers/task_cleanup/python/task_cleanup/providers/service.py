@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Protocol
 
 from task_cleanup.errors import Category, Code, invalid_request
@@ -71,6 +72,11 @@ class Reply:
 
     def json_object(self) -> dict[str, Any] | None:
         """The body, if it is a JSON object."""
+        return self._json_object
+
+    @cached_property
+    def _json_object(self) -> dict[str, Any] | None:
+        """Parsed once, however often it is asked for: error, request id and confirmation all look into it."""
         try:
             value = json.loads(self.body)
         except (ValueError, RecursionError):

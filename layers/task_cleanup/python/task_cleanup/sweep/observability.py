@@ -10,6 +10,7 @@ from task_cleanup.settings import Settings
 from task_cleanup.sweep.report import Outcome
 
 OPERATION = "sweep"
+MAX_REFUSALS = 20  # in logs, dead letters and events that would be too large
 
 
 class SweepObservability:
@@ -56,5 +57,10 @@ class SweepObservability:
 
 
 def short(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The summary without what grows with the policy."""
-    return {name: value for name, value in summary.items() if name not in ("targets", "policy")}
+    """The summary without what grows with the policy. Of many refusals, as many as fit, and how many more."""
+    brief = {name: value for name, value in summary.items() if name not in ("targets", "policy")}
+    more = len(brief["refusals"]) - MAX_REFUSALS
+    if more > 0:
+        rest = {"code": "More", "message": f"{more} more: the report has them all", "target": None}
+        brief["refusals"] = [*brief["refusals"][:MAX_REFUSALS], rest]
+    return brief
