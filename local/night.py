@@ -114,8 +114,8 @@ def saved(cloud: LocalCloud, summary: Summary) -> tuple[Summary, Path]:
     return report, PLACE / "index.html"
 
 
-def main() -> int:
-    """Run it; the process's exit status."""
+def main(size: int = 90) -> int:
+    """Run it with so many tasks in each service; the process's exit status."""
     os.environ.update(QUIET)
     console = Console(width=max(120, Console().width))
     console.rule("[bold]Task cleanup: one night")
@@ -123,7 +123,7 @@ def main() -> int:
     with LocalCloud(variables=QUIET) as cloud, HttpApi(cloud) as api:
         # Messages come again at once here, not after three minutes: a stop must not take longer.
         cloud.emulators.switches.update(oms_stop_ms=1)
-        seeds.seed_many(cloud.emulators, time.time())
+        seeds.seed_many(cloud.emulators, time.time(), size)
         before = seeds.state(cloud.emulators)
         poller = QueuePoller(cloud)
         console.print(f"[bold cyan]1.[/] {len(before)} tasks are left over. A sweep in report mode looks at them:")

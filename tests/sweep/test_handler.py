@@ -11,6 +11,7 @@ import pytest
 from local.lambdas import Context, load_handler
 from task_cleanup.settings import SettingsError
 from task_cleanup.sweep.handler import SweepFailedError
+from task_cleanup.sweep.run import run_id_of
 from tests.conftest import EVENTS
 from tests.fakes.aws import Trouble
 from tests.handlers.world import BUS, fake_secret
@@ -33,7 +34,7 @@ from tests.sweep.world import (
 
 DONE: Json = {"batchItemFailures": []}
 EVENT_ID = "6f1d2c1e-0b7a-4d0e-9a53-1c6f1f2e0041"
-EXECUTION_ID = "d0c4b9a8-6a52-4d9f-8d0e-2f6d7c1b0041"
+SCHEDULED_RUN = run_id_of(sample("schedule")["id"])
 SCHEDULE_ARN = sample("schedule")["resources"][0]
 CALLER_ARN = sample("http")["requestContext"]["authorizer"]["iam"]["userArn"]
 REQUEST_ID = "11111111-2222-4333-8444-555555555501"
@@ -49,10 +50,10 @@ ARRIVALS: dict[str, tuple[Any, str, str | None, bool]] = {
     "direct": (lambda request: request, REQUEST_ID, None, False),
     "eventbridge": (bridge_event, EVENT_ID, "com.example.migrations", True),
     "eventbridge_text": (lambda request: bridge_event(json.dumps(request)), EVENT_ID, "com.example.migrations", True),
-    "schedule": (scheduled, EXECUTION_ID, SCHEDULE_ARN, True),
+    "schedule": (scheduled, SCHEDULED_RUN, SCHEDULE_ARN, True),
     "queue": (lambda request: message(request, message_id="m-1"), "m-1", "AIDAIENQZJOLO23YVJ4VO", True),
     "queue_event": (lambda request: message(bridge_event(request)), EVENT_ID, "com.example.migrations", True),
-    "queue_schedule": (lambda request: message(scheduled(request)), EXECUTION_ID, SCHEDULE_ARN, True),
+    "queue_schedule": (lambda request: message(scheduled(request)), SCHEDULED_RUN, SCHEDULE_ARN, True),
 }
 every_trigger = pytest.mark.parametrize("trigger", ARRIVALS)
 
@@ -207,6 +208,25 @@ def test_an_event_is_given_back_to_lambda_while_it_may_end_better(swept: SweepWo
     assert (swept.requests(), swept.summaries()) == ([], [])
     assert worker(bridge_event(policy()))["outcome"] == "requested"
     assert [kind for kind, _ in swept.summaries()] == ["Sweep Completed"]
+
+
+def test_an_end_that_no_event_can_hold_is_told_in_brief(swept: SweepWorld) -> None:
+    """Two lists of long names, and sixty targets without their secrets."""
+    names = [f"{number:02d}" + "\u79fb" * 254 for number in range(100)]
+    targets = [{**OMS_TARGET, "account": f"gone-{number}"} for number in range(60)]
+    request = policy(targets=targets, select={"older_than": "P7D", "names": names}, protect={"names": names})
+
+    assert swept.worker()(message(request)) == DONE
+
+    ((kind, end),) = swept.summaries()
+    assert (kind, end["outcome"], end["targets"], end["policy"]) == ("Sweep Refused", "refused", [], None)
+    assert [refusal["code"] for refusal in end["refusals"]] == ["ListFailed"] * 20 + ["More"]
+    assert end["refusals"][-1]["message"].startswith("40 more")
+    assert all(len(event["Detail"]) < 200_000 for event in swept.aws.events)
+    (moved,) = swept.aws.messages
+    assert len(moved["MessageAttributes"]["result"]["StringValue"]) < 20_000
+    whole = swept.aws.document(end["report"]["json"])
+    assert (len(whole["refusals"]), len(whole["targets"])) == (60, 60)
 
 
 def test_where_nobody_counts_receives_a_failure_comes_again(swept: SweepWorld) -> None:
@@ -405,7 +425,7 @@ def test_a_post_that_the_bus_does_not_take_is_not_accepted(swept: SweepWorld, ho
     assert (reply["statusCode"], body_of(reply)["status"]) == (503, 503)
 
 
-BAD_RUN_IDS = ["..", ".", "", "a/b", "../seen", "a b", "a\n", "%2e%2e", "n" * 129, "\u0661", None, 7, ["a"]]
+BAD_RUN_IDS = ["..", ".", "", "a/b", "../seen", "a b", "a\n", "%2e%2e", "n" * 129, "\u0661", "\ud83d", None, 7, ["a"]]
 
 
 @pytest.mark.parametrize("run_id", BAD_RUN_IDS, ids=repr)
@@ -458,6 +478,6 @@ def test_no_secret_goes_anywhere_and_no_name_of_a_task_leaves_the_bucket(swept: 
         secret = fake_secret(provider)
         for word in (secret["secret_access_key"], secret["security_token"], "Signature=", "SDK-HMAC", "ACS3-HMAC"):
             assert word not in told + kept
-    names = {seed.get("name") or seed.get("source_index") for seed, _ in SEEDS}
+    names = {str(seed.get("name") or seed.get("source_index")) for seed, _ in SEEDS}
     assert [name for name in names if name in told] == []
     assert all(json.dumps(name) in kept for name in names)

@@ -21,7 +21,7 @@ def losing(cloud, poller, run_id, total, console):
     cloud.emulators.huawei_oms.tasks.popitem()
     return results
 night.drain = losing
-raise SystemExit(night.main())
+raise SystemExit(night.main(20))
 """
 
 

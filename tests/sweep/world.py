@@ -441,7 +441,8 @@ def check_shape(document: Json) -> None:
         assert sum(rest.values()) == part["found"]
         assert part["requested"] + part["failed"] <= part["selected"]
     for name, total in document["totals"].items():
-        assert total == sum(target["counts"][name] for target in document["targets"])
+        told = sum(target["counts"][name] for target in document["targets"])
+        assert total == told or document["policy"] is None  # too large for an event: told in brief
     if document["outcome"] in {"reported", "refused", "planned"}:
         assert document["totals"]["requested"] == 0
 

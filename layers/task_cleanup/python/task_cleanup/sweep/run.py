@@ -72,7 +72,7 @@ def run_id_of(text: str) -> str:
     if _RUN_ID.fullmatch(text):
         return text
     readable = re.sub("[^A-Za-z0-9._-]+", "-", text)[-60:].lstrip("._-")
-    return f"{readable or 'run'}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    return f"{readable or 'run'}-{hashlib.sha256(text.encode(errors='backslashreplace')).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True)

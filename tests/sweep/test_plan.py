@@ -1,0 +1,193 @@
+"""The plan: its guards, and that a saved report is the same plan again."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from task_cleanup.errors import Category
+from task_cleanup.results import Error
+from task_cleanup.sweep.listings import Listing
+from task_cleanup.sweep.plan import Plan, make, refusals
+from task_cleanup.sweep.policy import Limits, Mode, Policy, Protect, Select, Target
+from task_cleanup.sweep.report import Ending, Outcome, Run, document, read_plan, summary
+from task_cleanup.sweep.requests import requests_of
+from task_cleanup.sweep.services import SERVICES
+from task_cleanup.tasks import AgeBasis, Status, Task
+from tests.sweep.world import check_shape
+
+NOW = datetime(2026, 11, 21, 8, 31, tzinfo=UTC)
+PROJECT = "0123456789abcdef0123456789abcdef"
+TARGETS = (
+    Target("huawei", "oms", "cn-north-4"),
+    Target("alibaba", "elasticsearch", "cn-hangzhou", instance_id="es-cn-1"),
+    Target("otc", "dms", "eu-de", instance_id="b9f1c1de-5b1a-4f0c-9e0e-3d2f7f6f1a11"),
+)
+
+
+def some(number: int, *, old: bool = True, **members: object) -> Task:
+    """A finished task."""
+    ended = NOW - timedelta(days=30 if old else 1)
+    values: dict[str, object] = {"name": "n", "status": Status.SUCCEEDED, "provider_status": "5", "why_not": None}
+    values |= {"deletable": True, "ended_at": ended, "age_basis": AgeBasis.ENDED}
+    return Task(task_id=str(number), **{**values, **members})  # type: ignore[arg-type]
+
+
+def a_plan(old: int, young: int, limits: Limits | None = None, **listing: object) -> Plan:
+    """One target with so many tasks."""
+    tasks = tuple(some(number, old=number < old) for number in range(old + young))
+    asked = Policy("p", Mode.APPLY, TARGETS[:1], Select("P7D"), limits=limits or Limits())
+    values: dict[str, object] = {"complete": True, "project_id": PROJECT, **listing}
+    return make(asked, [Listing(TARGETS[0], tasks, **values)], NOW)  # type: ignore[arg-type]
+
+
+def codes(plan: Plan) -> list[tuple[str, int | None]]:
+    """What speaks against it."""
+    return [(refusal.code, refusal.target) for refusal in refusals(plan)]
+
+
+def test_a_task_too_many_is_one_too_many() -> None:
+    limits = Limits(max_tasks=5, max_fraction=0.5)
+    assert codes(a_plan(5, 5, limits)) == []
+    assert codes(a_plan(6, 6, limits)) == [("TooManyTasks", None)]
+    assert codes(a_plan(5, 4, limits)) == [("FractionTooHigh", None), ("FractionTooHigh", 0)]
+    assert codes(a_plan(0, 0, Limits(0, 0))) == []
+
+
+def test_a_fraction_counts_for_every_target_and_the_whole() -> None:
+    asked = Policy("p", Mode.APPLY, TARGETS[:2], Select("P7D"), limits=Limits(max_fraction=0.5))
+    full = Listing(TARGETS[0], tuple(some(number) for number in range(4)), complete=True, project_id=PROJECT)
+    young = Listing(TARGETS[1], tuple(some(number, old=False) for number in range(40)), complete=True)
+    assert codes(make(asked, [full, young], NOW)) == [("FractionTooHigh", 0)]
+
+
+def test_a_list_that_may_not_be_whole() -> None:
+    error = Error(Category.FORBIDDEN, "APIGW.0304", "no")
+    for why, code in ((None, "ListIncomplete"), (error, "ListFailed")):
+        assert codes(a_plan(1, 3, complete=False, error=why)) == [(code, 0)]
+        assert codes(a_plan(1, 3, Limits(allow_incomplete=True), complete=False, error=why)) == []
+
+
+# -- whatever is found ------------------------------------------------
+
+moments = st.none() | st.integers(-10, 100_000).map(lambda minutes: NOW - timedelta(minutes=minutes))
+tasks = st.builds(
+    Task,
+    task_id=st.text("0123456789", min_size=1, max_size=3),
+    name=st.text(max_size=6),
+    status=st.sampled_from(Status),
+    provider_status=st.text(max_size=3),
+    deletable=st.booleans(),
+    why_not=st.none() | st.text(max_size=5),
+    created_at=moments,
+    ended_at=moments,
+    age_basis=st.none() | st.sampled_from(AgeBasis),
+    group_id=st.none() | st.text(max_size=5),
+    provider_detail=st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=1),
+)
+errors = st.none() | st.builds(Error, st.sampled_from(Category), st.just("Code"), st.text(max_size=9))
+policies = st.builds(
+    Policy,
+    name=st.just("p"),
+    mode=st.sampled_from(Mode),
+    targets=st.just(TARGETS),
+    select=st.builds(
+        Select,
+        st.sampled_from(["P0D", "P7D", "PT100H"]),
+        st.lists(st.sampled_from(list(Status)[:-1]), min_size=1, unique=True).map(tuple),
+        st.sampled_from([(), ("a*",), ("*", "b?")]),
+    ),
+    protect=st.builds(
+        Protect,
+        st.frozensets(st.text("0123456789", min_size=1, max_size=2), max_size=3),
+        st.sampled_from([(), ("*x*",)]),
+    ),
+    limits=st.builds(Limits, st.integers(0, 8), st.sampled_from([0, 0.1, 0.5, 1]), st.booleans()),
+    stop_running=st.booleans(),
+)
+
+
+@st.composite
+def whole_plans(draw: st.DrawFn) -> Plan:
+    """A policy, and what the lists gave."""
+    asked = draw(policies)
+    listings = []
+    for target in TARGETS:
+        error = draw(errors)
+        found = () if error else tuple({task.task_id: task for task in draw(st.lists(tasks, max_size=6))}.values())
+        project = None if target.provider == "alibaba" else PROJECT
+        listings.append(Listing(target, found, error is None and draw(st.booleans()), project, error))
+    return make(asked, listings, NOW)
+
+
+plenty = settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow], deadline=None)
+
+
+@plenty
+@given(whole_plans())
+def test_what_no_guard_refuses_keeps_every_limit(plan: Plan) -> None:
+    """And what a guard should refuse is refused, with the place."""
+    limits, against = plan.policy.limits, refusals(plan)
+    found = {code: {refusal.target for refusal in against if refusal.code == code} for code, _ in codes(plan)}
+    parts = [(None, plan.totals), *((number, target.counts) for number, target in enumerate(plan.targets))]
+    over = {where for where, part in parts if part["selected"] > limits.max_fraction * part["found"] + 1e-9}
+    assert found.get("FractionTooHigh", set()) == over
+    assert ("TooManyTasks" in found) is (plan.totals["selected"] > limits.max_tasks)
+    incomplete = {number for number, target in enumerate(plan.targets) if not target.complete}
+    told = found.get("ListFailed", set()) | found.get("ListIncomplete", set())
+    assert told == (set() if limits.allow_incomplete else incomplete)
+    assert len(list(requests_of(plan, "run"))) == plan.totals["selected"]
+
+
+@plenty
+@given(whole_plans(), st.integers(0, 30))
+def test_a_saved_report_is_the_same_plan(plan: Plan, sent: int) -> None:
+    run = Run("run-1", NOW, "somebody", "p", plan.policy.mode)
+    selected = plan.totals["selected"]
+    taken = [number < sent for number in range(selected)]
+    ending = Ending(Outcome.FAILED if sent < selected else Outcome.REQUESTED, taken=taken)
+
+    report = json.loads(json.dumps(document(run, plan, ending, NOW)))
+
+    check_shape(report)
+    check_shape(summary(report))
+    assert (report["totals"]["requested"], report["totals"]["failed"]) == (sum(taken), selected - sum(taken))
+    again = read_plan(report)
+    assert again.totals == plan.totals
+    assert _comparable(again) == _comparable(plan)
+    assert list(requests_of(again, "run-1")) == list(requests_of(plan, "run-1"))
+    assert refusals(again) == refusals(plan)
+
+
+def _comparable(plan: Plan) -> Plan:
+    """Ages are written to a tenth of a second."""
+    targets = tuple(
+        replace(
+            target,
+            judged=tuple(
+                replace(item, age=None if item.age is None else round(item.age, 1)) for item in target.judged
+            ),
+        )
+        for target in plan.targets
+    )
+    return replace(plan, targets=targets)
+
+
+@plenty
+@given(whole_plans())
+def test_one_request_for_each_selected_task_and_for_no_other(plan: Plan) -> None:
+    wanted = Counter(
+        (SERVICES[f"{target.target.provider}_{target.target.service}"].delete_name, item.task.task_id)
+        for target in plan.targets
+        for item in target.judged
+        if item.decision == "selected"
+    )
+    requests = list(requests_of(plan, "run-1"))
+    assert Counter((request["operation"], request["task_id"]) for request in requests) == wanted
+    tokens = [request["client_token"] for request in requests if "client_token" in request]
+    assert len(set(tokens)) == len(tokens)
+    stops = {request["task_id"] for request in requests if request.get("stop_running")}
+    assert all(plan.policy.stop_running for _ in stops)

@@ -1,0 +1,100 @@
+"""A plan makes requests that the delete functions take, for every service that a sweep knows."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from task_cleanup.sweep.plan import LIFETIME, Plan, TargetPlan
+from task_cleanup.sweep.policy import Mode, Policy, Select, Target
+from task_cleanup.sweep.requests import requests_of
+from task_cleanup.sweep.selection import Decision, Judged
+from task_cleanup.sweep.services import SERVICES
+from task_cleanup.tasks import Status, Task
+from task_cleanup.times import parse_time
+from task_cleanup.validation import RequestValidator
+from tests.conftest import function_folders, operation_name, request_schema, sample_event
+
+NOW = datetime(2026, 11, 21, 8, 31, 0, 123456, tzinfo=UTC)
+PROJECT = "0123456789abcdef0123456789abcdef"
+FOLDERS = {operation_name(folder): folder for folder in function_folders()}
+
+every_service = pytest.mark.parametrize("service", SERVICES)
+
+
+def sample_request(service: str) -> dict[str, Any]:
+    """The sample event of the service's delete function."""
+    return sample_event(FOLDERS[SERVICES[service].delete_name], "direct")
+
+
+def a_plan(service: str, *, stop: bool = False, account: str = "second") -> Plan:
+    """The sample's task, selected."""
+    provider, _, name = service.partition("_")
+    sample = sample_request(service)
+    needs = SERVICES[service].service.needs_project
+    target = Target(provider, name, sample["region"], account, instance_id=sample.get("instance_id"))
+    task = Task(
+        str(sample["task_id"]), "n", Status.RUNNING if stop else Status.FAILED, "4", deletable=True, why_not=None
+    )
+    judged = (
+        Judged(task, Decision.SELECTED, "old", 1.0, stop),
+        Judged(Task("2", "n", Status.FAILED, "4", deletable=True, why_not=None), Decision.PROTECTED, "kept", 1.0),
+    )
+    place = TargetPlan(target, PROJECT if needs else None, complete=True, error=None, judged=judged)
+    return Plan(Policy("p", Mode.APPLY, (target,), Select("P7D"), stop_running=stop), NOW, (place,))
+
+
+@every_service
+def test_a_request_is_one_that_the_delete_function_takes(service: str) -> None:
+    (request,) = requests_of(a_plan(service), "run-1")
+    schema = request_schema(FOLDERS[SERVICES[service].delete_name])
+    taken = RequestValidator(schema).validate(json.loads(json.dumps(request)))
+    sample = sample_request(service)
+    assert taken["dry_run"] is False
+    assert request["task_id"] == str(sample["task_id"])
+    for name in ("region", "instance_id"):
+        assert request.get(name) == sample.get(name)
+    assert (request["account"], request["correlation_id"]) == ("second", "run-1")
+    assert request.get("project_id") == (PROJECT if SERVICES[service].service.needs_project else None)
+    assert "stop_running" not in request
+
+
+@every_service
+def test_a_request_is_good_for_a_day_from_the_list_on(service: str) -> None:
+    (request,) = requests_of(a_plan(service), "run-1")
+    assert abs(parse_time(request["not_after"]) - (NOW + LIFETIME)) < timedelta(milliseconds=1)
+    assert timedelta(days=1) == LIFETIME
+
+
+@every_service
+def test_a_stop_goes_only_to_a_function_that_knows_it(service: str) -> None:
+    schema = request_schema(FOLDERS[SERVICES[service].delete_name])
+    assert SERVICES[service].can_stop is ("stop_running" in schema["properties"])
+    if SERVICES[service].can_stop:
+        (request,) = requests_of(a_plan(service, stop=True), "run-1")
+        assert RequestValidator(schema).validate(request)["stop_running"] is True
+
+
+@every_service
+def test_a_token_goes_only_to_a_function_that_knows_it_and_is_the_runs(service: str) -> None:
+    schema = request_schema(FOLDERS[SERVICES[service].delete_name])
+    assert SERVICES[service].takes_token is ("client_token" in schema["properties"])
+    (one,), (same,), (other,) = (requests_of(a_plan(service), run) for run in ("run-1", "run-1", "run-2"))
+    assert one == same
+    if SERVICES[service].takes_token:
+        assert one["client_token"] != other["client_token"]
+
+
+@pytest.mark.parametrize("run_id", ["a", "n" * 128, "6f1d2c1e-0b7a-4d0e-9a53-1c6f1f2e0041"])
+@every_service
+def test_every_run_id_is_a_correlation_id(service: str, run_id: str) -> None:
+    (request,) = requests_of(a_plan(service), run_id)
+    schema = request_schema(FOLDERS[SERVICES[service].delete_name])
+    assert RequestValidator(schema).validate(request)["correlation_id"] == run_id
+
+
+@every_service
+def test_ten_requests_fit_into_one_call_to_the_bus(service: str) -> None:
+    (request,) = requests_of(a_plan(service, account="a" * 63), "n" * 128)
+    assert 10 * (len(json.dumps(request)) + 200) < 256 * 1024

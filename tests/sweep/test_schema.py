@@ -1,0 +1,179 @@
+"""The sweep's request schema agrees with the functions that it stands for, for every service that a sweep knows."""
+
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from task_cleanup.errors import CleanupError
+from task_cleanup.sweep.services import SERVICES
+from task_cleanup.tasks import Status
+from task_cleanup.validation import RequestValidator
+from tests.conftest import function_folders, operation_name, request_schema, sample_event
+from tests.sweep.world import ES_TARGET, OMS_TARGET, OTC_DMS_TARGET, policy
+
+SCHEMA = request_schema("sweep")
+VALIDATOR = RequestValidator(SCHEMA)
+FOLDERS = {operation_name(folder): folder for folder in function_folders()}
+SELECT: dict[str, Any] = {"older_than": "P7D"}
+
+every_service = pytest.mark.parametrize("service", SERVICES)
+
+
+def target_of(service: str) -> dict[str, Any]:
+    """The place that the sample event of the service's list names."""
+    listed = sample_event(FOLDERS[SERVICES[service].list_name], "direct")
+    members = SCHEMA["$defs"][service]["properties"]
+    place = {name: value for name, value in listed.items() if name in members and name != "limit"}
+    return dict(zip(("provider", "service"), service.split("_", 1), strict=True)) | place
+
+
+def violations(request: Any) -> list[str]:
+    """Where the schema is violated."""
+    with pytest.raises(CleanupError) as raised:
+        VALIDATOR.validate(request)
+    return sorted({violation["pointer"] for violation in (raised.value.detail or {})["violations"]})
+
+
+def test_it_is_a_schema() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+# -- every service, also one that is added later ------------------------------------------------
+
+
+def test_every_service_with_a_list_and_a_delete_is_swept() -> None:
+    """A service that can be listed and deleted from, but not swept, has been forgotten."""
+    can: dict[str, set[str]] = {}
+    for name in FOLDERS:
+        provider, service, action = name.split(".")
+        can.setdefault(f"{provider}_{service}", set()).add(action[:4])
+    assert set(SERVICES) == {service for service, actions in can.items() if {"List", "Dele"} <= actions}
+    assert set(SCHEMA["$defs"]) == set(SERVICES)
+
+
+@every_service
+def test_its_operations_are_functions(service: str) -> None:
+    swept = SERVICES[service]
+    assert swept.service.id == service
+    for name, word in ((swept.list_name, "_list_"), (swept.delete_name, "_delete_")):
+        assert word in FOLDERS[name]
+        assert FOLDERS[name].startswith(f"{service}_")
+
+
+@every_service
+def test_its_target_is_asked_for_like_its_list(service: str) -> None:
+    target, listed = SCHEMA["$defs"][service], request_schema(FOLDERS[SERVICES[service].list_name])
+    own = {"provider", "service", "limit"}
+    for name, rule in target["properties"].items():
+        if name not in own:
+            assert rule == listed["properties"][name], name
+    rest = set(listed["properties"]) - set(target["properties"])
+    assert rest == {"operation", "dry_run", "not_after", "correlation_id"}
+    assert set(target["required"]) == set(listed["required"]) | {"provider", "service"}
+    assert target["additionalProperties"] is False
+    assert set(target["properties"]["region"]["enum"]) == set(SERVICES[service].service.hosts)
+    assert [target["properties"][name]["const"] for name in ("provider", "service")] == service.split("_", 1)
+
+
+@every_service
+def test_its_regions_are_the_delete_functions(service: str) -> None:
+    """What could be listed and not deleted would be requested in vain."""
+    deleted = request_schema(FOLDERS[SERVICES[service].delete_name])["properties"]
+    for name, rule in SCHEMA["$defs"][service]["properties"].items():
+        if name not in {"provider", "service", "limit"}:
+            assert rule == deleted[name], name
+
+
+@every_service
+def test_its_target_is_valid_and_every_part_of_it_counts(service: str) -> None:
+    target = target_of(service)
+    assert VALIDATOR.validate(policy(targets=[target]))["targets"] == [target]
+    for name in target:
+        short = {key: value for key, value in target.items() if key != name}
+        assert any(place.startswith("/targets/0") for place in violations(policy(targets=[short])))
+    for name, value in {"region": "mars-1", "account": "A", "limit": 0, "host": "x", "limits": 1}.items():
+        assert violations(policy(targets=[{**target, name: value}])) == [f"/targets/0/{name}"]
+    regions = {region for other in SERVICES.values() for region in other.service.hosts}
+    for region in sorted(regions - set(SERVICES[service].service.hosts)):
+        assert violations(policy(targets=[{**target, "region": region}])) == ["/targets/0/region"]
+
+
+# -- the rest of the policy ------------------------------------------------
+
+WRONG: dict[str, tuple[dict[str, Any], str]] = {
+    "unknown member": ({"dry_run": True}, "/dry_run"),
+    "mode": ({"mode": "delete"}, "/mode"),
+    "mode in capitals": ({"mode": "APPLY"}, "/mode"),
+    "name with a newline": ({"name": "a\n"}, "/name"),
+    "name that is a path": ({"name": "../a"}, "/name"),
+    "run id that is a path": ({"run_id": "a/b"}, "/run_id"),
+    "run id with a dot first": ({"run_id": ".."}, "/run_id"),
+    "run id with a newline": ({"run_id": "a\n"}, "/run_id"),
+    "long run id": ({"run_id": "a" * 129}, "/run_id"),
+    "no targets": ({"targets": []}, "/targets"),
+    "too many targets": (
+        {"targets": [{**ES_TARGET, "instance_id": f"es-{number}"} for number in range(201)]},
+        "/targets",
+    ),
+    "a target that is none": ({"targets": ["huawei"]}, "/targets/0"),
+    "a service of another provider": ({"targets": [{**OTC_DMS_TARGET, "service": "oms"}]}, "/targets/0/service"),
+    "an instance id that is a path": (
+        {"targets": [{**ES_TARGET, "instance_id": "a/../b"}]},
+        "/targets/0/instance_id",
+    ),
+    "no age": ({"select": {}}, "/select/older_than"),
+    "misspelt filter": ({"select": {**SELECT, "name": ["a"]}}, "/select/name"),
+    "no statuses": ({"select": {**SELECT, "statuses": []}}, "/select/statuses"),
+    "unknown is no choice": ({"select": {**SELECT, "statuses": ["unknown"]}}, "/select/statuses/0"),
+    "a status twice": ({"select": {**SELECT, "statuses": ["failed", "failed"]}}, "/select/statuses"),
+    "no names": ({"select": {**SELECT, "names": []}}, "/select/names"),
+    "an empty name": ({"select": {**SELECT, "names": [""]}}, "/select/names/0"),
+    "misspelt guard": ({"protect": {"name": ["*prod*"]}}, "/protect/name"),
+    "an empty pattern": ({"protect": {"names": [""]}}, "/protect/names/0"),
+    "an id that is a fraction": ({"protect": {"task_ids": [1.0]}}, "/protect/task_ids/0"),
+    "an id that is a truth": ({"protect": {"task_ids": [True]}}, "/protect/task_ids/0"),
+    "one id": ({"protect": {"task_ids": "1"}}, "/protect/task_ids"),
+    "misspelt limit": ({"limits": {"max_task": 1}}, "/limits/max_task"),
+    "less than none": ({"limits": {"max_tasks": -1}}, "/limits/max_tasks"),
+    "a fraction of a task": ({"limits": {"max_tasks": 1.0}}, "/limits/max_tasks"),
+    "a limit in words": ({"limits": {"max_tasks": "500"}}, "/limits/max_tasks"),
+    "more than all": ({"limits": {"max_fraction": 1.01}}, "/limits/max_fraction"),
+    "infinitely many": ({"limits": {"max_fraction": float("inf")}}, "/limits/max_fraction"),
+    "a truth for a fraction": ({"limits": {"max_fraction": True}}, "/limits/max_fraction"),
+    "a per cent": ({"limits": {"max_fraction": 50}}, "/limits/max_fraction"),
+    "no limit": ({"limits": {"max_tasks": None}}, "/limits/max_tasks"),
+    "allowed in words": ({"limits": {"allow_incomplete": "true"}}, "/limits/allow_incomplete"),
+    "stop in words": ({"stop_running": "false"}, "/stop_running"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_is_not_valid_is_named(what: str) -> None:
+    changes, place = WRONG[what]
+    assert violations(policy(**changes)) == [place]
+
+
+def test_a_value_that_was_refused_is_not_repeated() -> None:
+    with pytest.raises(CleanupError) as raised:
+        VALIDATOR.validate(policy(mode="hunter2-secret", select={"older_than": "hunter2-secret"}))
+    assert "hunter2" not in f"{raised.value} {raised.value.detail}"
+
+
+def test_every_status_but_the_unknown_can_be_selected() -> None:
+    named = SCHEMA["properties"]["select"]["properties"]["statuses"]["items"]["enum"]
+    assert set(named) == {status.value for status in Status} - {"unknown"}
+
+
+def test_the_largest_policy_is_valid() -> None:
+    VALIDATOR.validate(
+        policy(
+            targets=[OMS_TARGET, *({**ES_TARGET, "instance_id": f"es-{number}"} for number in range(199))],
+            select={"older_than": "P9999D", "names": [f"{number:0>256}" for number in range(100)]},
+            protect={
+                "task_ids": [f"{number:0>64}" for number in range(1000)],
+                "names": [f"{number:0>256}" for number in range(100)],
+            },
+            limits={"max_tasks": 100_000, "max_fraction": 1, "allow_incomplete": True},
+        )
+    )
