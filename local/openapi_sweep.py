@@ -234,7 +234,7 @@ def _accepted() -> Json:
 
 
 def _running() -> Json:
-    return _object("A sweep that has not ended.", {"run_id": _run_id(), "state": {"const": "running"}})
+    return _object("A sweep that has not ended.", {"run_id": _run_id(), "state": {"enum": ["waiting", "running"]}})
 
 
 def _summary() -> Json:

@@ -362,7 +362,7 @@ OWN_METRIC = [{"Name": "service", "Value": BUS}, {"Name": "operation", "Value": 
 
 def test_metrics_are_those_of_this_stack() -> None:
     variables = properties("SweepFunction")["Environment"]["Variables"]
-    for name in ("Refused", "Failed", "Missing"):
+    for name in ("Refused", "Failed", "Incomplete", "Missing"):
         alarm = ALARMS[f"Sweep{name}Alarm"]
         assert alarm["Dimensions"] == OWN_METRIC
         assert alarm["Dimensions"][0]["Value"] == variables["POWERTOOLS_SERVICE_NAME"]
@@ -370,9 +370,11 @@ def test_metrics_are_those_of_this_stack() -> None:
         assert alarm["Statistic"] == "Sum"
 
 
-@pytest.mark.parametrize("metric", ["Refused", "Failed"])
-def test_one_refused_or_failed_run_is_told(metric: str) -> None:
-    alarm = ALARMS[f"Sweep{metric}Alarm"]
+@pytest.mark.parametrize(
+    ("name", "metric"), [("Refused", "Refused"), ("Failed", "Failed"), ("Incomplete", "TargetsIncomplete")]
+)
+def test_one_refused_failed_or_incomplete_run_is_told(name: str, metric: str) -> None:
+    alarm = ALARMS[f"Sweep{name}Alarm"]
     assert alarm["MetricName"] == metric
     assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
     assert alarm["EvaluationPeriods"] == 1

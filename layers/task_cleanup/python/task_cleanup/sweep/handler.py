@@ -116,6 +116,8 @@ class _Handler:
         ended = self._sweeper.sweep(received, deadline)
         if ended.repeated:
             self._observability.repeated(ended.run_id)
+        elif ended.elsewhere:
+            self._observability.elsewhere(ended.run_id)
         else:
             self._observability.record(ended.summary, received.trigger.value)
         return ended
@@ -134,7 +136,7 @@ class _Handler:
         try:
             ended = self._run(message.received, deadline)
             most = self._settings.max_receives
-            if ended.retryable and (most is None or message.receives < most):
+            if ended.elsewhere or (ended.retryable and (most is None or message.receives < most)):
                 return False
             self._publish(ended)
             if not ended.ok:
@@ -175,11 +177,14 @@ class _Handler:
         try:
             request = self._sweeper.accept(received)
             run_id = request.get("run_id", run_id_of(received.origin_id))
+            self._sweeper.store.put_new(
+                key(run_id, "asked.json"), {"run_id": run_id}
+            )  # so that it can be asked about
             requester = [received.requested_by] if received.requested_by else []
             self._sweeper.bus.publish(REQUESTED, {**_as_asked(received), "run_id": run_id}, requester)
         except CleanupError as error:
             return triggers.http_problem(Error.of(error), received.origin_id)
-        except BusError as error:
+        except (BusError, StoreError) as error:
             return triggers.http_problem(_unavailable(str(error)), received.origin_id)
         body = {"run_id": run_id, "status": f"/sweeps/{run_id}", "report": self._sweeper.places(run_id)}
         return triggers.http_response(202, "application/json", body)
@@ -191,20 +196,25 @@ class _Handler:
         if received.refusal is not None or set(request) != {"run_id"} or run_id_of(str(run_id)) != run_id:
             invalid = Error(Category.INVALID_REQUEST, "RunIdInvalid", "a run id, and nothing else, is asked for")
             return triggers.http_problem(invalid, received.origin_id)
-        store = self._sweeper.store
         try:
-            done, claim = store.get(key(run_id, "summary.json")), None
-            if done is None:
-                claim = store.get(key(run_id, "claim.json"))
+            found = self._first_of(run_id, "summary", "claim", "asked")
         except StoreError as error:
             return triggers.http_problem(_unavailable(str(error)), received.origin_id)
-        if done is not None:
-            return triggers.http_response(200, "application/json", done.document)
-        if claim is not None:
-            headers = {"Retry-After": str(POLL_SECONDS)}
-            return triggers.http_response(202, "application/json", {"run_id": run_id, "state": "running"}, headers)
-        unknown = Error(Category.NOT_FOUND, "RunNotFound", "no sweep with this id has begun")
+        if found is not None and found[0] == "summary":
+            return triggers.http_response(200, "application/json", found[1])
+        if found is not None:
+            body = {"run_id": run_id, "state": "running" if found[0] == "claim" else "waiting"}
+            return triggers.http_response(202, "application/json", body, {"Retry-After": str(POLL_SECONDS)})
+        unknown = Error(Category.NOT_FOUND, "RunNotFound", "no sweep was asked for under this id")
         return triggers.http_problem(unknown, received.origin_id, title="There is no such run")
+
+    def _first_of(self, run_id: str, *names: str) -> tuple[str, dict[str, Any]] | None:
+        """The first of a run's documents that is there, and its name."""
+        for name in names:
+            stored = self._sweeper.store.get(key(run_id, f"{name}.json"))
+            if stored is not None:
+                return name, stored.document
+        return None
 
 
 def _fitting(summary: dict[str, Any]) -> dict[str, Any]:

@@ -35,6 +35,7 @@ class SweepObservability:
             ("Runs", 1),
             ("Refused", outcome is Outcome.REFUSED),
             ("Failed", outcome is Outcome.FAILED),
+            ("TargetsIncomplete", sum(not target["complete"] for target in summary["targets"])),
             ("TasksFound", totals["found"]),
             ("TasksSelected", totals["selected"]),
             ("TasksRequested", totals["requested"]),
@@ -46,6 +47,10 @@ class SweepObservability:
     def repeated(self, run_id: str) -> None:
         """A second delivery of a run that is done."""
         self._logger.info("sweep: done before, nothing to do", extra={"run_id": run_id})
+
+    def elsewhere(self, run_id: str) -> None:
+        """A second delivery of a run that another worker is at."""
+        self._logger.info("sweep: another worker is at it, comes again", extra={"run_id": run_id})
 
     def undelivered(self, what: str, code: str) -> None:
         """A summary could not be published, or a message not be moved: it comes again."""

@@ -34,6 +34,7 @@ LIST_SHARE = 0.6  # of the time; the rest is for requests and documents
 SAVE_SHARE = 0.1
 LEASE_MARGIN = timedelta(seconds=60)  # between two machines' clocks
 
+_RUNNING = "SweepRunning"
 _SENT_STAND = "requests that were sent before stand"
 
 _RUN_ID = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -48,6 +49,11 @@ class Ended:
     retryable: bool = False
     repeated: bool = False
     stored: bool = False
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another worker is at this run: it will tell how it ends."""
+        return (self.summary["error"] or {}).get("code") == _RUNNING
 
     @property
     def run_id(self) -> str:
@@ -343,7 +349,7 @@ def _ending_by(error: Exception) -> Ending:
         case CleanupError():
             return Ending(Outcome.REFUSED, (_refusal_of(error),))
         case _ElsewhereError():
-            found = Error(Category.CONFLICT, "SweepRunning", "another worker is at this run")
+            found = Error(Category.CONFLICT, _RUNNING, "another worker is at this run")
         case StoreError() | BusError():
             found = Error(Category.UNAVAILABLE, type(error).__name__, f"AWS refused a call ({error})")
         case _:
