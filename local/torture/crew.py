@@ -10,12 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from local.cloud import PROJECT_ID, SECRETS, LocalCloud
 from local.stack import QueueMapping
 from local.torture.evidence import Receive, read_log
-from local.torture.messages import Operation
 from local.torture.worker import MARK, Job, work
 from local.torture.worker import __name__ as worker_module
 
@@ -24,6 +23,15 @@ TAIL_BYTES = 64 * 1024
 # The secrets are in a place of each worker's own. Where a provider gives no token to go by, its journal then tells
 # by the key whose call made a change. Alibaba compares client tokens per key, so that there the key is shared.
 SHARED_KEYS = frozenset({"alibaba"})
+
+
+class Worked(Protocol):
+    """What is told of an operation: the folder of its function."""
+
+    @property
+    def folder(self) -> str:
+        """Below ``functions/``."""
+        ...
 
 
 @dataclass
@@ -41,7 +49,7 @@ class Crew:
     """All workers."""
 
     def __init__(
-        self, cloud: LocalCloud, operations: Sequence[Operation], aws_url: str, functions_aws_url: str, folder: Path
+        self, cloud: LocalCloud, operations: Sequence[Worked], aws_url: str, functions_aws_url: str, folder: Path
     ) -> None:
         self._context = multiprocessing.get_context("forkserver")
         # What workers are forked from has imported all that they need, so that they start at once.

@@ -35,8 +35,8 @@ QUIET = {"POWERTOOLS_LOG_LEVEL": "CRITICAL", "POWERTOOLS_METRICS_DISABLED": "tru
 
 
 @dataclass(frozen=True)
-class Worked:
-    """What the crew takes of an operation: the folder of its function."""
+class Delete:
+    """An operation that the crew works on."""
 
     folder: str
 
@@ -133,7 +133,7 @@ def night(tmp_path: Path) -> Iterator[Night]:
         for delete in DELETES:
             url = cloud.stack.mapping_of(delete).queue_url
             cloud.sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": str(VISIBILITY)})
-        crew = Crew(cloud, [Worked(name) for name in DELETES], doors.plain_url, doors.unreliable_url, tmp_path)
+        crew = Crew(cloud, [Delete(name) for name in DELETES], doors.plain_url, doors.unreliable_url, tmp_path)
         try:
             results = _work(cloud, crew, poller)
         finally:

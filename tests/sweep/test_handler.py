@@ -331,7 +331,10 @@ def test_asked_for_over_http_done_by_the_queue_and_told_over_http(swept: SweepWo
             "html": "reports/night-1/index.html",
         },
     }
-    assert (swept.requests(), swept.aws.objects, swept.cloud.journal.entries()) == ([], {}, [])
+    assert (swept.requests(), list(swept.aws.objects)) == ([], ["reports/night-1/asked.json"])
+    assert swept.cloud.journal.entries() == []
+    waiting = worker(http_get("night-1"))
+    assert (waiting["statusCode"], body_of(waiting)["state"]) == (202, "waiting")
     (event,) = asked_for(swept)
 
     told: list[Json] = []

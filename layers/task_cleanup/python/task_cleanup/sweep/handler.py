@@ -177,9 +177,8 @@ class _Handler:
         try:
             request = self._sweeper.accept(received)
             run_id = request.get("run_id", run_id_of(received.origin_id))
-            self._sweeper.store.put_new(
-                key(run_id, "asked.json"), {"run_id": run_id}
-            )  # so that it can be asked about
+            # So that it can be asked about before a worker has begun.
+            self._sweeper.store.put_new(key(run_id, "asked.json"), {"run_id": run_id})
             requester = [received.requested_by] if received.requested_by else []
             self._sweeper.bus.publish(REQUESTED, {**_as_asked(received), "run_id": run_id}, requester)
         except CleanupError as error:
