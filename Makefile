@@ -8,7 +8,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 export SAM_CLI_TELEMETRY := 0
 # More than the cores: many tests wait for time-outs.
 WORKERS ?= 4
-COVERING := tests/unit tests/handlers/test_matrix.py
+COVERING := tests/unit tests/sweep tests/handlers/test_matrix.py
 
 .DEFAULT_GOAL := help
 
@@ -54,7 +54,7 @@ check: lint types tests ## The single gate
 lint: .venv/dev ## Style, and the template
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/cfn-lint template.yaml
+	$(BIN)/sam validate --lint
 
 .PHONY: types
 types: .venv/dev ## Types, strictly

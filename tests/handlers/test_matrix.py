@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from task_cleanup.validation import RequestValidator
-from tests.conftest import EVENTS, function_folders, request_schema, sample_event
+from tests.conftest import EVENTS, function_folders, representative_folders, request_schema, sample_event
 from tests.handlers.checks import check_reply, check_result, only_result
 from tests.handlers.scenes import COMMON, Scene, arrange, is_list, is_still_there, scenes_of
 from tests.handlers.triggers import DIRECT_REQUEST_ID, TRIGGERS, arrival, request_of
@@ -20,7 +20,7 @@ SHORT = {"direct": 2.2, "http": 2.2, "eventbridge": 8.2, "sqs_plain": 9.3, "sqs_
 def _rows(*, slow: bool) -> list[Any]:
     return [
         pytest.param(folder, trigger, scene, id=f"{folder}-{trigger}-{scene.name.replace(' ', '_')}")
-        for folder in function_folders()
+        for folder in (representative_folders() if slow else function_folders())
         for trigger in TRIGGERS
         for scene in scenes_of(folder)
         if scene.slow is slow

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import operation_name, representative_folders
+from tests.conftest import operation_name
 from tests.fakes.aws import Trouble
 from tests.handlers.checks import check_shape
 from tests.handlers.scenes import Scene, arrange, made, put_task, scenes_of
 from tests.handlers.triggers import TRIGGERS, arrival, batch, request_of, with_body
 from tests.handlers.world import World
 
-FOLDERS = representative_folders()
+FOLDERS = ["huawei_oms_delete_task", "huawei_oms_list_tasks"]  # what is logged knows no provider
 FAST = [
     pytest.param(folder, scene, id=f"{folder}-{scene.name.replace(' ', '_')}")
     for folder in FOLDERS

@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from tests.conftest import AWS_VARIABLES, representative_folders
+from tests.conftest import AWS_VARIABLES
 from tests.fakes.aws import Trouble
 from tests.fakes.echo import EchoProvider, Headers, Quote
 from tests.handlers.scenes import Scene, arrange, provider_of, put_task, scenes_of, service_of
@@ -17,7 +17,7 @@ from tests.handlers.test_bad_luck import SECRET_STORE, break_secret_store
 from tests.handlers.triggers import TRIGGERS, arrival, request_of
 from tests.handlers.world import Outcome, World, fake_secret
 
-FOLDERS = representative_folders()
+FOLDERS = ["alibaba_elasticsearch_delete_data_task", "huawei_oms_delete_task"]  # one of each signing scheme
 FAST = [
     pytest.param(folder, scene, id=f"{folder}-{scene.name.replace(' ', '_')}")
     for folder in FOLDERS

@@ -78,7 +78,7 @@ def rows() -> Iterator[Any]:
     for name, hint in get_type_hints(Switches).items():
         for value in values_of(name, hint):
             for folder in concerned(name):
-                for situation in SITUATIONS:
+                for situation in (ready, absent) if is_list(folder) else SITUATIONS:
                     yield pytest.param(
                         name, value, folder, situation, id=f"{name}={value}-{folder}-{situation.__name__}"
                     )

@@ -17,6 +17,7 @@ AWS_ENDPOINTS = {
     "AWS_ENDPOINT_URL_SECRETS_MANAGER": "secretsmanager",
     "AWS_ENDPOINT_URL_EVENTBRIDGE": "events",
     "AWS_ENDPOINT_URL_SQS": "sqs",
+    "AWS_ENDPOINT_URL_S3": "s3",
 }
 
 
