@@ -35,10 +35,12 @@ class Sample:
     """One process. Times in milliseconds, CPU in microseconds per invocation, memory in MB (10^6 bytes).
 
     ``cold`` runs from the start of the process to its first result, ``init`` to the moment at which it asks for an
-    event. ``memory`` is the peak, all invocations included. The warm ones are None where there were none.
+    event; ``cold_cpu`` (milliseconds, too) is what the process itself computed until its first result. ``memory`` is
+    the peak, all invocations included. The warm ones are None where there were none.
     """
 
     cold: float
+    cold_cpu: float
     init: float
     first: float
     memory: float
@@ -62,6 +64,7 @@ def measure(case: Case, runtime: Path, reset: Callable[[], None], invocations: i
         began = time.perf_counter()
         reply = function.invoke(case.event)
         cold = time.perf_counter() - began
+        cold_cpu = _cpu_seconds(function.pid)
         _check(case, reply, function)
         durations, cpu = [], None
         if invocations:
@@ -75,6 +78,7 @@ def measure(case: Case, runtime: Path, reset: Callable[[], None], invocations: i
             cpu = (_cpu_seconds(function.pid) - (cpu or 0.0)) / invocations
         return Sample(
             cold=cold * 1000,
+            cold_cpu=cold_cpu * 1000,
             init=(cold - reply.duration) * 1000,
             first=reply.duration * 1000,
             memory=_peak_megabytes(function.pid),

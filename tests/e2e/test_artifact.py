@@ -17,7 +17,8 @@ import pytest
 
 from local.artifact import Package
 from local.runtime_api import ErrorKind, LambdaFunction
-from tests.conftest import function_folders, operation_name, representative_folders
+from task_cleanup.quick_check import certainly_valid
+from tests.conftest import function_folders, operation_name, representative_folders, request_schema, sample_event
 from tests.e2e.artifact_bench import (
     Bench,
     assert_nothing_leaks,
@@ -244,6 +245,8 @@ import sys
 
 import app
 
+IMPORTED = set(sys.modules)
+
 def lambda_handler(event, context):
     if "absent" not in event:
         return app.lambda_handler(event, context)
@@ -253,8 +256,25 @@ def lambda_handler(event, context):
         "importable": [name for name in event["absent"] if importlib.util.find_spec(name)],
         "outside": [path for path in files + sys.path if "site-packages" in path],
         "version": "python{}.{}".format(*sys.version_info[:2]),
+        "packages": sorted({name.partition(".")[0] for name in sys.modules} - sys.stdlib_module_names),
+        "modules": sorted(sys.modules),
+        "late": sorted(set(sys.modules) - IMPORTED),
     }
 """
+
+# What an invocation may load, the runtime client's own included. Something new here is milliseconds of every cold
+# start: find out what brought it (python -X importtime) before it is added.
+RUNTIME_CLIENT = {"awslambdaric", "rapid_client", "runtime_client", "simplejson", "snapshot_restore_py"}
+LOADED = {
+    *("app", "probe", "task_cleanup", "certifi", "idna", "requests", "requests_aws4auth", "urllib3"),
+    *("aws_lambda_powertools", "jmespath", "typing_extensions"),  # Logger brings the others
+}
+VALIDATION = {"attr", "attrs", "jsonschema", "jsonschema_specifications", "referencing", "rpds"}
+NOT_LOADED = {
+    *("aws_lambda_powertools.event_handler", "aws_lambda_powertools.utilities.parameters", "asyncio"),
+    *("jsonschema.validators", "multiprocessing", "statistics", "unittest"),
+}
+LATE = {"_strptime", "encodings.idna", "stringprep", "task_cleanup.schema_errors"}
 
 
 @needs_the_runtime
@@ -268,7 +288,14 @@ def test_process_holds_the_artifact_and_the_runtime_client_only(bench: Bench, fo
     with bench.started(probed, bench.variables(folder)) as function:
         assert payload_of(function.invoke(sample(folder, "direct")))["outcome"] == "succeeded"
         found = payload_of(function.invoke({"absent": ABSENT}))
+    packages, modules, late = (set(found.pop(name)) for name in ("packages", "modules", "late"))
     assert found == {"loaded": [], "importable": [], "outside": [], "version": package.runtime}
+    quick = certainly_valid(request_schema(folder), sample_event(folder, "direct"))
+    names = {name for name in packages if not name.startswith(("_", "cython"))}
+    assert names - RUNTIME_CLIENT - (set() if quick else VALIDATION) == LOADED
+    if quick:
+        assert modules & NOT_LOADED == set()
+        assert late - LATE == set(), "what the first call needs is loaded before it: init is not throttled"
 
 
 # -- the runtime API itself, with a handler that misbehaves on demand ------------------------------------------------

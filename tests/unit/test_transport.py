@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -123,6 +124,27 @@ def test_connections_are_reused(session: requests.Session) -> None:
         for _ in range(3):
             exchange(session, request(server), deadline())
     assert {arrived.connection for arrived in server.arrived} == {1}
+
+
+def exchanging() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "exchange"}
+
+
+def test_exchanges_share_a_thread_and_one_that_is_late_is_left_alone(session: requests.Session) -> None:
+    answer(session, reply(200))
+    before = exchanging()
+    for _ in range(3):
+        answer(session, reply(200))
+    assert exchanging() <= before, "no thread for each call"
+    with ScriptedServer(silence) as server:
+        with pytest.raises(NoAnswerError):
+            exchange(session, request(server), deadline(0.2))
+        assert answer(session, reply(204)).status == 204, "another thread does the next exchange"
+    for _ in range(500):
+        if len(exchanging()) <= len(before):
+            break
+        time.sleep(0.02)
+    assert len(exchanging()) <= len(before), "the late one ends by its socket time-outs"
 
 
 def test_cookies_do_not_travel_from_call_to_call(session: requests.Session) -> None:

@@ -27,7 +27,7 @@ class AwsError(Exception):
         self.code = code
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Action:
     service: str  # signing name
     target: str  # X-Amz-Target

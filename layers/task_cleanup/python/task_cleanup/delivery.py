@@ -14,7 +14,7 @@ COMPLETED = "Task Cleanup Completed"
 FAILED = "Task Cleanup Failed"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Delivery:
     """Where results and permanently failed messages go. What is not set goes nowhere."""
 

@@ -13,7 +13,7 @@ from task_cleanup.transport import Settled
 Request = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Pages:
     """How a list operation pages.
 

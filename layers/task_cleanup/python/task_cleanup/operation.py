@@ -34,7 +34,7 @@ from task_cleanup.validation import RequestValidator
 Request = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class StopFirst:
     """The call that stops a task which a delete met running, and the codes that say that it runs."""
 
@@ -42,7 +42,7 @@ class StopFirst:
     call: Callable[[Request], Call]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Operation:
     """What a function does: its name, its request, the call it makes, and what the answers mean.
 
@@ -67,7 +67,7 @@ class Operation:
         object.__setattr__(self, "validator", RequestValidator(self.schema))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Environment:
     """What one execution environment keeps between requests."""
 
@@ -168,7 +168,7 @@ def _refuse_expired(operation: Operation, request: Request, received: Received, 
             raise invalid_request(Code.EXPIRED, f"the request was first sent more than {lifetime} hours ago")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class _Ready:
     """Everything a call needs, before it is signed."""
 

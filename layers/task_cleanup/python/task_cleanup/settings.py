@@ -20,7 +20,7 @@ class SettingsError(Exception):
     """A variable is missing or wrong. The text names the variable, never its value."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class AwsIdentity:
     """The function role's own credentials, as Lambda puts them in the environment."""
 
@@ -30,7 +30,7 @@ class AwsIdentity:
     region: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Settings:
     """Everything a function takes from its environment (table: docs/operations.md)."""
 

@@ -12,7 +12,7 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class System:
     """``now`` is aware UTC time, ``monotonic`` and ``sleep`` are seconds, ``fraction`` is in [0, 1)."""
 
@@ -23,7 +23,7 @@ class System:
     nonce: Callable[[], str] = lambda: secrets.token_hex(16)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Deadline:
     """A moment on the monotonic clock after which nothing may be waited for."""
 

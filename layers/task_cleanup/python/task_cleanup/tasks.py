@@ -64,7 +64,7 @@ class Task:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class StatusTable:
     """What a service's statuses mean, and which of them allow a delete."""
 

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from functools import partial
 from http.cookiejar import DefaultCookiePolicy
+from typing import ClassVar
 
 import requests
 from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
@@ -89,12 +91,54 @@ class ReplyTooLargeError(Exception):
     """The reply is over the cap; what it says is unknown."""
 
 
+class _Worker:
+    """A thread that exchanges for one caller at a time.
+
+    Kept for the next exchange, since a new thread for each costs a fifth of a warm invocation. One that is late is
+    never used again: it ends by its socket time-outs.
+    """
+
+    idle: ClassVar[list["_Worker"]] = []
+
+    def __init__(self) -> None:
+        self._orders: queue.SimpleQueue[Callable[[], Reply] | None] = queue.SimpleQueue()
+        self._outcomes: queue.SimpleQueue[Reply | Exception] = queue.SimpleQueue()
+        threading.Thread(target=self._work, name="exchange", daemon=True).start()
+
+    @classmethod
+    def take(cls) -> "_Worker":
+        """One that has nothing to do."""
+        try:
+            return cls.idle.pop()
+        except IndexError:
+            return cls()
+
+    def outcome(self, order: Callable[[], Reply], timeout: float) -> Reply | Exception | None:
+        """What came of it, or None if nothing did in time (seconds)."""
+        self._orders.put(order)
+        try:
+            outcome = self._outcomes.get(timeout=timeout)
+        except queue.Empty:
+            self._orders.put(None)
+            return None
+        self.idle.append(self)
+        return outcome
+
+    def _work(self) -> None:
+        while (order := self._orders.get()) is not None:
+            try:
+                outcome: Reply | Exception = order()
+            except Exception as error:  # noqa: BLE001 - it is raised again in the waiting thread
+                outcome = error
+            self._outcomes.put(outcome)
+            del order, outcome  # no session and no secret outlives its exchange here
+
+
 def exchange(session: requests.Session, request: SignedRequest, deadline: Deadline) -> Reply:
     """Send one request and read its whole reply before the deadline, whatever the far end does.
 
-    Socket time-outs start anew with every byte that drips in, and name resolution has none at all. So the exchange
-    runs in a thread of its own, and the caller stops waiting at the deadline; the thread ends by its socket
-    time-outs.
+    Socket time-outs start anew with every byte that drips in, and name resolution has none at all. So another thread
+    does it, and the caller stops waiting at the deadline.
 
     Raises
     ------
@@ -105,36 +149,23 @@ def exchange(session: requests.Session, request: SignedRequest, deadline: Deadli
     """
     if not deadline.remaining():
         raise NoAnswerError(Category.TIMEOUT, Code.TIMEOUT, "no time was left to call", sent=False)
-    outcome: queue.SimpleQueue[Reply | Exception] = queue.SimpleQueue()
-
-    def work() -> None:
-        try:
-            outcome.put(_exchange(session, request, deadline))
-        except Exception as error:  # noqa: BLE001 - it is raised again in the waiting thread
-            outcome.put(error)
-
-    threading.Thread(target=work, name="exchange", daemon=True).start()
-    try:
-        result = outcome.get(timeout=deadline.remaining())
-    except queue.Empty:
-        raise NoAnswerError(Category.TIMEOUT, Code.TIMEOUT, "no whole reply before the deadline", sent=True) from None
+    result = _Worker.take().outcome(partial(_exchange, session, request, deadline), deadline.remaining())
+    if result is None:
+        raise NoAnswerError(Category.TIMEOUT, Code.TIMEOUT, "no whole reply before the deadline", sent=True)
     if isinstance(result, Reply):
         return result
     raise _translated(result) from None
 
 
 def _exchange(session: requests.Session, request: SignedRequest, deadline: Deadline) -> Reply:
-    prepared = session.prepare_request(
-        requests.Request(request.method, request.url, headers=dict(request.headers), data=request.body)
-    )
+    sent = {**session.headers, **request.headers}
+    prepared = requests.Request(request.method, request.url, headers=sent, data=request.body).prepare()
     if prepared.url != request.url:
         raise ValueError("the URL that would be sent is not the URL that was signed")
     remaining = max(0.001, deadline.remaining())  # 0 is no time-out that the library takes
-    response = session.send(
-        prepared,
-        timeout=(min(CONNECT_TIMEOUT, remaining), min(READ_TIMEOUT, remaining)),
-        allow_redirects=False,
-        stream=True,
+    # By the adapter: what a session adds to it, redirects and cookies, is not wanted here.
+    response = session.get_adapter(request.url).send(
+        prepared, timeout=(min(CONNECT_TIMEOUT, remaining), min(READ_TIMEOUT, remaining)), stream=True
     )
     try:
         body = bytearray()
@@ -188,7 +219,7 @@ class Verdict:
         return self.error.category if self.error and self.outcome is not Outcome.UNCHANGED else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Settled:
     """The verdict of a call's last attempt, how many were sent, and how many of them got no definite answer."""
 
@@ -213,7 +244,7 @@ _TRANSIENT = frozenset({Category.THROTTLED, Category.UNAVAILABLE, Category.TIMEO
 _SIGNATURE_UNJUDGED = _TRANSIENT | {Category.UNAUTHENTICATED}
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class _Progress:
     """What a call remembers between its attempts."""
 

@@ -93,7 +93,7 @@ class ProviderError:
     extra: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class ErrorTable:
     """What a service's codes mean, as data.
 
@@ -123,7 +123,7 @@ class Signer(Protocol):
     ) -> dict[str, str]: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Service:
     """One provider service. ``hosts`` maps every region the service has to its host name."""
 

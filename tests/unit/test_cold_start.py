@@ -1,0 +1,54 @@
+"""What keeps a cold start short and is easily lost, by counts: nothing here looks at a clock."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+
+from tests.unit.builders import NAMES, OPERATIONS, success, world
+
+ROOT = Path(__file__).resolve().parents[2]
+MOST_CALLS = 1500  # Python functions in one warm run; compiling one pattern for each signature was 20,000 more
+
+
+def test_nothing_is_collected_while_importing_and_all_is_as_before_afterwards() -> None:
+    code = """
+import gc, json
+def collections(): return sum(generation["collections"] for generation in gc.get_stats())
+before = collections()
+import task_cleanup.handler
+print(json.dumps([collections() - before, gc.isenabled()]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(ROOT / "layers" / "task_cleanup" / "python")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    collections, enabled = json.loads(done.stdout)
+    assert enabled
+    assert collections <= 2, "some at the start and at the end"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_warm_run_calls_few_functions(name: str) -> None:
+    there = world(name, *[success(OPERATIONS[name])] * 3)
+    there.run()
+    there.run()
+    calls = 0
+
+    def count(_frame: FrameType, event: str, _argument: Any) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        there.run()
+    finally:
+        sys.setprofile(None)
+    assert 0 < calls < MOST_CALLS
