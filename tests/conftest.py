@@ -4,6 +4,7 @@ Fixtures are seen by every test below; the functions are imported (``from tests.
 """
 
 import json
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -79,6 +80,15 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.delenv(name)
     for name, value in AWS_VARIABLES.items():
         monkeypatch.setenv(name, value)
+
+
+@pytest.fixture(autouse=True)
+def no_loggers_left() -> Iterator[None]:
+    """Functions under test log under names of their own. Kept, thousands of them would slow down every later test."""
+    yield
+    known = logging.getLogger().manager.loggerDict
+    for name in [name for name in known if name.startswith("task-cleanup")]:
+        del known[name]
 
 
 # -- the network ------------------------------------------------

@@ -112,7 +112,7 @@ def test_the_expected_categories_follow_from_the_retry_column(table: str) -> Non
 
 
 def test_both_clouds_with_dms_read_errors_alike() -> None:
-    assert dms.HUAWEI.errors == dms.OTC.errors
+    assert vars(dms.HUAWEI.errors) == vars(dms.OTC.errors)
     assert dms.HUAWEI.read_error is dms.OTC.read_error
 
 
