@@ -8,7 +8,7 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 export SAM_CLI_TELEMETRY := 0
 # More than the cores: many tests wait for time-outs.
 WORKERS ?= 4
-COVERING := tests/unit tests/sweep tests/handlers/test_matrix.py
+COVERING := tests/unit tests/sweep
 
 .DEFAULT_GOAL := help
 

@@ -116,11 +116,11 @@ def zipped_bytes(package: Package) -> int:
     return sum(_zipped(folder) for folder in (package.task_root, *package.layers))
 
 
-def zipped_parts(ours: Mapping[str, Package]) -> dict[str, int]:
+def zipped_parts(ours: Sequence[Package]) -> dict[str, int]:
     """The same for each of our layers, and for the largest function."""
-    layers = {layer for package in ours.values() for layer in package.layers}
+    layers = {layer for package in ours for layer in package.layers}
     sizes = {layer.name: _zipped(layer) for layer in sorted(layers)}
-    return {**sizes, "largest function": max(_zipped(package.task_root) for package in ours.values())}
+    return {**sizes, "largest function": max(_zipped(package.task_root) for package in ours)}
 
 
 def _zipped(folder: Path) -> int:
