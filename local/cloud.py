@@ -52,6 +52,25 @@ class Message:
     attributes: Mapping[str, str]
 
 
+def aws_client(service: str, url: str) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
+    """A boto3 client of the local AWS at this address."""
+    return boto3.client(  # type: ignore[call-overload]
+        service,
+        endpoint_url=url,
+        region_name=stack.REGION,
+        aws_access_key_id=LOCAL_AWS_IDENTITY["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=LOCAL_AWS_IDENTITY["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+def store_secrets(aws_url: str, emulators: Emulators) -> None:
+    """Put every provider's secret into local AWS, and let its key in."""
+    secrets = aws_client("secretsmanager", aws_url)
+    for provider, secret in SECRETS.items():
+        secrets.create_secret(Name=f"task-cleanup/{provider}/default", SecretString=json.dumps(secret))
+        emulators.add_key(provider=provider, **secret)
+
+
 class LocalCloud:
     """Use it in a ``with`` block: everything is up inside, and gone after it."""
 
@@ -88,7 +107,7 @@ class LocalCloud:
         self.sqs = self.client("sqs")
         self._results_url = self._watch("watch-results", RESULTS)
         self._sweep_results_url = self._watch("watch-sweeps", SWEEP_RESULTS)
-        self._store_secrets()
+        store_secrets(self.aws_url, self.emulators)
         self._functions: dict[str, LocalFunction] = {}
         return self
 
@@ -100,13 +119,7 @@ class LocalCloud:
 
     def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
         """A boto3 client of local AWS."""
-        return boto3.client(  # type: ignore[call-overload]
-            service,
-            endpoint_url=self.aws_url,
-            region_name=stack.REGION,
-            aws_access_key_id=LOCAL_AWS_IDENTITY["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=LOCAL_AWS_IDENTITY["AWS_SECRET_ACCESS_KEY"],
-        )
+        return aws_client(service, self.aws_url)
 
     def function(self, name: str) -> LocalFunction:
         """The function with this logical id, kept warm."""
@@ -181,9 +194,3 @@ class LocalCloud:
         events.put_rule(**rule, EventPattern=json.dumps({"detail-type": list(detail_types)}))
         events.put_targets(Rule=rule["Name"], EventBusName=self.stack.bus, Targets=[{"Id": "queue", "Arn": arn}])
         return url
-
-    def _store_secrets(self) -> None:
-        secrets = self.client("secretsmanager")
-        for provider, secret in SECRETS.items():
-            secrets.create_secret(Name=f"task-cleanup/{provider}/default", SecretString=json.dumps(secret))
-            self.emulators.add_key(provider=provider, **secret)

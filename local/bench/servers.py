@@ -3,7 +3,6 @@
 import contextlib
 import datetime as dt
 import ipaddress
-import json
 import logging
 import socket
 import ssl
@@ -13,7 +12,6 @@ from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-import boto3
 import certifi
 import requests
 from cryptography import x509
@@ -23,9 +21,8 @@ from cryptography.x509.oid import NameOID
 from moto.server import ThreadedMotoServer
 
 from local import seeds
-from local.cloud import LOCAL_AWS_IDENTITY, PROJECT_ID, SECRETS
+from local.cloud import PROJECT_ID, store_secrets
 from local.emulators import Emulators
-from local.stack import REGION
 
 CHUNK = 65536
 _SIGNS_CERTIFICATES = x509.KeyUsage(
@@ -63,16 +60,7 @@ class Servers:
         aws_url = f"http://127.0.0.1:{aws.get_host_and_port()[1]}"
         self.urls = {**self.emulators.urls, "secretsmanager": aws_url}
         requests.post(f"{aws_url}/moto-api/reset", timeout=30).raise_for_status()
-        secrets = boto3.client(
-            "secretsmanager",
-            endpoint_url=aws_url,
-            region_name=REGION,
-            aws_access_key_id=LOCAL_AWS_IDENTITY["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=LOCAL_AWS_IDENTITY["AWS_SECRET_ACCESS_KEY"],
-        )
-        for provider, secret in SECRETS.items():
-            secrets.create_secret(Name=f"task-cleanup/{provider}/default", SecretString=json.dumps(secret))
-            self.emulators.add_key(provider=provider, **secret)
+        store_secrets(aws_url, self.emulators)
         context = server_context(self._scratch)
         for name, url in self.urls.items():
             front = self._closing.enter_context(TlsFront(url, context))

@@ -9,13 +9,25 @@ from task_cleanup.settings import Settings
 from task_cleanup.triggers import Trigger
 
 
-class Observability:
-    """Logger and metrics of one execution environment."""
+class Telemetry:
+    """Logger and metrics of one execution environment, as every function has them."""
 
     def __init__(self, settings: Settings) -> None:
         self._logger = Logger(service=settings.service_name, use_rfc3339=True)
         self._namespace = settings.metrics_namespace
         self._service = settings.service_name
+
+    def undelivered(self, what: str, code: str) -> None:
+        """A result could not be published, or a message not be moved: it comes again."""
+        self._logger.warning("not delivered, will come again", extra={"what": what, "code": code})
+
+    def unforeseen(self, what: str, error: Exception) -> None:
+        """A bug. The exception's text may hold anything, so only its type is logged."""
+        self._logger.error("unforeseen exception", extra={"what": what, "exception_type": type(error).__name__})
+
+
+class Observability(Telemetry):
+    """The results of an operation."""
 
     def record(self, result: Result, trigger: Trigger) -> None:
         """Log a result, and count it by operation and outcome (two dimensions of few values)."""
@@ -35,11 +47,3 @@ class Observability:
         metrics.add_metric("Attempts", MetricUnit.Count, result.attempts)
         metrics.add_metric("Duration", MetricUnit.Milliseconds, result.duration_ms)
         metrics.flush_metrics()
-
-    def undelivered(self, what: str, code: str) -> None:
-        """A result could not be published, or a message not be moved: it comes again."""
-        self._logger.warning("not delivered, will come again", extra={"what": what, "code": code})
-
-    def unforeseen(self, what: str, error: Exception) -> None:
-        """A bug. The exception's text may hold anything, so only its type is logged."""
-        self._logger.error("unforeseen exception", extra={"what": what, "exception_type": type(error).__name__})

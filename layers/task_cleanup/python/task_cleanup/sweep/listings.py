@@ -56,8 +56,8 @@ class Lister:
         first: dict[tuple[str, str], int] = {}
         for number, target in enumerate(targets):
             first.setdefault((target.provider, target.account), number)
-        heads = list(first.values())
-        rest = [number for number in range(len(targets)) if number not in set(heads)]
+        heads = set(first.values())
+        rest = set(range(len(targets))) - heads
         found: dict[int, Listing] = {}
         with ExitStack() as closing:
             pools = {
@@ -73,7 +73,7 @@ class Lister:
         return [found[number] for number in range(len(targets))]
 
     def _list(self, target: Target, run_id: str, deadline: Deadline) -> Listing:
-        operation = self._operations[f"{target.provider}_{target.service}"]
+        operation = self._operations[target.service_id]
         received = Received(Trigger.DIRECT, target.to_dict(), run_id)
         result = run(operation, received, self._environment(operation), deadline.within(TARGET_SECONDS))
         return _listing(target, result)

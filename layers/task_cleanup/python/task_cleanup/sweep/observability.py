@@ -3,30 +3,24 @@
 from collections.abc import Mapping
 from typing import Any
 
-from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from task_cleanup.settings import Settings
+from task_cleanup.observability import Telemetry
 from task_cleanup.sweep.report import Outcome
 
 OPERATION = "sweep"
 MAX_REFUSALS = 20  # in logs, dead letters and events that would be too large
 
 
-class SweepObservability:
-    """Logger and metrics of one execution environment."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._logger = Logger(service=settings.service_name, use_rfc3339=True)
-        self._namespace = settings.metrics_namespace
-        self._service = settings.service_name
+class SweepObservability(Telemetry):
+    """The runs of the sweep."""
 
     def record(self, summary: Mapping[str, Any], trigger: str) -> None:
         """Log a run's summary without its targets, and count it."""
         brief = short(summary)
         outcome = Outcome(summary["outcome"])
         text = f"{OPERATION}: {outcome.value}"
-        log = self._logger.info if outcome in (Outcome.REPORTED, Outcome.REQUESTED) else self._logger.warning
+        log = self._logger.info if outcome.ok else self._logger.warning
         log(text, extra={"trigger": trigger, "sweep": brief})
         totals = summary["totals"]
         metrics = EphemeralMetrics(namespace=self._namespace, service=self._service)
@@ -51,14 +45,6 @@ class SweepObservability:
     def elsewhere(self, run_id: str) -> None:
         """A second delivery of a run that another worker is at."""
         self._logger.info("sweep: another worker is at it, comes again", extra={"run_id": run_id})
-
-    def undelivered(self, what: str, code: str) -> None:
-        """A summary could not be published, or a message not be moved: it comes again."""
-        self._logger.warning("not delivered, will come again", extra={"what": what, "code": code})
-
-    def unforeseen(self, what: str, error: Exception) -> None:
-        """A bug. The exception's text may hold anything, so only its type is logged."""
-        self._logger.error("unforeseen exception", extra={"what": what, "exception_type": type(error).__name__})
 
 
 def short(summary: Mapping[str, Any]) -> dict[str, Any]:

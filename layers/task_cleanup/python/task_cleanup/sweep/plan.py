@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from task_cleanup.results import Error
@@ -37,7 +38,7 @@ class TargetPlan:
     error: Error | None
     judged: tuple[Judged, ...]
 
-    @property
+    @cached_property
     def counts(self) -> dict[str, int]:
         """``found``, and how many there are of each decision."""
         return counts(self.judged)
@@ -64,7 +65,7 @@ class Plan:
                 if item.decision is Decision.SELECTED:
                     yield target, item
 
-    @property
+    @cached_property
     def totals(self) -> dict[str, int]:
         """The sum of the targets' counts."""
         each = [target.counts for target in self.targets]
@@ -78,7 +79,7 @@ def make(policy: Policy, listings: Sequence[Listing], now: datetime) -> Plan:
 
 def _judged(listing: Listing, policy: Policy, now: datetime) -> TargetPlan:
     target = listing.target
-    can_stop = SERVICES[f"{target.provider}_{target.service}"].can_stop
+    can_stop = SERVICES[target.service_id].can_stop
     judged = tuple(judge(task, policy, now, can_stop=can_stop) for task in listing.tasks)
     return TargetPlan(target, listing.project_id, listing.complete, listing.error, judged)
 

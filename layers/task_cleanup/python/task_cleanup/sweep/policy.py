@@ -40,6 +40,11 @@ class Target:
     instance_id: str | None = None
     limit: int = 10000
 
+    @property
+    def service_id(self) -> str:
+        """As ``Service.id``: the key of its service wherever one is looked up."""
+        return f"{self.provider}_{self.service}"
+
     def list_request(self) -> dict[str, Any]:
         """The members that a list request has."""
         members = {
@@ -64,7 +69,7 @@ class Select:
     statuses: tuple[Status, ...] = DEFAULT_STATUSES
     names: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def min_age(self) -> timedelta:
         """``older_than`` as a duration."""
         return duration(self.older_than)

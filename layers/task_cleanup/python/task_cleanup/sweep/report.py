@@ -29,6 +29,11 @@ class Outcome(StrEnum):
     REFUSED = "refused"
     FAILED = "failed"
 
+    @property
+    def ok(self) -> bool:
+        """Whether everything that was asked for was done."""
+        return self in (Outcome.REPORTED, Outcome.REQUESTED)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -51,11 +56,6 @@ class Ending:
     refusals: tuple[Refusal, ...] = ()
     error: Error | None = None
     taken: Sequence[bool] = ()
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything that was asked for was done."""
-        return self.outcome in (Outcome.REPORTED, Outcome.REQUESTED)
 
 
 def document(run: Run, plan: Plan | None, ending: Ending, completed_at: datetime) -> dict[str, Any]:

@@ -20,7 +20,7 @@ def requests_of(plan: Plan, run_id: str) -> Iterator[dict[str, Any]]:
 
 def _request(planned: TargetPlan, item: Judged, run_id: str, not_after: datetime) -> dict[str, Any]:
     target = planned.target
-    swept = SERVICES[f"{target.provider}_{target.service}"]
+    swept = SERVICES[target.service_id]
     request: dict[str, Any] = {
         "operation": swept.delete_name,
         "region": target.region,

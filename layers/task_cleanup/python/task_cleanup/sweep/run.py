@@ -154,8 +154,7 @@ class Sweeper:
             return None
         if self._claimed_for(run_id) != digest:
             raise _RefusedError(_reused())
-        outcome = Outcome(done.document["outcome"])
-        return Ended(done.document, Ending(outcome).ok, repeated=True, stored=True)
+        return Ended(done.document, Outcome(done.document["outcome"]).ok, repeated=True, stored=True)
 
     def _claimed_for(self, run_id: str) -> object:
         claim = self.store.get(key(run_id, "claim.json"))
@@ -210,7 +209,8 @@ class Sweeper:
             return self._save(run, plan, Ending(Outcome.REFUSED, against))
         if run.plan_of is not None:
             self._take_plan(run)
-        self._write_report(run, plan, Ending(Outcome.PLANNED))
+        planned = document(run, plan, Ending(Outcome.PLANNED), self.system.now())
+        self.store.put_json(key(run.run_id, "report.json"), planned)
         return self._request(run, plan, deadline)
 
     def _plan(self, run: Run, request: Mapping[str, Any], deadline: Deadline) -> Plan:
@@ -295,9 +295,9 @@ class Sweeper:
 
     def _save(self, run: Run, plan: Plan, ending: Ending) -> Ended:
         """Write what there is to read, the summary last: it is what makes the run done."""
-        if ending.outcome in (Outcome.REPORTED, Outcome.REFUSED):
-            self._write_report(run, plan, ending)
         report = document(run, plan, ending, self.system.now())
+        if ending.outcome in (Outcome.REPORTED, Outcome.REFUSED):
+            self.store.put_json(key(run.run_id, "report.json"), report)
         self.store.put_page(key(run.run_id, "index.html"), page(report))
         ended = self._ended(run, plan, ending, report)
         self.store.put_json(key(run.run_id, "summary.json"), ended.summary)
@@ -312,14 +312,11 @@ class Sweeper:
             return self._ended(run, plan, replace(_ending_by(error), taken=ending.taken))
         return replace(ended, stored=True)
 
-    def _write_report(self, run: Run, plan: Plan, ending: Ending) -> None:
-        self.store.put_json(key(run.run_id, "report.json"), document(run, plan, ending, self.system.now()))
-
     def _ended(self, run: Run, plan: Plan | None, ending: Ending, report: dict[str, Any] | None = None) -> Ended:
         described = summary(report or document(run, plan, ending, self.system.now()))
         described["report"] = self.places(run.run_id) if report is not None else None
         retryable = ending.outcome is Outcome.FAILED and ending.error is not None and _is_retryable(ending.error)
-        return Ended(described, ending.ok, retryable)
+        return Ended(described, ending.outcome.ok, retryable)
 
     def places(self, run_id: str) -> dict[str, str]:
         """Where a run's report is, or will be."""
@@ -365,10 +362,10 @@ def _ending_of(taken: list[bool]) -> Ending:
 
 
 def _protected(item: Judged, protect: Protect) -> Judged:
-    guard = protection(protect, item.task.task_id, item.task.name)
-    if item.decision is not Decision.SELECTED or guard is None:
+    if item.decision is not Decision.SELECTED:
         return item
-    return replace(item, decision=Decision.PROTECTED, why=guard, stop=False)
+    guard = protection(protect, item.task.task_id, item.task.name)
+    return item if guard is None else replace(item, decision=Decision.PROTECTED, why=guard, stop=False)
 
 
 def _is_retryable(error: Error) -> bool:
