@@ -1,14 +1,29 @@
-"""TLS: one CA bundle for all hosts, and nobody without a certificate that it vouches for."""
+"""Connections: in time, whatever it is that takes long; TLS with one CA bundle for all hosts, and nobody else's."""
 
+import contextlib
 import json
+import socket
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import requests
+from urllib3.exceptions import ReadTimeoutError
 
 from local.bench.servers import TlsFront, server_context
-from tests.unit.scripted_server import ScriptedServer, reply
+from task_cleanup import connections
+from task_cleanup.errors import Category
+from task_cleanup.providers.service import SignedRequest
+from task_cleanup.system import Deadline
+from task_cleanup.transport import NoAnswerError, exchange, new_session
+from tests.unit.scripted_server import ScriptedServer, reply, silence
+
+SLACK = 3.0  # seconds; nothing here is about speed
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -72,3 +87,126 @@ def test_certificate_must_be_vouched_for_and_name_the_host(tmp_path: Path, host:
         told = call([[url]], tmp_path if host == "localhost" else None)
         assert told["said"] == [["unavailable", False]]
         assert server.arrived == []
+
+
+# -- time ------------------------------------------------
+
+
+@pytest.fixture
+def session() -> Iterator[requests.Session]:
+    with new_session() as opened:
+        yield opened
+
+
+def failed(session: requests.Session, url: str, seconds: float, body: bytes | None = None) -> NoAnswerError:
+    """What ended the exchange, which must be in time."""
+    started = time.monotonic()
+    with pytest.raises(NoAnswerError) as caught:
+        exchange(session, SignedRequest("POST", url, {}, body), Deadline.after(seconds, time.monotonic))
+    assert time.monotonic() - started < seconds + SLACK
+    return caught.value
+
+
+def connecting() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "connect"]
+
+
+def test_name_that_is_not_resolved_in_time(session: requests.Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Resolvers know no time-out. One that answers later finds nobody waiting, and what it opens is closed."""
+    answer, resolve = threading.Event(), socket.getaddrinfo
+    opened: list[socket.socket] = []
+
+    def resolved(*arguments: Any, **named: Any) -> Any:
+        answer.wait(30)
+        return resolve(*arguments, **named)
+
+    def connect(opening: socket.socket, address: Any) -> None:
+        connect_at_once(opening, address)
+        opened.append(opening)
+
+    connect_at_once = socket.socket.connect
+    with ScriptedServer(reply(204)) as server:
+        monkeypatch.setattr(socket, "getaddrinfo", resolved)
+        monkeypatch.setattr(socket.socket, "connect", connect)
+        error = failed(session, server.url + "/", 0.3)
+        assert (error.category, error.sent) == (Category.TIMEOUT, False)
+        answer.set()
+        for thread in connecting():
+            thread.join(10)
+        assert [late.fileno() for late in opened] == [-1]
+        assert server.arrived == []
+        reply_to = exchange(session, SignedRequest("GET", server.url + "/", {}), Deadline.after(10, time.monotonic))
+        assert reply_to.status == 204, "the next one connects anew"
+
+
+def test_handshake_that_never_ends(session: requests.Session) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # it takes the connection, and says nothing
+        error = failed(session, f"https://127.0.0.1:{listener.getsockname()[1]}/", 0.3)
+    assert (error.category, error.sent) == (Category.TIMEOUT, False)
+
+
+def test_body_that_nobody_takes(session: requests.Session) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        error = failed(session, f"http://127.0.0.1:{listener.getsockname()[1]}/", 0.5, b"x" * 30_000_000)
+    assert error.category in (Category.TIMEOUT, Category.UNAVAILABLE)
+    assert error.sent, "some of it was"
+
+
+def test_repeated_calls_to_aws_share_the_time() -> None:
+    with ScriptedServer(silence) as server, new_session([server.url]) as session:
+        failed(session, server.url + "/", 2.0)
+        assert len(server.arrived) >= 1
+
+
+def test_connecting_and_sending_share_the_time(session: requests.Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(connections, "monotonic", lambda: now)
+    with ScriptedServer(reply(204)) as server:
+        adapter: Any = session.get_adapter(server.url)
+        kind = adapter.poolmanager.pool_classes_by_scheme["http"].ConnectionCls
+        with contextlib.closing(
+            kind("127.0.0.1", port=int(server.url.rpartition(":")[2]), timeout=5.0)
+        ) as connection:
+            connection.connect()
+            now += 3
+            connection.request("GET", "/")
+            assert connection.sock.gettimeout() == pytest.approx(2.0)
+            assert connection.getresponse().status == 204
+            connection.timeout = 4.0
+            connection.request("GET", "/")
+            assert connection.sock.gettimeout() == pytest.approx(4.0), "the next exchange has its own"
+
+
+def test_reading_a_reply_has_one_time_out(session: requests.Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(connections, "monotonic", lambda: now)
+    with ScriptedServer(reply(200, b"x" * 50_000)) as server:
+        adapter: Any = session.get_adapter(server.url)
+        kind = adapter.poolmanager.pool_classes_by_scheme["http"].ConnectionCls
+        with contextlib.closing(
+            kind("127.0.0.1", port=int(server.url.rpartition(":")[2]), timeout=5.0)
+        ) as connection:
+            connection.request("GET", "/", preload_content=False)
+            response = connection.getresponse()
+            now += 3
+            assert response.read(20_000) == b"x" * 20_000
+            assert connection.sock.gettimeout() == pytest.approx(2.0)
+            now += 3
+            with pytest.raises(ReadTimeoutError):
+                response.read()
+
+
+def test_only_connecting_takes_a_thread(session: requests.Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[str] = []
+    start = threading.Thread.start
+
+    def counted(thread: threading.Thread) -> None:
+        if thread.name == "connect":
+            started.append(thread.name)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", counted)
+    with ScriptedServer(reply(204)) as server:
+        for _ in range(3):
+            exchange(session, SignedRequest("GET", server.url + "/", {}), Deadline.after(10, time.monotonic))
+    assert started == ["connect"]

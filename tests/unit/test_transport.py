@@ -3,7 +3,6 @@
 import contextlib
 import logging
 import socket
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,12 +71,36 @@ def test_the_url_that_is_signed_is_the_url_that_is_sent(session: requests.Sessio
     assert [arrived.target for arrived in server.arrived] == [target]
 
 
-@pytest.mark.parametrize("target", ["/a/../b", "/a/./b", "/a b", "/a?x=%7e", "/é"])
+@pytest.mark.parametrize(
+    "target",
+    ["/a/../b", "/a/./b", "/a/..", "/a/.?b=1", "/a b", "/a?x=%7e", "/a%2", "/é", "/a#b", "/a?b?c", "/a\n", ""],
+)
 def test_a_url_that_the_library_would_change_is_not_sent(session: requests.Session, target: str) -> None:
     with ScriptedServer(reply(204)) as server:
         with pytest.raises(ValueError, match="not the URL that was signed"):
             exchange(session, request(server, target), deadline())
         assert server.arrived == []
+
+
+@pytest.mark.parametrize(("name", "value"), [("X-A", "1\r\nX-B: 2"), ("X-A: 1\r\nX-B", "2"), ("X-A", "1\n")])
+def test_a_header_that_would_be_two_is_not_sent(session: requests.Session, name: str, value: str) -> None:
+    with ScriptedServer(reply(204)) as server:
+        with pytest.raises(ValueError, match="Invalid header"):
+            exchange(session, SignedRequest("DELETE", server.url + "/", {name: value}), deadline())
+        assert server.arrived == []
+
+
+@pytest.mark.parametrize(
+    ("method", "body", "length"),
+    [("GET", None, None), ("DELETE", None, "0"), ("POST", None, "0"), ("POST", b"", "0"), ("POST", b"12", "2")],
+)
+def test_length_of_the_body_is_told(
+    session: requests.Session, method: str, body: bytes | None, length: str | None
+) -> None:
+    with ScriptedServer(reply(204)) as server:
+        exchange(session, SignedRequest(method, server.url + "/", {}, body), deadline())
+    assert server.arrived[0].headers.get("content-length") == length
+    assert "transfer-encoding" not in server.arrived[0].headers
 
 
 def test_netrc_is_ignored(session: requests.Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,27 +149,6 @@ def test_connections_are_reused(session: requests.Session) -> None:
     assert {arrived.connection for arrived in server.arrived} == {1}
 
 
-def exchanging() -> set[threading.Thread]:
-    return {thread for thread in threading.enumerate() if thread.name == "exchange"}
-
-
-def test_exchanges_share_a_thread_and_one_that_is_late_is_left_alone(session: requests.Session) -> None:
-    answer(session, reply(200))
-    before = exchanging()
-    for _ in range(3):
-        answer(session, reply(200))
-    assert exchanging() <= before, "no thread for each call"
-    with ScriptedServer(silence) as server:
-        with pytest.raises(NoAnswerError):
-            exchange(session, request(server), deadline(0.2))
-        assert answer(session, reply(204)).status == 204, "another thread does the next exchange"
-    for _ in range(500):
-        if len(exchanging()) <= len(before):
-            break
-        time.sleep(0.02)
-    assert len(exchanging()) <= len(before), "the late one ends by its socket time-outs"
-
-
 def test_cookies_do_not_travel_from_call_to_call(session: requests.Session) -> None:
     """Nothing of one request outlives it, and nothing goes out that was not chosen."""
     with ScriptedServer(reply(200, b"{}", Set_Cookie="session=abc; Path=/")) as server:
@@ -161,6 +163,11 @@ def test_cookies_do_not_travel_from_call_to_call(session: requests.Session) -> N
 def test_a_reply_is_read_whole_with_lower_case_header_names(session: requests.Session) -> None:
     got = answer(session, reply(404, b'{"a": 1}', X_Request_Id="abc"))
     assert (got.status, got.body, got.headers["x-request-id"]) == (404, b'{"a": 1}', "abc")
+
+
+def test_a_header_that_comes_twice_is_joined(session: requests.Session) -> None:
+    got = answer(session, raw(b"HTTP/1.1 204 X\r\nX-A: 1\r\nx-a: 2\r\nX-B: 3\r\n\r\n"))
+    assert got.headers == {"x-a": "1, 2", "x-b": "3"}
 
 
 def test_a_chunked_reply_is_read_whole(session: requests.Session) -> None:

@@ -161,8 +161,10 @@ def test_timeouts_come_from_the_time_that_is_left(name: str) -> None:
     plenty, little = world(name, success(operation)), world(name, success(operation))
     plenty.run(seconds=3600)
     little.run(seconds=1.5)
-    assert plenty.script.timeouts[0][1] == 10.0
-    assert all(0 < seconds <= 1.5 for seconds in little.script.timeouts[0])
+    [much], [few] = plenty.script.timeouts, little.script.timeouts
+    assert (much.connect_timeout, much.read_timeout) == (3.0, 10.0)
+    assert 0 < few.total <= 1.5
+    assert few.connect_timeout == few.total, "and what is left of it is for reading"
 
 
 def conflict(operation: Operation) -> Answer:

@@ -69,6 +69,8 @@ class CredentialStore:
 
     def refuse_if_suspended(self, credentials: Credentials) -> None:
         """Raise ``CleanupError`` (``unauthenticated``, ``CredentialSuspended``) while they are suspended."""
+        if not self._suspended:
+            return
         digest = _digest(credentials)
         until = self._suspended.get(digest)
         if until is None:

@@ -13,9 +13,10 @@ class Telemetry:
     """Logger and metrics of one execution environment, as every function has them."""
 
     def __init__(self, settings: Settings) -> None:
-        self._logger = Logger(service=settings.service_name, use_rfc3339=True)
-        self._namespace = settings.metrics_namespace
-        self._service = settings.service_name
+        # No message of ours is JSON: to try and fail to read each as such takes as long as to write the line.
+        self._logger = Logger(service=settings.service_name, use_rfc3339=True, utc=True, json_deserializer=str)
+        # Not the usual kind, which shares its dimensions with every other instance.
+        self._metrics = EphemeralMetrics(namespace=settings.metrics_namespace, service=settings.service_name)
 
     def undelivered(self, what: str, code: str) -> None:
         """A result could not be published, or a message not be moved: it comes again."""
@@ -39,8 +40,8 @@ class Observability(Telemetry):
             self._logger.error(text, extra=fields)
         else:
             self._logger.warning(text, extra=fields)
-        # Of its own for each result: the shared kind keeps the dimensions of one record for the next.
-        metrics = EphemeralMetrics(namespace=self._namespace, service=self._service)
+        metrics = self._metrics
+        metrics.clear_metrics()  # whatever became of the result before this one
         metrics.add_dimension("operation", result.operation)
         metrics.add_dimension("outcome", result.outcome.value)
         metrics.add_metric("Results", MetricUnit.Count, 1)

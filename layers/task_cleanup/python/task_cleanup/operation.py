@@ -142,8 +142,8 @@ def _accept(operation: Operation, received: Received, system: System) -> Request
     request = operation.validator.validate(received.request)
     if "task_id" in request:
         request["task_id"] = str(request["task_id"])
-    if operation.validator.has("client_token"):
-        request.setdefault("client_token", _derived_token(operation, request, received.origin_id))
+    if operation.validator.has("client_token") and "client_token" not in request:
+        request["client_token"] = _derived_token(operation, request, received.origin_id)
     _refuse_expired(operation, request, received, system)
     return request
 

@@ -1,7 +1,7 @@
 """The one result shape of every provider, trigger and outcome (JSON Schema: ``result.schema.json``)."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
@@ -70,7 +70,7 @@ class Target:
 
     def to_dict(self) -> dict[str, str]:
         """The members that are set."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -5,24 +5,20 @@ second attempt right: back-off, clock correction, rotated credentials. Nothing h
 """
 
 import logging
-import queue
 import re
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from enum import Enum
-from functools import partial
 from http.cookiejar import DefaultCookiePolicy
-from typing import ClassVar
 
 import requests
 from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
-from urllib3.util import Retry
+from urllib3.util import Retry, Timeout
 
 from task_cleanup import __version__
-from task_cleanup.connections import WholeHeadAdapter
+from task_cleanup.connections import SHORTEST, WholeHeadAdapter
 from task_cleanup.errors import Category, Code
 from task_cleanup.providers.service import Credentials, Reply, SignedRequest
 from task_cleanup.results import Error, Outcome
@@ -43,6 +39,12 @@ MAX_CLOCK_SKEW = timedelta(minutes=5)
 logging.getLogger("urllib3").setLevel(logging.CRITICAL)
 
 
+_HEADERS = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",  # what is capped is what was sent: no decompression bombs
+    "User-Agent": f"task-cleanup/{__version__}",
+}
+
 # Calls to AWS are repeated by the library: SigV4 allows it, and each is safe to repeat.
 _AWS_RETRY = Retry(
     total=2,
@@ -62,14 +64,6 @@ def new_session(aws_endpoints: Iterable[str] = ()) -> requests.Session:
     session = requests.Session()
     session.trust_env = False
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))  # no call may colour the next one
-    session.headers.clear()
-    session.headers.update(
-        {
-            "Accept": "application/json",
-            "Accept-Encoding": "identity",  # what is capped is what was sent: no decompression bombs
-            "User-Agent": f"task-cleanup/{__version__}",
-        }
-    )
     session.mount("https://", WholeHeadAdapter(max_retries=0))
     session.mount("http://", WholeHeadAdapter(max_retries=0))
     for endpoint in aws_endpoints:
@@ -91,54 +85,25 @@ class ReplyTooLargeError(Exception):
     """The reply is over the cap; what it says is unknown."""
 
 
-class _Worker:
-    """A thread that exchanges for one caller at a time.
+class _Until(Timeout):
+    """Time-outs for each attempt that the library makes of one exchange: none goes on past the deadline."""
 
-    Kept for the next exchange, since a new thread for each costs a fifth of a warm invocation. One that is late is
-    never used again: it ends by its socket time-outs.
-    """
+    def __init__(self, deadline: Deadline) -> None:
+        super().__init__(total=max(SHORTEST, deadline.remaining()), connect=CONNECT_TIMEOUT, read=READ_TIMEOUT)
+        self._deadline = deadline
 
-    idle: ClassVar[list["_Worker"]] = []
+    def clone(self) -> "_Until":
+        return _Until(self._deadline)
 
-    def __init__(self) -> None:
-        self._orders: queue.SimpleQueue[Callable[[], Reply] | None] = queue.SimpleQueue()
-        self._outcomes: queue.SimpleQueue[Reply | Exception] = queue.SimpleQueue()
-        threading.Thread(target=self._work, name="exchange", daemon=True).start()
 
-    @classmethod
-    def take(cls) -> "_Worker":
-        """One that has nothing to do."""
-        try:
-            return cls.idle.pop()
-        except IndexError:
-            return cls()
-
-    def outcome(self, order: Callable[[], Reply], timeout: float) -> Reply | Exception | None:
-        """What came of it, or None if nothing did in time (seconds)."""
-        self._orders.put(order)
-        try:
-            outcome = self._outcomes.get(timeout=timeout)
-        except queue.Empty:
-            self._orders.put(None)
-            return None
-        self.idle.append(self)
-        return outcome
-
-    def _work(self) -> None:
-        while (order := self._orders.get()) is not None:
-            try:
-                outcome: Reply | Exception = order()
-            except Exception as error:  # noqa: BLE001 - it is raised again in the waiting thread
-                outcome = error
-            self._outcomes.put(outcome)
-            del order, outcome  # no session and no secret outlives its exchange here
+# What percent-encoding leaves, and no dot segments: the library sends any other URL otherwise than it was signed.
+_SENT_AS_SIGNED = re.compile(
+    r"https?://[^/?#@\s]+(/(?!\.{1,2}([/?]|\Z))([\w.~-]|%[0-9A-F]{2})*)+(\?([\w.~=&-]|%[0-9A-F]{2})*)?", re.ASCII
+)
 
 
 def exchange(session: requests.Session, request: SignedRequest, deadline: Deadline) -> Reply:
     """Send one request and read its whole reply before the deadline, whatever the far end does.
-
-    Socket time-outs start anew with every byte that drips in, and name resolution has none at all. So another thread
-    does it, and the caller stops waiting at the deadline.
 
     Raises
     ------
@@ -146,51 +111,52 @@ def exchange(session: requests.Session, request: SignedRequest, deadline: Deadli
         Time-out, reset, refused connection, TLS failure, half a reply.
     ReplyTooLargeError
         More than ``MAX_REPLY_BYTES``.
+    ValueError
+        For a URL that would not be sent as it was signed. Nothing was sent.
     """
+    if not _SENT_AS_SIGNED.fullmatch(request.url):
+        raise ValueError("the URL that would be sent is not the URL that was signed")
     if not deadline.remaining():
         raise NoAnswerError(Category.TIMEOUT, Code.TIMEOUT, "no time was left to call", sent=False)
-    result = _Worker.take().outcome(partial(_exchange, session, request, deadline), deadline.remaining())
-    if result is None:
-        raise NoAnswerError(Category.TIMEOUT, Code.TIMEOUT, "no whole reply before the deadline", sent=True)
-    if isinstance(result, Reply):
-        return result
-    raise _translated(result) from None
+    try:
+        return _exchange(session, request, deadline)
+    except (requests.exceptions.RequestException, HTTPError, OSError) as error:
+        raise _translated(error) from None
 
 
 def _exchange(session: requests.Session, request: SignedRequest, deadline: Deadline) -> Reply:
-    sent = {**session.headers, **request.headers}
-    prepared = requests.Request(request.method, request.url, headers=sent, data=request.body).prepare()
-    if prepared.url != request.url:
-        raise ValueError("the URL that would be sent is not the URL that was signed")
-    remaining = max(0.001, deadline.remaining())  # 0 is no time-out that the library takes
+    headers = {**_HEADERS, **request.headers}
+    if request.method != "GET":
+        headers["Content-Length"] = str(len(request.body or b""))
+    # As it is: for the library to prepare it, the URL above all, takes a third as long as to send it. What has no
+    # place in a header is refused further down, by http.client.
+    prepared = requests.PreparedRequest()
+    prepared.method, prepared.url, prepared.body = request.method, request.url, request.body
+    prepared.headers = headers  # type: ignore[assignment]
     # By the adapter: what a session adds to it, redirects and cookies, is not wanted here.
-    response = session.get_adapter(request.url).send(
-        prepared, timeout=(min(CONNECT_TIMEOUT, remaining), min(READ_TIMEOUT, remaining)), stream=True
-    )
+    adapter = session.get_adapter(request.url)
+    # Its documentation allows urllib3's Timeout, its annotation does not.
+    response = adapter.send(prepared, timeout=_Until(deadline), stream=True)  # type: ignore[arg-type]
     try:
         body = bytearray()
         while chunk := response.raw.read1(CHUNK_BYTES, decode_content=False):
             body += chunk
             if len(body) > MAX_REPLY_BYTES:
                 raise ReplyTooLargeError
-            if not deadline.remaining():
-                raise requests.exceptions.ReadTimeout
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Reply(response.status_code, headers, bytes(body))
+        arrived = {name.lower(): value for name, value in response.raw.headers.itermerged()}
+        return Reply(response.status_code, arrived, bytes(body))
     finally:
         response.close()
 
 
-def _translated(error: Exception) -> Exception:
+def _translated(error: Exception) -> NoAnswerError:
     """Library exceptions hold URLs and addresses: only their kind goes on."""
     if isinstance(error, requests.exceptions.ConnectTimeout):
         return NoAnswerError(Category.TIMEOUT, Code.TIMEOUT, "no connection within the time-out", sent=False)
     if isinstance(error, (requests.exceptions.Timeout, ReadTimeoutError)):
         return NoAnswerError(Category.TIMEOUT, Code.TIMEOUT, "no reply within the time-out", sent=True)
-    if isinstance(error, (requests.exceptions.RequestException, HTTPError, OSError)):
-        message = f"the connection failed ({type(error).__name__})"
-        return NoAnswerError(Category.UNAVAILABLE, Code.CONNECTION_FAILED, message, sent=not _never_left(error))
-    return error
+    message = f"the connection failed ({type(error).__name__})"
+    return NoAnswerError(Category.UNAVAILABLE, Code.CONNECTION_FAILED, message, sent=not _never_left(error))
 
 
 def _never_left(error: Exception) -> bool:
@@ -366,9 +332,12 @@ class Transport:
 
 
 def _with_hints(verdict: Verdict, reply: Reply, now: datetime) -> Verdict:
-    """The verdict with what the headers add: the server's clock, and when to come again."""
-    retry_after, error = _retry_after(reply.headers, now), verdict.error
-    if error is not None and retry_after is not None and error.category in _TRANSIENT:
+    """The verdict with what the headers add: the server's clock, and when to come again. A success needs neither."""
+    error = verdict.error
+    if error is None:
+        return verdict
+    retry_after = _retry_after(reply.headers, now)
+    if retry_after is not None and error.category in _TRANSIENT:
         error = error.with_detail(retry_after_seconds=retry_after)
     server_time = _http_date(reply.headers.get("date"))
     return replace(verdict, error=error, retry_after=retry_after, server_time=server_time)

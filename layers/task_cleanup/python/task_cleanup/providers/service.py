@@ -41,7 +41,7 @@ class Call:
         if any(segment in ("", ".", "..") for segment in self.segments):
             raise ValueError("a path segment is empty or a dot segment")
 
-    @property
+    @cached_property
     def path(self) -> str:
         """The percent-encoded path, as signed and as sent."""
         return "/" + "/".join(percent_encode(segment) for segment in self.segments)
@@ -77,6 +77,8 @@ class Reply:
     @cached_property
     def _json_object(self) -> dict[str, Any] | None:
         """Parsed once, however often it is asked for: error, request id and confirmation all look into it."""
+        if not self.body:
+            return None
         try:
             value = json.loads(self.body)
         except (ValueError, RecursionError):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+from aws_lambda_powertools.metrics import MetricUnit
 
 from task_cleanup.observability import Telemetry
 from task_cleanup.sweep.report import Outcome
@@ -23,7 +23,8 @@ class SweepObservability(Telemetry):
         log = self._logger.info if outcome.ok else self._logger.warning
         log(text, extra={"trigger": trigger, "sweep": brief})
         totals = summary["totals"]
-        metrics = EphemeralMetrics(namespace=self._namespace, service=self._service)
+        metrics = self._metrics
+        metrics.clear_metrics()  # whatever became of the run before this one
         metrics.add_dimension("operation", OPERATION)
         for name, count in (
             ("Runs", 1),
