@@ -4,11 +4,13 @@
 PYTHON ?= $(shell for p in python3.13 python3 python3.14 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes
+# Not compiled: modules are when they are imported, and most of the SDKs that the tests compare with never are.
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-compile
 export SAM_CLI_TELEMETRY := 0
 # More than the cores: many tests wait for time-outs.
 WORKERS ?= 4
-COVERING := tests/unit tests/sweep
+# A file's tests on one worker, which then builds and starts what they share once.
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 
@@ -58,13 +60,12 @@ lint: .venv/dev ## Style, and the template
 
 .PHONY: types
 types: .venv/dev ## Types, strictly
-	$(BIN)/mypy layers/task_cleanup/python local tests
-	@for app in functions/*/app.py; do $(BIN)/mypy $$app || exit 1; done
+	$(BIN)/mypy layers/task_cleanup/python local tests functions
 
 .PHONY: tests
-tests: .venv/dev ## All tests; branch coverage of the layer by those that walk all of it
-	$(BIN)/python -m pytest -n $(WORKERS) --cov --cov-report=term $(COVERING)
-	$(BIN)/python -m pytest -n $(WORKERS) tests $(COVERING:%=--ignore=%)
+tests: .venv/dev ## All tests; branch coverage of the layer by those nearest to it
+	$(PYTEST) -m covering --cov --cov-report=term tests/unit tests/sweep
+	$(PYTEST) -m "not covering" tests
 
 .PHONY: build
 build: .venv/dev ## sam build, for ARCHITECTURE=arm64 (default) or x86_64

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -30,11 +31,36 @@ AWS_VARIABLES = {
     "AWS_REGION": "eu-central-1",
     "AWS_DEFAULT_REGION": "eu-central-1",
 }
+FOLDERS = ("e2e", "template", "handlers", "sweep", "contract", "unit")  # of the tests, those with long files first
 _PREFIXES = ("AWS_", "POWERTOOLS_", "LAMBDA_", "_X_AMZN_", "ALIBABA_", "HUAWEI", "OTC_")
 _NAMES = frozenset(
     {"CREDENTIALS_SECRET_PREFIX", "DRY_RUN", "EVENT_BUS_NAME", "DEAD_LETTER_QUEUE_URL", "MAX_RECEIVES"}
 )
 _PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"})
+
+
+# -- what is run how ------------------------------------------------
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, and marks on the tests that coverage is measured by.
+
+    Those are the ones nearest to the layer that do not search by many examples: tracing branches makes CPython 3.13
+    twice as slow, and the hundredth example covers what the first did.
+    """
+    for name, count in Counter(item.nodeid for item in items).items():
+        if count > 1:
+            raise pytest.UsageError(f"{count} tests are called {name}: distributed to workers, only one would run")
+    items.sort(key=lambda item: FOLDERS.index(_folder(item)))  # each worker takes a file at a time
+    for item in items:
+        near = _folder(item) in ("unit", "sweep")
+        searching = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        if near and not searching and not item.get_closest_marker("exhaustive"):
+            item.add_marker("covering")
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(ROOT / "tests").parts[0]
 
 
 # -- which functions there are ------------------------------------------------

@@ -154,6 +154,7 @@ def test_the_page_knows_every_decision() -> None:
     assert set(sample.DECISIONS) == {decision.value for decision in Decision}
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("case", ["typical", "refused", "many"])
 def test_the_samples_are_what_the_sweep_writes(case: str) -> None:
     """Else the page would be tested against reports that nobody makes; and both judge the limits alike."""
@@ -309,6 +310,7 @@ def test_nothing_else_offers_a_plan(case: str) -> None:
     assert not shown(CASES[case]()).all("pre")
 
 
+@pytest.mark.exhaustive
 def test_refusals_stand_in_full_at_the_top() -> None:
     message = "12 tasks are selected, max_tasks is 10. " * 60
     refusals = [{"code": "TooManyTasks", "message": message, "target": None}]
@@ -533,6 +535,7 @@ def meters(**limits: Any) -> list[Element]:
     return shown(sample.typical(policy=sample.policy(limits=full))).all("div", "meter")
 
 
+@pytest.mark.exhaustive
 def test_meters_within_at_and_over_the_limit() -> None:
     assert meters()[0].text.endswith("342 of at most 500 tasks within the limit, 158 to spare")
     assert meters(max_tasks=342)[0].text.endswith("within the limit, 0 to spare")
@@ -704,6 +707,7 @@ def test_the_oldest_of_a_decision_stand_first() -> None:
     ]
 
 
+@pytest.mark.exhaustive
 def test_two_hundred_targets_are_an_overview_with_anchors_and_closed_details() -> None:
     document = shown(sample.many(200, 3))
     anchors = [one.attributes["id"] for one in document.all("details")]
@@ -726,6 +730,7 @@ def test_many_troubles_are_counted_not_all_repeated_at_the_top() -> None:
     assert "and 38 more, each marked below." in notice
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("found", "rows"), [([], 200), ([10_000], 200), ([500] * 200, 20), ([5] * 500 + [9_000], 200), ([90] * 5000, 5)]
 )
@@ -733,6 +738,7 @@ def test_rows_are_shared_out_within_the_pages_bound(found: list[int], rows: int)
     assert rows_allowed(found) == rows
 
 
+@pytest.mark.exhaustive
 def test_a_page_with_all_its_rows_grows_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("task_cleanup.sweep.page.ROWS_PER_PAGE", 400)
     markup = page(sample.many(20, 40))

@@ -147,6 +147,7 @@ def deaths(swept: SweepWorld, request: Json) -> Iterator[SweepWorld]:
         yield world
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("request_", [policy(limits=WIDE), {"apply_report": "reports/seen/report.json"}])
 def test_a_worker_may_die_at_any_call_to_aws(swept: SweepWorld, request_: Json) -> None:
     """The message comes again: exactly the planned tasks are asked for. What was planned is never chosen anew."""
@@ -165,6 +166,7 @@ def test_a_worker_may_die_at_any_call_to_aws(swept: SweepWorld, request_: Json) 
         assert world.aws.events == seen
 
 
+@pytest.mark.exhaustive
 def test_two_workers_may_die_one_after_the_other(swept: SweepWorld) -> None:
     random = Random(20261122)
     for _ in range(4):
@@ -180,6 +182,7 @@ def test_two_workers_may_die_one_after_the_other(swept: SweepWorld) -> None:
         assert len(plans(world)) == 1
 
 
+@pytest.mark.exhaustive
 def test_a_report_asks_for_nothing_wherever_its_worker_dies(swept: SweepWorld) -> None:
     request = policy(mode="report", targets=[OMS_TARGET])
     for world in deaths(swept, request):
