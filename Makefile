@@ -8,7 +8,7 @@ BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-compile
 export SAM_CLI_TELEMETRY := 0
 # More than the cores: many tests wait for time-outs.
-WORKERS ?= 4
+WORKERS ?= 6
 # A file's tests on one worker, which then builds and starts what they share once.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 

@@ -550,8 +550,8 @@ def test_a_call_fails_before_or_after_it_is_made(refusals: Refusals, arrives: in
     once = Config(retries={"total_max_attempts": 1})
     with Doors(seed=1) as doors:
         doors.faults = {SEND: refusals}
-        plain = boto3.client("sqs", endpoint_url=doors.plain_url)
-        unreliable = boto3.client("sqs", endpoint_url=doors.unreliable_url, config=once)
+        plain = boto3.session.Session().client("sqs", endpoint_url=doors.plain_url)
+        unreliable = boto3.session.Session().client("sqs", endpoint_url=doors.unreliable_url, config=once)
         url = plain.create_queue(QueueName=f"doors-{arrives}")["QueueUrl"]
         with pytest.raises(ClientError) as refused:
             unreliable.send_message(QueueUrl=url, MessageBody="fake")
@@ -565,7 +565,7 @@ def test_a_call_fails_before_or_after_it_is_made(refusals: Refusals, arrives: in
 def test_a_failed_entry_comes_with_status_200() -> None:
     with Doors(seed=1) as doors:
         doors.faults = {"AWSEvents.PutEvents": Refusals(failed_entry=1.0)}
-        events = boto3.client("events", endpoint_url=doors.unreliable_url)
+        events = boto3.session.Session().client("events", endpoint_url=doors.unreliable_url)
         reply = events.put_events(Entries=[{"Source": "fake", "DetailType": "fake", "Detail": "{}"}])
         events.close()
     assert reply["ResponseMetadata"]["HTTPStatusCode"] == 200

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import boto3
 import pytest
 
 from local.emulators import Emulators
@@ -14,13 +15,21 @@ def _sweep_clouds() -> Iterator[tuple[Emulators, SweepAws]]:
         yield cloud, aws
 
 
+@pytest.fixture(scope="session")
+def _aws_session() -> boto3.session.Session:
+    """Not the process's: that one has the credentials of whatever test was the first to ask."""
+    return boto3.session.Session()
+
+
 @pytest.fixture
 def swept(
     _sweep_clouds: tuple[Emulators, SweepAws],
+    _aws_session: boto3.session.Session,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> Iterator[SweepWorld]:
     """A fresh world on shared servers. Whatever the test did, every document that it wrote is well-formed."""
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", _aws_session)
     world = SweepWorld(*_sweep_clouds, monkeypatch, capsys)
     yield world
     assert world.aws.bad_signatures == []
