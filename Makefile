@@ -8,7 +8,7 @@ BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-compile
 export SAM_CLI_TELEMETRY := 0
 # More than the cores: many tests wait for time-outs.
-WORKERS ?= 6
+WORKERS ?= 4
 # A file's tests on one worker, which then builds and starts what they share once.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
@@ -50,7 +50,8 @@ openapi: .venv/local ## Write docs/openapi.json again, from the schemas and the 
 test: check ## Everything CI runs: checks and tests
 
 .PHONY: check
-check: lint types tests ## The single gate
+check: .venv/dev ## The single gate; lint and types beside the tests, each of them on one core
+	@$(MAKE) --no-print-directory -j3 lint types tests
 
 .PHONY: lint
 lint: .venv/dev ## Style, and the template

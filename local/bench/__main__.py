@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run it from the command line."""
     parser = argparse.ArgumentParser(prog="python -m local.bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--invocations", type=int, default=120, help="warm ones, in each round")
+    parser.add_argument("--invocations", type=int, default=80, help="warm ones, in each round")
     parser.add_argument("--output", type=Path, default=ROOT / "docs")
     options = parser.parse_args(arguments)
     sys.stdout.write("Building ours and the peers …\n")
