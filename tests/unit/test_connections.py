@@ -158,42 +158,39 @@ def test_repeated_calls_to_aws_share_the_time() -> None:
         assert len(server.arrived) >= 1
 
 
+def connection_to(server: ScriptedServer, session: requests.Session, timeout: float) -> Any:
+    """A connection as the session makes them, closed after the block."""
+    adapter: Any = session.get_adapter(server.url)
+    kind = adapter.poolmanager.pool_classes_by_scheme["http"].ConnectionCls
+    return contextlib.closing(kind("127.0.0.1", port=int(server.url.rpartition(":")[2]), timeout=timeout))
+
+
 def test_connecting_and_sending_share_the_time(session: requests.Session, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(connections, "monotonic", lambda: now)
-    with ScriptedServer(reply(204)) as server:
-        adapter: Any = session.get_adapter(server.url)
-        kind = adapter.poolmanager.pool_classes_by_scheme["http"].ConnectionCls
-        with contextlib.closing(
-            kind("127.0.0.1", port=int(server.url.rpartition(":")[2]), timeout=5.0)
-        ) as connection:
-            connection.connect()
-            now += 3
-            connection.request("GET", "/")
-            assert connection.sock.gettimeout() == pytest.approx(2.0)
-            assert connection.getresponse().status == 204
-            connection.timeout = 4.0
-            connection.request("GET", "/")
-            assert connection.sock.gettimeout() == pytest.approx(4.0), "the next exchange has its own"
+    with ScriptedServer(reply(204)) as server, connection_to(server, session, 5.0) as connection:
+        connection.connect()
+        now += 3
+        connection.request("GET", "/")
+        assert connection.sock.gettimeout() == pytest.approx(2.0)
+        assert connection.getresponse().status == 204
+        connection.timeout = 4.0
+        connection.request("GET", "/")
+        assert connection.sock.gettimeout() == pytest.approx(4.0), "the next exchange has its own"
 
 
 def test_reading_a_reply_has_one_time_out(session: requests.Session, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(connections, "monotonic", lambda: now)
-    with ScriptedServer(reply(200, b"x" * 50_000)) as server:
-        adapter: Any = session.get_adapter(server.url)
-        kind = adapter.poolmanager.pool_classes_by_scheme["http"].ConnectionCls
-        with contextlib.closing(
-            kind("127.0.0.1", port=int(server.url.rpartition(":")[2]), timeout=5.0)
-        ) as connection:
-            connection.request("GET", "/", preload_content=False)
-            response = connection.getresponse()
-            now += 3
-            assert response.read(20_000) == b"x" * 20_000
-            assert connection.sock.gettimeout() == pytest.approx(2.0)
-            now += 3
-            with pytest.raises(ReadTimeoutError):
-                response.read()
+    with ScriptedServer(reply(200, b"x" * 50_000)) as server, connection_to(server, session, 5.0) as connection:
+        connection.request("GET", "/", preload_content=False)
+        response = connection.getresponse()
+        now += 3
+        assert response.read(20_000) == b"x" * 20_000
+        assert connection.sock.gettimeout() == pytest.approx(2.0)
+        now += 3
+        with pytest.raises(ReadTimeoutError):
+            response.read()
 
 
 def test_only_connecting_takes_a_thread(session: requests.Session, monkeypatch: pytest.MonkeyPatch) -> None:

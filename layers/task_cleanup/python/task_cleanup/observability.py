@@ -1,5 +1,7 @@
 """One log line and one set of metrics per result: never an event, a body, a header or a value that was refused."""
 
+from collections.abc import Mapping
+
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
@@ -26,6 +28,15 @@ class Telemetry:
         """A bug. The exception's text may hold anything, so only its type is logged."""
         self._logger.error("unforeseen exception", extra={"what": what, "exception_type": type(error).__name__})
 
+    def _measure(self, dimensions: Mapping[str, str], *metrics: tuple[str, MetricUnit, float]) -> None:
+        """Write one set of metrics, whatever became of the one before it."""
+        self._metrics.clear_metrics()
+        for name, value in dimensions.items():
+            self._metrics.add_dimension(name, value)
+        for name, unit, number in metrics:
+            self._metrics.add_metric(name, unit, number)
+        self._metrics.flush_metrics()
+
 
 class Observability(Telemetry):
     """The results of an operation."""
@@ -40,11 +51,9 @@ class Observability(Telemetry):
             self._logger.error(text, extra=fields)
         else:
             self._logger.warning(text, extra=fields)
-        metrics = self._metrics
-        metrics.clear_metrics()  # whatever became of the result before this one
-        metrics.add_dimension("operation", result.operation)
-        metrics.add_dimension("outcome", result.outcome.value)
-        metrics.add_metric("Results", MetricUnit.Count, 1)
-        metrics.add_metric("Attempts", MetricUnit.Count, result.attempts)
-        metrics.add_metric("Duration", MetricUnit.Milliseconds, result.duration_ms)
-        metrics.flush_metrics()
+        self._measure(
+            {"operation": result.operation, "outcome": result.outcome.value},
+            ("Results", MetricUnit.Count, 1),
+            ("Attempts", MetricUnit.Count, result.attempts),
+            ("Duration", MetricUnit.Milliseconds, result.duration_ms),
+        )

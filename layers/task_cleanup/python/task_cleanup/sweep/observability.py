@@ -23,21 +23,19 @@ class SweepObservability(Telemetry):
         log = self._logger.info if outcome.ok else self._logger.warning
         log(text, extra={"trigger": trigger, "sweep": brief})
         totals = summary["totals"]
-        metrics = self._metrics
-        metrics.clear_metrics()  # whatever became of the run before this one
-        metrics.add_dimension("operation", OPERATION)
-        for name, count in (
-            ("Runs", 1),
-            ("Refused", outcome is Outcome.REFUSED),
-            ("Failed", outcome is Outcome.FAILED),
-            ("TargetsIncomplete", sum(not target["complete"] for target in summary["targets"])),
-            ("TasksFound", totals["found"]),
-            ("TasksSelected", totals["selected"]),
-            ("TasksRequested", totals["requested"]),
-            ("TasksNotRequested", totals["failed"]),
-        ):
-            metrics.add_metric(name, MetricUnit.Count, int(count))
-        metrics.flush_metrics()
+        counts = {
+            "Runs": 1,
+            "Refused": outcome is Outcome.REFUSED,
+            "Failed": outcome is Outcome.FAILED,
+            "TargetsIncomplete": sum(not target["complete"] for target in summary["targets"]),
+            "TasksFound": totals["found"],
+            "TasksSelected": totals["selected"],
+            "TasksRequested": totals["requested"],
+            "TasksNotRequested": totals["failed"],
+        }
+        self._measure(
+            {"operation": OPERATION}, *((name, MetricUnit.Count, int(count)) for name, count in counts.items())
+        )
 
     def repeated(self, run_id: str) -> None:
         """A second delivery of a run that is done."""
