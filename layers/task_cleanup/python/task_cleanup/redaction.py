@@ -1,9 +1,11 @@
-"""Providers quote back what they were sent, canonical requests and tokens included: only the rest may go on."""
+"""Removes secrets and quoted requests from providers' texts: they repeat what they were sent, tokens included."""
 
 import re
-from collections.abc import Iterable
+from base64 import b64encode
+from collections.abc import Iterable, Iterator
 
 MAX_LENGTH = 500
+_ROUNDS = 4  # encodings inside each other that are undone: a gateway that quotes another gateway's quotation
 
 # Where a quoted request begins: ``APIGW.0301`` writes it with ``|`` for newline, Alibaba with real newlines.
 _QUOTED_REQUEST = re.compile(
@@ -12,21 +14,104 @@ _QUOTED_REQUEST = re.compile(
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
+# One character in percent-encoding, in JSON, in a Python or shell string, or in HTML.
+_ENCODED = re.compile(
+    r"%(?P<percent>[0-9A-Fa-f]{2})|\\u(?P<u>[0-9A-Fa-f]{4})|\\x(?P<x>[0-9A-Fa-f]{2})|\\(?P<escaped>[^ux])"
+    r"|&#(?P<decimal>[0-9]{1,7});|&#[xX](?P<hex>[0-9A-Fa-f]{1,6});|&(?P<entity>[A-Za-z]{2,8});"
+)
+_LETTERS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
+# A form's plus is a blank, and Base64 has two alphabets: each pair counts as one character, in texts and in secrets.
+_ALIKE = str.maketrans("+-_", "  /")
+
 
 def redact(text: str, secrets: Iterable[str]) -> str:
-    """A provider's text without these secrets (also percent-encoded) and without any request it quotes."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        # A signature is another with every call: its pattern would be compiled for every reply, in milliseconds.
-        if "%" in text or "+" in text:
-            text = re.sub("".join(map(_any_form, secret)), "***", text)
-        else:
-            text = text.replace(secret, "***")
-    if quoted := _QUOTED_REQUEST.search(text):
-        text = text[: quoted.start()].rstrip(" ,:;[('\"") + " […]"
-    return _CONTROL.sub(" ", text).strip()[:MAX_LENGTH]
+    """A provider's text without these secrets, in any usual encoding, and without any request that it quotes.
+
+    Known are: plain, percent-encoding, JSON and HTML escapes (each also inside each other), and Base64 of the secret
+    or of a text that holds it. At most ``MAX_LENGTH`` characters on one line.
+    """
+    found: list[tuple[int, int]] = []
+    end, known = len(text), list(secrets)
+    for plain, starts in _views(text):
+        found += [(starts[first], starts[last]) for first, last in _places(plain.translate(_ALIKE), known)]
+        if quoted := _QUOTED_REQUEST.search(plain):
+            end = min(end, starts[quoted.start()])
+    kept, position = [], 0
+    for begin, until in _merged(found):
+        if begin >= end:
+            break
+        kept += [text[position:begin], "***"]
+        position = until
+    kept.append(text[position:end])
+    clean = "".join(kept)
+    if end < len(text):
+        clean = clean.rstrip(" ,:;[('\"\\") + " […]"
+    return _CONTROL.sub(" ", clean).strip()[:MAX_LENGTH]
 
 
-def _any_form(character: str) -> str:
-    """The character, or its percent-encoding in either case; a blank can be a plus."""
-    encoded = "".join(f"%{byte:02x}" for byte in character.encode())
-    return f"(?:{re.escape(character)}|(?i:{encoded}){'|[+]' if character == ' ' else ''})"
+def _places(alike: str, secrets: Iterable[str]) -> Iterator[tuple[int, int]]:
+    for secret in secrets:
+        for form in (secret, *_base64_forms(secret)):
+            needle = form.translate(_ALIKE)
+            at = alike.find(needle) if needle else -1
+            while at >= 0:
+                yield at, at + len(needle)
+                at = alike.find(needle, at + 1)
+
+
+def _base64_forms(secret: str) -> Iterator[str]:
+    """What Base64 makes of the secret, wherever it is in the encoded text: less what its neighbours' bits are in."""
+    for shift in range(3):
+        encoded = b64encode(b"\0" * shift + secret.encode()).decode().rstrip("=")
+        whole = (shift + len(secret.encode())) * 8 // 6  # characters that no byte behind it can change
+        core = encoded[(shift * 8 + 5) // 6 : whole]
+        if len(core) >= 8:  # shorter ones are in many innocent words
+            yield core
+
+
+def _merged(found: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The same places in order, those that touch or overlap made one."""
+    first = last = -1
+    for begin, end in sorted(found):
+        if begin > last:
+            if last >= 0:
+                yield first, last
+            first, last = begin, end
+        last = max(last, end)
+    if last >= 0:
+        yield first, last
+
+
+def _views(text: str) -> Iterator[tuple[str, list[int] | range]]:
+    """The text as it is, and with one encoding after another undone.
+
+    Each with where in the text its characters begin (one more for the end).
+    """
+    starts: list[int] | range = range(len(text) + 1)
+    yield text, starts
+    for _ in range(_ROUNDS):
+        if not _ENCODED.search(text):
+            break
+        text, starts = _decoded_once(text, starts)
+        yield text, starts
+
+
+def _decoded_once(text: str, starts: list[int] | range) -> tuple[str, list[int]]:
+    parts, kept, position = [], [], 0
+    for match in _ENCODED.finditer(text):
+        parts += [text[position : match.start()], _character(match)]
+        kept += [*starts[position : match.start()], *[starts[match.start()]] * len(parts[-1])]
+        position = match.end()
+    return "".join([*parts, text[position:]]), [*kept, *starts[position:]]
+
+
+def _character(match: re.Match[str]) -> str:
+    kind, value = match.lastgroup, match[match.lastgroup or 0]
+    if kind == "entity":
+        from html import unescape  # noqa: PLC0415 - a table of 2,000 names that hardly any text needs
+
+        return unescape(match[0])
+    if kind == "escaped":
+        return _LETTERS.get(value, value)
+    number = int(value, 10 if kind == "decimal" else 16)
+    return chr(number) if number < 0x110000 else match[0]
