@@ -9,9 +9,10 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from tests.conftest import AWS_VARIABLES
+from tests.conftest import AWS_VARIABLES, function_folders
 from tests.fakes.aws import Trouble
 from tests.fakes.echo import EchoProvider, Headers, Quote
+from tests.fakes.runtime_log import runtime_log
 from tests.handlers.scenes import Scene, arrange, provider_of, put_task, scenes_of, service_of
 from tests.handlers.test_bad_luck import SECRET_STORE, break_secret_store
 from tests.handlers.triggers import TRIGGERS, arrival, request_of
@@ -42,11 +43,11 @@ def everything_said(world: World, outcome: Outcome, caplog: pytest.LogCaptureFix
 
 
 def secrets_of(world: World, folder: str, sent: Iterable[Mapping[str, str]] = ()) -> set[str]:
-    """All that must stay inside: what the secret holds (but the key id), our own role's, and what was signed."""
+    """All that must stay inside: what the secret holds, our own role's, and what was signed."""
     secrets = {AWS_VARIABLES["AWS_SECRET_ACCESS_KEY"], AWS_VARIABLES["AWS_SESSION_TOKEN"]}
     for text in (*world.aws.secrets.values(), json.dumps(fake_secret(provider_of(folder)))):
         stored = json.loads(text)
-        secrets |= {stored["secret_access_key"], stored["security_token"]}
+        secrets |= {stored["access_key_id"], stored["secret_access_key"], stored["security_token"]}
     for headers in sent:
         secrets |= {headers["authorization"], signature_of(headers)}
     return secrets
@@ -76,6 +77,21 @@ def test_no_outcome_tells_a_secret(
     check_silent(everything_said(world, outcome, caplog), secrets_of(world, folder))
 
 
+@pytest.mark.parametrize("folder", function_folders())
+def test_no_library_writes_into_the_log_at_debug(world: World, folder: str) -> None:
+    """As Lambda's runtime sets up logging, with ``LogLevel=DEBUG`` and every library at its most talkative."""
+    put_task(world, folder, request_of(folder))
+    with runtime_log() as log:
+        function = world.function(folder, {"POWERTOOLS_LOG_LEVEL": "DEBUG", "AWS_LAMBDA_LOG_LEVEL": "DEBUG"})
+        done = function.result(request_of(folder))
+        world.rotate_key(provider_of(folder))
+        rejected = function.result(request_of(folder))
+        function.invoke(arrival(folder, "sqs_plain").event)
+    assert (done["attempts"], rejected["error"]["category"]) == (1, "unauthenticated")
+    assert log.lines == []
+    check_silent("\n".join(map(json.dumps, world.log_lines())), secrets_of(world, folder))
+
+
 @every_function
 def test_the_emulator_does_echo_the_canonical_request(world: World, folder: str) -> None:
     """Else the test above would prove nothing: the words before the echo are in the result, the echo is not."""
@@ -85,6 +101,15 @@ def test_the_emulator_does_echo_the_canonical_request(world: World, folder: str)
     message = world.function(folder).result(request)["error"]["message"]
     assert "signature" in message
     assert "canonical" not in message
+
+
+def test_a_locked_key_is_not_named(world: World) -> None:
+    """`APIGW.0301` names the key that it has locked."""
+    folder = "huawei_oms_delete_task"
+    world.rotate_key("huawei")
+    results = [world.function(folder).result(request_of(folder)) for _ in range(7)]
+    message = results[-1]["error"]["message"]
+    assert message.endswith(": access key *** is locked, try again in 5 minutes")
 
 
 QUOTES: dict[str, Quote] = {

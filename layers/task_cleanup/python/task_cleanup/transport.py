@@ -23,6 +23,7 @@ from task_cleanup.errors import Category, Code
 from task_cleanup.providers.service import Credentials, Reply, SignedRequest
 from task_cleanup.results import Error, Outcome
 from task_cleanup.system import Deadline, System
+from task_cleanup.times import plausible
 
 CONNECT_TIMEOUT = 3.0  # seconds; a handshake that takes longer will not get better
 READ_TIMEOUT = 10.0
@@ -35,9 +36,13 @@ BACKOFF_CAP = 5.0
 MIN_ATTEMPT = 0.5  # an attempt with less time than this cannot end well
 MAX_CLOCK_SKEW = timedelta(minutes=5)
 
-# urllib3 logs request lines at DEBUG, and whole URLs of replies that it cannot parse at WARNING.
-logging.getLogger("urllib3").setLevel(logging.CRITICAL)
-
+# These log URLs, signed headers, canonical requests and the role's session token, and Lambda's runtime sets the root
+# logger to the function's level, DEBUG included. A level of their own is not enough, since anybody can set another
+# one for a logger below: so nothing of theirs reaches the root logger, either.
+for _library in ("boto3", "botocore", "requests", "s3transfer", "urllib3"):
+    logging.getLogger(_library).setLevel(logging.CRITICAL)
+    logging.getLogger(_library).addHandler(logging.NullHandler())
+    logging.getLogger(_library).propagate = False
 
 _HEADERS = {
     "Accept": "application/json",
@@ -174,6 +179,7 @@ class Verdict:
     http_status: int | None = None
     request_id: str | None = None
     uncertain: bool = False
+    code_known: bool = True  # false where only the HTTP status said what the failure means
     retry_after: float | None = None  # seconds, the provider's own hint
     server_time: datetime | None = None
     replay: bool = False  # the provider says that it has seen this nonce
@@ -348,11 +354,12 @@ def _is_reset(verdict: Verdict) -> bool:
 
 
 def _http_date(value: str | None) -> datetime | None:
+    """None for what is no date, or one that no clock of today shows: the clock would be set by it."""
     try:
         moment = parsedate_to_datetime(value) if value else None
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         return None
-    return moment.replace(tzinfo=moment.tzinfo or UTC) if moment else None
+    return plausible(moment.replace(tzinfo=moment.tzinfo or UTC)) if moment else None
 
 
 def _retry_after(headers: Mapping[str, str], now: datetime) -> float | None:

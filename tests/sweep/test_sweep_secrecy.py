@@ -1,0 +1,41 @@
+"""What the sweep and the AWS library below it write into the log: no secret, no signed request, at no level."""
+
+import json
+
+from tests.conftest import AWS_VARIABLES
+from tests.fakes.aws import Trouble
+from tests.fakes.runtime_log import runtime_log
+from tests.handlers.world import fake_secret
+from tests.sweep.world import Failure, SweepWorld, http_get, http_post, message, policy
+
+SECRETS = [
+    AWS_VARIABLES["AWS_SECRET_ACCESS_KEY"],
+    AWS_VARIABLES["AWS_SESSION_TOKEN"],
+    *(
+        fake_secret(provider)[name]
+        for provider in ("alibaba", "huawei", "otc")
+        for name in ("secret_access_key", "security_token")
+    ),
+]
+SIGNED = ("CanonicalRequest", "StringToSign", "Signature=", "Authorization", "x-amz-security-token")
+
+
+def test_no_library_writes_into_the_log_at_debug(swept: SweepWorld) -> None:
+    """As Lambda's runtime sets up logging with ``LogLevel=DEBUG`` (the profile ``dev``); every library at DEBUG."""
+    swept.seed()
+    with runtime_log() as log:
+        worker = swept.worker(POWERTOOLS_LOG_LEVEL="DEBUG", AWS_LAMBDA_LOG_LEVEL="DEBUG")
+        report = worker(policy(mode="report", run_id="look"))
+        worker(message({"apply_report": report["report"]["json"], "run_id": "apply"}))
+        worker(http_post(policy(run_id="asked")))
+        worker(http_get("look"))
+        swept.aws.failures["GET claim.json"] = Failure((503, "SlowDown"), times=1)
+        swept.aws.failures["PUT report.json"] = Failure(Trouble.RESET, times=1)
+        worker(message(policy(run_id="troubled")))
+        swept.rotate_key("huawei")
+        swept.worker()(policy(run_id="rejected"))
+    assert report["outcome"] == "reported"
+    assert swept.requests()
+    assert log.lines == []
+    said = "\n".join(json.dumps(line) for line in swept.log_lines())
+    assert [text for text in (*SECRETS, *SIGNED) if text in said] == []
