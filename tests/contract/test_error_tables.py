@@ -134,19 +134,47 @@ ALIBABA = [name for name in NAMES if OPERATIONS[name].service.provider == "aliba
 UNKNOWN = ["Unheard.Of", "OMS.9999", "DMS.99999999", "APIGW.9999", "APIG.0624", "TRF.0001", "S3M.0001", "x"]
 
 
+# What a status says where no code does; any other is `provider_error`.
+BY_STATUS = {401: Category.UNAUTHENTICATED, 403: Category.FORBIDDEN, 429: Category.THROTTLED}
+BY_STATUS |= dict.fromkeys((408, 500, 502, 503, 504), Category.UNAVAILABLE)
+STATUSES = [*BY_STATUS, 200, 201, 202, 301, 302, 307, 400, 404, 405, 409, 410, 413, 418, 422, 501, 505]
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("code", UNKNOWN)
-@pytest.mark.parametrize("status", [200, 201, 202, 400, 401, 404, 429, 500, 503])
-def test_an_unknown_code_is_a_provider_error_never_a_success(name: str, code: str, status: int) -> None:
-    """Decide by the provider's error code, never by HTTP status alone."""
+@pytest.mark.parametrize("status", STATUSES)
+def test_an_unknown_code_leaves_the_word_to_the_status_and_is_never_a_success(
+    name: str, code: str, status: int
+) -> None:
+    """A new code for "too many requests" must be tried again like the known ones."""
+    result = settle(name, code, status)
+    expected = BY_STATUS.get(status, Category.PROVIDER_ERROR)
+    assert result.error is not None
+    assert (result.outcome, result.error.category, result.error.code) == (Outcome.FAILED, expected, code)
+    tried_again = expected in {Category.THROTTLED, Category.UNAVAILABLE}
+    assert (result.retryable, result.attempts > 1) == (tried_again, tried_again)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "code", ["ThrottlingUser", "ThrottlingException", "RejectedThrottling", "Throttling.New", "Throttled"]
+)
+@pytest.mark.parametrize("status", [200, 400, 403, 503])
+def test_an_unknown_code_that_speaks_of_throttling_is_throttled(name: str, code: str, status: int) -> None:
     result = settle(name, code, status)
     assert result.error is not None
-    assert (result.outcome, result.error.category, result.error.code) == (
-        Outcome.FAILED,
-        Category.PROVIDER_ERROR,
-        code,
-    )
-    assert (result.retryable, result.attempts) == (False, 1)
+    assert (result.outcome, result.error.category) == (Outcome.FAILED, Category.THROTTLED)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "code",
+    ["InvalidAccessKeyId.New", "InvalidSecurityToken.New", "Forbidden.New", "MissingNew", "InvalidNew", "DMS.0040"],
+)
+def test_the_beginning_of_a_known_code_is_no_knowledge(name: str, code: str) -> None:
+    result = settle(name, code, 400)
+    assert result.error is not None
+    assert result.error.category is Category.PROVIDER_ERROR
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -159,22 +187,14 @@ def test_other_spellings_of_a_code_are_unknown(name: str, code: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("body", [b"", b"<html>404</html>", b"[]", b'{"unexpected": true}', b"{", b"\xff\xfe"])
-@pytest.mark.parametrize(
-    ("status", "category"),
-    [
-        (429, Category.THROTTLED),
-        *((status, Category.UNAVAILABLE) for status in (408, 500, 502, 503, 504)),
-        *(
-            (status, Category.PROVIDER_ERROR)
-            for status in (400, 401, 403, 404, 405, 409, 410, 413, 418, 422, 501, 505)
-        ),
-        *((status, Category.PROVIDER_ERROR) for status in (301, 302, 307)),
-    ],
-)
-def test_without_a_readable_code_the_status_decides(name: str, status: int, category: Category, body: bytes) -> None:
+@pytest.mark.parametrize("status", [status for status in STATUSES if status >= 300])
+def test_without_a_readable_code_the_status_decides(name: str, status: int, body: bytes) -> None:
     result = world(name, Answer(status, body)).run()
     assert result.error is not None
-    assert (result.outcome, result.error.category) == (Outcome.FAILED, category)
+    assert (result.outcome, result.error.category) == (
+        Outcome.FAILED,
+        BY_STATUS.get(status, Category.PROVIDER_ERROR),
+    )
 
 
 # The shapes that the providers' own SDKs read.

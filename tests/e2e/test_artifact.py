@@ -191,7 +191,7 @@ def test_function_answers_before_its_time_is_up(bench: Bench, folder: str, kind:
         faults.add("garbage", variant="html")
     faults.add(kind, size=1, ms=400)
     with bench.started(bench.package(folder), bench.variables(folder)) as function:
-        result = payload_of(function.invoke(sample(folder, "direct"), timeout=4))
+        result = payload_of(function.invoke(sample(folder, "direct"), timeout=7))
         assert (result["outcome"], result["retryable"]) == ("failed", True)
         assert (result["error"]["category"], result["error"]["code"]) == ("timeout", "Timeout")
         if changes_something(folder):

@@ -39,12 +39,14 @@ class Trouble(StrEnum):
     RESET = "reset"
     GARBAGE = "garbage"
     FAILED_ENTRY = "failed_entry"
+    STALE = "stale"
 
 
 ERRORS = {
     Trouble.DENIED: (400, "com.amazon.coral.service#AccessDeniedException"),
     Trouble.THROTTLED: (400, "ThrottlingException"),
     Trouble.DOWN: (500, "InternalServiceError"),
+    Trouble.STALE: (400, "InvalidSignatureException"),
 }
 
 
@@ -58,7 +60,10 @@ class AwsCall:
 
 @dataclass
 class FakeAws:
-    """One AWS account. ``troubles`` maps a service's signing name to what is wrong with it now."""
+    """One AWS account. ``troubles`` maps a service's signing name to what is wrong with it now.
+
+    ``troubles_once`` are over with the next call.
+    """
 
     access_key_id: str
     secret_access_key: str
@@ -66,6 +71,7 @@ class FakeAws:
     region: str
     secrets: dict[str, str] = field(default_factory=dict)
     troubles: dict[str, Trouble] = field(default_factory=dict)
+    troubles_once: dict[str, Trouble] = field(default_factory=dict)
     calls: list[AwsCall] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     messages: list[dict[str, Any]] = field(default_factory=list)
@@ -91,7 +97,7 @@ class FakeAws:
     def reset(self) -> None:
         """Forget everything but the account itself."""
         with self._lock:
-            for memory in (self.secrets, self.troubles):
+            for memory in (self.secrets, self.troubles, self.troubles_once):
                 memory.clear()
             for record in (self.calls, self.events, self.messages, self.bad_signatures):
                 record.clear()
@@ -116,7 +122,7 @@ class FakeAws:
             return self._decide(service, payload)
 
     def _decide(self, service: str, payload: dict[str, Any]) -> tuple[int, dict[str, Any]] | Trouble:
-        trouble = self.troubles.get(service)
+        trouble = self.troubles_once.pop(service, None) or self.troubles.get(service)
         if trouble in ERRORS:
             status, code = ERRORS[trouble]
             return status, {"__type": code, "message": "A trouble that was asked for."}

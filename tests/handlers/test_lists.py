@@ -184,7 +184,7 @@ def test_time_that_runs_out_between_pages_leaves_an_incomplete_list(own_world: W
     put_tasks(own_world, folder, 430)
     before_call(own_world, 3, lambda: own_world.pass_time(12.0))
 
-    result = own_world.function(folder).result(request_of(folder), timeout=8)
+    result = own_world.function(folder).result(request_of(folder), timeout=11)
 
     check_shape(result)
     assert (result["outcome"], result["count"], result["complete"]) == ("succeeded", 200, False)

@@ -604,6 +604,33 @@ def test_a_rejected_key_costs_one_bad_signature_however_many_targets(swept: Swee
     assert sum(entry.signature_ok is False for entry in swept.cloud.journal.entries()) == 1
 
 
+@pytest.mark.parametrize(
+    "code", ['{"error_code": "APIGW.9999"}', '{"error": {"code": 401, "title": "Unauthorized"}}', ""]
+)
+def test_a_rejection_of_unknown_meaning_costs_two_bad_signatures_however_many_projects(
+    swept: SweepWorld, code: str
+) -> None:
+    """In one project it may be about the project. In a second one it is about the key, which is then left alone."""
+    swept.seed()
+    swept.cloud.faults.add("http_error", service="huawei_oms", status=401, body=code)
+    targets = [{**OMS_TARGET, "project_id": f"{number:032x}"} for number in range(1, 21)]
+    assert refused(swept, policy(targets=targets)) == ["ListFailed"] * 20
+    assert len(swept.arrived("huawei.oms.ListTasks")) == 2
+
+
+def test_a_project_that_rejects_the_key_does_not_keep_others_from_being_listed(swept: SweepWorld) -> None:
+    swept.seed()
+    swept.cloud.faults.add("http_error", service="huawei_oms", status=401, count=1)
+    targets = [
+        {**OMS_TARGET, "project_id": "f" * 32},
+        OMS_TARGET,
+        {**OMS_TARGET, "project_id": "f" * 32, "region": "cn-east-3"},
+    ]
+    summary = swept.worker()(policy(mode="report", targets=targets))
+    codes = [target["error"] and target["error"]["code"] for target in summary["targets"]]
+    assert codes == ["Http401", None, "CredentialSuspended"]
+
+
 def test_nothing_found_is_a_run_that_asks_for_nothing(swept: SweepWorld) -> None:
     summary = swept.worker()(policy(targets=[OMS_TARGET]))
     assert (summary["outcome"], summary["totals"]["found"], swept.requests()) == ("requested", 0, [])

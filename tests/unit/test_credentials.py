@@ -89,6 +89,11 @@ def test_each_account_has_its_own_entry() -> None:
         ("AccessDeniedException", Category.INTERNAL, "SecretDenied"),
         ("DecryptionFailure", Category.INTERNAL, "SecretDenied"),
         ("UnrecognizedClientException", Category.INTERNAL, "SecretDenied"),
+        # Another signature, or another environment, is good.
+        ("InvalidSignatureException", Category.UNAVAILABLE, "SecretStoreUnavailable"),
+        ("SignatureDoesNotMatch", Category.UNAVAILABLE, "SecretStoreUnavailable"),
+        ("RequestExpired", Category.UNAVAILABLE, "SecretStoreUnavailable"),
+        ("ExpiredTokenException", Category.UNAVAILABLE, "SecretStoreUnavailable"),
         ("ThrottlingException", Category.UNAVAILABLE, None),
         ("InternalServiceError", Category.UNAVAILABLE, None),
         ("Http503", Category.UNAVAILABLE, None),

@@ -369,6 +369,10 @@ def test_a_success_that_is_not_what_the_provider_promises_is_no_success(name: st
     assert len(server.arrived) == 1
 
 
+# No numbers: what is behind the headers may be a part of the reply or all of it.
+BAD_LENGTHS = [b"abc", b"-1", b"+0", b"0x0", b"0.0", b"0, 0", b"0\r\nContent-Length: x", b"", b"9" * 5000, b"\xb2"]
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     "content",
@@ -377,8 +381,9 @@ def test_a_success_that_is_not_what_the_provider_promises_is_no_success(name: st
         b"HTTP/1.1 200 OK\r\nContent-Le",
         b"HTTP/1.1 204 No Content\r\nX-Request-Id: 1",
         b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n",
+        *(b"HTTP/1.1 200 OK\r\nContent-Length: " + length + b"\r\n\r\n" for length in BAD_LENGTHS),
     ],
-    ids=["status line", "half header", "half 204", "no body"],
+    ids=["status line", "half header", "half 204", "no body", *(f"length {length!r}" for length in BAD_LENGTHS)],
 )
 def test_a_reply_that_breaks_off_is_never_a_success(name: str, content: bytes) -> None:
     """The silent case: OMS and DMS promise an empty body, so headers that break off must not look like one."""

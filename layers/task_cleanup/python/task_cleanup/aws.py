@@ -18,6 +18,12 @@ from task_cleanup.transport import NoAnswerError, ReplyTooLargeError, exchange
 
 CALL_TIMEOUT = 2.5  # seconds for one call with its repetitions
 
+# What AWS says of a signature that was good when it was made: the environment was frozen in the middle of a call, or
+# its clock is off. The next one is good.
+STALE_SIGNATURE = frozenset(
+    {"InvalidSignatureException", "SignatureDoesNotMatch", "RequestExpired", "RequestTimeTooSkewed"}
+)
+
 
 class AwsError(Exception):
     """An AWS call failed. ``code`` is AWS's own (``ResourceNotFoundException``) or ours."""
@@ -91,8 +97,17 @@ class Aws:
             raise AwsError("UnexpectedReply")
 
     def _call(self, action: _Action, payload: Mapping[str, Any], deadline: Deadline) -> dict[str, Any]:
+        within = deadline.within(CALL_TIMEOUT)
         try:
-            reply = exchange(self._session(), self._signed(action, payload), deadline.within(CALL_TIMEOUT))
+            return self._call_once(action, payload, within)
+        except AwsError as error:
+            if error.code not in STALE_SIGNATURE:
+                raise
+            return self._call_once(action, payload, within)
+
+    def _call_once(self, action: _Action, payload: Mapping[str, Any], deadline: Deadline) -> dict[str, Any]:
+        try:
+            reply = exchange(self._session(), self._signed(action, payload), deadline)
         except NoAnswerError as error:
             raise AwsError(error.code) from None
         except ReplyTooLargeError:

@@ -5,7 +5,9 @@ and sending share one time-out, and reading the whole reply has one. Only connec
 one connection serves many calls, one for each call took a seventh of a warm invocation.
 
 ``http.client`` takes the end of the connection for the end of the headers. A ``204 No Content`` that broke off after
-its first line would then look like a delete that the provider confirmed. Here it is a broken reply.
+its first line would then look like a delete that the provider confirmed. Here it is a broken reply. So is one whose
+``Content-Length`` is no number (RFC 9112, section 6.3): ``http.client`` reads on without one, to the end of the
+connection, and an empty 200 is what a delete is confirmed by.
 
 Parsing the CA bundle takes longer than the handshake, and urllib3 does it anew for every connection.
 """
@@ -13,6 +15,7 @@ Parsing the CA bundle takes longer than the handshake, and urllib3 does it anew 
 import http.client
 import io
 import queue
+import re
 import socket
 import ssl
 import threading
@@ -29,6 +32,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError
 from urllib3.util import create_urllib3_context
 
+_LENGTH = re.compile("[0-9]{1,18}")
 SHORTEST = 0.001  # seconds; 0 would mean not to wait at all
 
 
@@ -78,6 +82,8 @@ class _WholeHeadResponse(http.client.HTTPResponse):
         super().begin()
         if self._lines.last not in (b"\r\n", b"\n"):
             raise http.client.IncompleteRead(b"")
+        if not all(_LENGTH.fullmatch(value) for value in self.headers.get_all("Content-Length", ())):
+            raise http.client.HTTPException("Content-Length is no number")
 
 
 class _HTTPConnection(HTTPConnection):

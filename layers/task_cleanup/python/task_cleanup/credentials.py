@@ -18,10 +18,8 @@ _DENIED = frozenset(
     {
         "AccessDeniedException",
         "DecryptionFailure",
-        "ExpiredTokenException",
         "IncompleteSignatureException",
         "InvalidClientTokenId",
-        "InvalidSignatureException",
         "UnrecognizedClientException",
     }
 )
@@ -37,7 +35,7 @@ class CredentialStore:
         self._prefix = f"{prefix}/{provider}"
         self._system = system
         self._cache: dict[str, tuple[float, Credentials]] = {}
-        self._suspended: dict[str, float] = {}
+        self._suspended: dict[tuple[str, str | None], float] = {}  # by key and project; None: in every project
 
     def get(self, account: str, deadline: Deadline) -> Credentials:
         """The account's credentials, at most ``CACHE_SECONDS`` old.
@@ -63,25 +61,31 @@ class CredentialStore:
         self._cache[account] = (self._system.monotonic(), credentials)
         return credentials
 
-    def suspend(self, credentials: Credentials) -> None:
-        """Refuse these credentials for a while: six bad signatures lock a Huawei key for every user of it."""
-        self._suspended[_digest(credentials)] = self._system.monotonic() + CACHE_SECONDS
+    def suspend(self, credentials: Credentials, project_id: str | None = None) -> None:
+        """Refuse these credentials for ``CACHE_SECONDS``: six bad signatures lock a Huawei key for every user of it.
 
-    def refuse_if_suspended(self, credentials: Credentials) -> None:
-        """Raise ``CleanupError`` (``unauthenticated``, ``CredentialSuspended``) while they are suspended."""
+        With a ``project_id``, in that project only: for a 401 that may be about the project and not about the key.
+        Where a second project meets one, it is about the key.
+        """
+        key, now = _digest(credentials), self._system.monotonic()
+        elsewhere = [
+            project
+            for (digest, project), until in self._suspended.copy().items()
+            if digest == key and project != project_id and now < until
+        ]
+        self._suspended[key, None if elsewhere else project_id] = now + CACHE_SECONDS
+
+    def refuse_if_suspended(self, credentials: Credentials, project_id: str | None = None) -> None:
+        """Raise ``CleanupError`` (``unauthenticated``, ``CredentialSuspended``) while they are suspended there."""
         if not self._suspended:
             return
-        digest = _digest(credentials)
-        until = self._suspended.get(digest)
-        if until is None:
-            return
-        if self._system.monotonic() < until:
+        digest, now = _digest(credentials), self._system.monotonic()
+        if any(now < self._suspended.get((digest, project), float("-inf")) for project in {None, project_id}):
             raise CleanupError(
                 Category.UNAUTHENTICATED,
                 Code.CREDENTIAL_SUSPENDED,
                 "the provider rejected these credentials a moment ago; not sent, so that the key is not locked",
             )
-        del self._suspended[digest]
 
 
 def _digest(credentials: Credentials) -> str:

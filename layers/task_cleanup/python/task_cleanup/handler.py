@@ -30,6 +30,7 @@ gc.enable()
 
 ANSWER_RESERVE = 1.0  # seconds kept back for logging, metrics and the reply
 DELIVERY_RESERVE = 6.0  # seconds kept back for publishing a result and moving a message
+PUBLISH_RESERVE = 3.0  # seconds kept back for publishing alone
 MIN_START = 2.0  # seconds; a queue record is not started with less than this for its call
 
 
@@ -92,12 +93,22 @@ class _Handler:
                 received = triggers.from_http(event, self._operation.validator, request_id)
                 return triggers.http_reply(self._run(received, deadline))
             case Trigger.DIRECT:
-                return self._run(triggers.from_direct(event, request_id), deadline).to_dict()
+                return self._direct(triggers.from_direct(event, request_id), deadline)
 
     def _run(self, received: Received, deadline: Deadline) -> Result:
         result = run(self._operation, received, self._environment, deadline)
         self._observability.record(result, received.trigger)
         return result
+
+    def _direct(self, received: Received, deadline: Deadline) -> dict[str, Any]:
+        """The result; a failed one is published, too: nothing tells whether anybody waits for the reply."""
+        result = self._run(received, deadline.less(PUBLISH_RESERVE))
+        if not result.ok:
+            try:
+                self._delivery.publish(result, deadline)
+            except AwsError as error:
+                self._observability.unpublished(result.correlation_id, error.code)
+        return result.to_dict()
 
     def _event(self, received: Received, deadline: Deadline) -> dict[str, Any]:
         result = self._run(received, deadline.less(DELIVERY_RESERVE))

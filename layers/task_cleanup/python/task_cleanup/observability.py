@@ -24,6 +24,10 @@ class Telemetry:
         """A result could not be published, or a message not be moved: it comes again."""
         self._logger.warning("not delivered, will come again", extra={"what": what, "code": code})
 
+    def unpublished(self, what: str, code: str) -> None:
+        """The result of a direct invocation could not be published: only the caller has it, if there is one."""
+        self._logger.warning("not published, only returned", extra={"what": what, "code": code})
+
     def unforeseen(self, what: str, error: Exception) -> None:
         """A bug. The exception's text may hold anything, so only its type is logged."""
         self._logger.error("unforeseen exception", extra={"what": what, "exception_type": type(error).__name__})

@@ -16,12 +16,12 @@ from task_cleanup.credentials import CredentialStore
 from task_cleanup.errors import Category, CleanupError, Code, invalid_request
 from task_cleanup.listing import Pages, walk
 from task_cleanup.providers.service import (
-    STATUS_CATEGORIES,
     Call,
     Credentials,
     Reply,
     Service,
     SignedRequest,
+    category_of_unknown,
 )
 from task_cleanup.redaction import redact
 from task_cleanup.results import Error, Listed, Outcome, Result, Target
@@ -264,14 +264,15 @@ def _send(
 ) -> tuple[Settled, Credentials]:
     """The settled call, and the credentials of its last attempt."""
     store, account = environment.credentials, ready.request["account"]
-    store.refuse_if_suspended(ready.credentials)
+    project_id = ready.request.get("project_id")
+    store.refuse_if_suspended(ready.credentials, project_id)
     latest = ready.credentials
 
     def refetch(rejected: Credentials) -> Credentials:
         nonlocal latest
         try:
             fresh = store.refetch(account, deadline)
-            store.refuse_if_suspended(fresh)
+            store.refuse_if_suspended(fresh, project_id)
         except CleanupError:
             return rejected  # the rejection is the news, not the secret store's trouble
         latest = fresh
@@ -285,7 +286,7 @@ def _send(
         deadline=deadline,
     )
     if settled.verdict.category is Category.UNAUTHENTICATED:
-        store.suspend(latest)
+        store.suspend(latest, None if settled.verdict.code_known else project_id)
     return settled, latest
 
 
@@ -294,12 +295,14 @@ def _judge(operation: Operation, reply: Reply, request: SignedRequest, credentia
     service = operation.service
     authorization = request.headers["Authorization"]
     signature = authorization.rpartition("Signature=")[2]
-    secrets = [credentials.secret_access_key, credentials.security_token, authorization, signature]
-    clean = partial(redact, secrets=[secret for secret in secrets if secret])
+    secrets = [credentials.access_key_id, credentials.secret_access_key, credentials.security_token]
+    clean = partial(redact, secrets=[secret for secret in (*secrets, authorization, signature) if secret])
     provider_error = service.read_error(reply)
+    known: Category | None = None
     if provider_error is not None:
         code = clean(provider_error.code)
-        category = service.errors.category(provider_error.code, reply.status)
+        known = service.errors.category(provider_error.code, reply.status)
+        category = known or category_of_unknown(provider_error.code, reply.status)
         extra = {name: clean(text) for name, text in provider_error.extra.items()}
         error: Error | None = Error(
             category, code, clean(provider_error.message), {"provider": extra} if extra else None
@@ -309,7 +312,7 @@ def _judge(operation: Operation, reply: Reply, request: SignedRequest, credentia
         error = operation.confirmed(reply)
         outcome = Outcome.SUCCEEDED if error is None else Outcome.FAILED
     else:
-        category = STATUS_CATEGORIES.get(reply.status, Category.PROVIDER_ERROR)
+        category = category_of_unknown("", reply.status)
         error = Error(category, f"Http{reply.status}", f"HTTP {reply.status} without a readable error code")
         outcome = Outcome.FAILED
     request_id = service.request_id(reply)
@@ -319,6 +322,7 @@ def _judge(operation: Operation, reply: Reply, request: SignedRequest, credentia
         http_status=reply.status,
         request_id=clean(request_id) if request_id else None,
         uncertain=_is_uncertain(error, reply),
+        code_known=known is not None,
         replay=error is not None and error.code == "SignatureNonceUsed",
         reply=reply if operation.pages is not None else None,
     )

@@ -74,7 +74,7 @@ def trigger_of(event: object) -> Trigger:
     if not isinstance(event, dict):
         return Trigger.DIRECT
     records = event.get("Records")
-    if isinstance(records, list) and all(_is_sqs_record(record) for record in records):
+    if isinstance(records, list) and records and all(_is_sqs_record(record) for record in records):
         return Trigger.SQS
     if _is_eventbridge(event):
         return Trigger.EVENTBRIDGE

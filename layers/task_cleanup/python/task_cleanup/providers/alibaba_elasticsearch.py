@@ -55,6 +55,7 @@ REGIONS = [
 _MEANINGS = {
     Category.INVALID_REQUEST: (
         "MissingParameter InvalidParameter InvalidParameter.Format InvalidParameter.Accept "
+        "MissingInstanceId InvalidInstanceId MissingTaskType InvalidTaskType "
         "IdempotentParameterMismatch MustChangeOneResource"
     ),
     Category.NOT_FOUND: "InstanceNotFound",  # the instance, never the task
@@ -81,15 +82,6 @@ _MEANINGS = {
 }
 ERRORS = ErrorTable(
     {code: category for category, codes in _MEANINGS.items() for code in codes.split()},
-    families={
-        "Throttling.": Category.THROTTLED,
-        "InvalidAccessKeyId": Category.UNAUTHENTICATED,
-        "InvalidSecurityToken": Category.UNAUTHENTICATED,
-        "InvalidTimeStamp": Category.UNAUTHENTICATED,
-        "Forbidden.": Category.FORBIDDEN,
-        "Missing": Category.INVALID_REQUEST,
-        "Invalid": Category.INVALID_REQUEST,
-    },
 )
 
 

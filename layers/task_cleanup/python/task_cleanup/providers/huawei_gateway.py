@@ -41,7 +41,7 @@ def read_error(reply: Reply) -> ProviderError | None:
         return None
     candidates: list[dict[str, Any]] = [body, *(value for value in body.values() if isinstance(value, dict))]
     for candidate in candidates:
-        if code := text_member(candidate, _CODE_NAMES):
+        if code := text_member(candidate, _CODE_NAMES) or _status_as_code(candidate):
             # `error_detail` names the bad parameter; it is undocumented and the official SDK throws it away.
             detail = text_member(candidate, ("error_detail",))
             return ProviderError(
@@ -50,6 +50,12 @@ def read_error(reply: Reply) -> ProviderError | None:
                 {"error_detail": detail} if detail else {},
             )
     return None
+
+
+def _status_as_code(candidate: Mapping[str, Any]) -> str:
+    """IAM's own shape has the HTTP status for a code: ``{"error": {"code": 401, "title": "Unauthorized"}}``."""
+    code = candidate.get("code")
+    return str(code) if isinstance(code, int) and 400 <= code < 600 and text_member(candidate, ("title",)) else ""
 
 
 def request_id(reply: Reply) -> str | None:

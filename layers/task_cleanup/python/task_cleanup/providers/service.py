@@ -97,24 +97,17 @@ class ProviderError:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ErrorTable:
-    """What a service's codes mean, as data.
+    """What a service's codes mean, as data. ``by_status`` is for the few whose meaning depends on the HTTP status.
 
-    ``by_status`` is for the few codes whose meaning depends on the HTTP status, ``families`` for documented
-    families such as ``Missing<Name>`` (the longest prefix wins). Everything else is unknown, and an unknown code
-    is ``provider_error``.
+    A code counts as known only as it is written: a known beginning says nothing about the rest.
     """
 
     codes: Mapping[str, Category]
     by_status: Mapping[tuple[str, int], Category] = field(default_factory=dict)
-    families: Mapping[str, Category] = field(default_factory=dict)
 
-    def category(self, code: str, status: int) -> Category:
-        """The category of a provider's code."""
-        found = self.by_status.get((code, status)) or self.codes.get(code)
-        if found is not None:
-            return found
-        prefixes = [prefix for prefix in self.families if code.startswith(prefix)]
-        return self.families[max(prefixes, key=len)] if prefixes else Category.PROVIDER_ERROR
+    def category(self, code: str, status: int) -> Category | None:
+        """The category of a provider's code, None for one that is not in the table."""
+        return self.by_status.get((code, status)) or self.codes.get(code)
 
 
 class Signer(Protocol):
@@ -161,8 +154,9 @@ class Service:
         return override or f"https://{host}"
 
 
-# Without a readable code the status decides; anything not here is `provider_error`.
-STATUS_CATEGORIES: Mapping[int, Category] = {
+_STATUS_CATEGORIES: Mapping[int, Category] = {
+    401: Category.UNAUTHENTICATED,
+    403: Category.FORBIDDEN,
     429: Category.THROTTLED,
     408: Category.UNAVAILABLE,
     500: Category.UNAVAILABLE,
@@ -170,6 +164,17 @@ STATUS_CATEGORIES: Mapping[int, Category] = {
     503: Category.UNAVAILABLE,
     504: Category.UNAVAILABLE,
 }
+
+
+def category_of_unknown(code: str, status: int) -> Category:
+    """What a failure means whose code is in no table, or that has none: the HTTP status says it.
+
+    Providers add codes: one for "too many requests" that is new must be tried again like the old ones. (Alibaba's all
+    have ``Throttl`` in them, and come with HTTP 400.)
+    """
+    if "Throttl" in code:
+        return Category.THROTTLED
+    return _STATUS_CATEGORIES.get(status, Category.PROVIDER_ERROR)
 
 
 def coded(prefix: str, table: Mapping[Category, str]) -> dict[str, Category]:

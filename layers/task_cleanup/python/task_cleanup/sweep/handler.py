@@ -110,7 +110,17 @@ class _Handler:
                     return self._tell(received)
                 return self._ask(received)
             case Trigger.DIRECT:
-                return self._run(triggers.from_direct(event, context.aws_request_id), deadline).summary
+                return self._direct(triggers.from_direct(event, context.aws_request_id), deadline)
+
+    def _direct(self, received: Received, deadline: Deadline) -> dict[str, Any]:
+        """The summary; one that is no success is published, too: nothing tells whether anybody waits for it."""
+        ended = self._run(received, deadline)
+        if not ended.ok and not ended.elsewhere:
+            try:
+                self._publish(ended)
+            except (BusError, StoreError) as error:
+                self._observability.unpublished(ended.run_id, str(error))
+        return ended.summary
 
     def _run(self, received: Received, deadline: Deadline) -> Ended:
         ended = self._sweeper.sweep(received, deadline)

@@ -1,13 +1,14 @@
 """Every target's tasks, listed side by side: never more than so many calls at once to one provider."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from task_cleanup.aws import Aws
 from task_cleanup.credentials import CredentialStore
+from task_cleanup.errors import Category
 from task_cleanup.operation import Environment, Operation, run
 from task_cleanup.results import Error, Result
 from task_cleanup.settings import Settings
@@ -50,26 +51,36 @@ class Lister:
     def list_all(self, targets: Sequence[Target], run_id: str, deadline: Deadline) -> list[Listing]:
         """One listing for each target, in their order.
 
-        Of each account one target goes first, alone: with a key that is rejected, the others are refused here, and
-        a key is not locked by a dozen bad signatures at once.
+        Of each account one target goes first, alone, and while its key is rejected the next one, alone: a key is not
+        locked by a dozen bad signatures at once. Once it is suspended, the others are refused here.
         """
-        first: dict[tuple[str, str], int] = {}
+        accounts: dict[tuple[str, str], list[int]] = {}
         for number, target in enumerate(targets):
-            first.setdefault((target.provider, target.account), number)
-        heads = set(first.values())
-        rest = set(range(len(targets))) - heads
+            accounts.setdefault((target.provider, target.account), []).append(number)
         found: dict[int, Listing] = {}
         with ExitStack() as closing:
             pools = {
                 provider: closing.enter_context(ThreadPoolExecutor(MAX_CALLS, f"list-{provider}"))
                 for provider in {target.provider for target in targets}
             }
-            for numbers in (heads, rest):
-                started: Iterable[tuple[int, Future[Listing]]] = [
-                    (number, pools[targets[number].provider].submit(self._list, targets[number], run_id, deadline))
-                    for number in numbers
-                ]
-                found.update((number, future.result()) for number, future in started)
+
+            def list_one(number: int) -> Listing:
+                return self._list(targets[number], run_id, deadline)
+
+            def first_of(numbers: Sequence[int]) -> dict[int, Listing]:
+                listed: dict[int, Listing] = {}
+                for number in numbers:
+                    listed[number] = list_one(number)
+                    if not _key_rejected(listed[number]):
+                        break
+                return listed
+
+            firsts = [pools[provider].submit(first_of, numbers) for (provider, _), numbers in accounts.items()]
+            for first in firsts:
+                found.update(first.result())
+            rest = [number for number in range(len(targets)) if number not in found]
+            started = [(number, pools[targets[number].provider].submit(list_one, number)) for number in rest]
+            found.update((number, future.result()) for number, future in started)
         return [found[number] for number in range(len(targets))]
 
     def _list(self, target: Target, run_id: str, deadline: Deadline) -> Listing:
@@ -87,6 +98,10 @@ class Lister:
             endpoint=self._settings.provider_endpoints.get(operation.service.id),
             dry_run=False,  # a list changes nothing
         )
+
+
+def _key_rejected(listing: Listing) -> bool:
+    return listing.error is not None and listing.error.category is Category.UNAUTHENTICATED
 
 
 def _listing(target: Target, result: Result) -> Listing:
