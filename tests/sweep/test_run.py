@@ -895,7 +895,7 @@ def test_half_a_report_is_not_applied(swept: SweepWorld) -> None:
 )
 def test_a_key_outside_of_the_reports_is_refused_before_anything_is_read(swept: SweepWorld, key: object) -> None:
     assert refused(swept, {"apply_report": key}) == ["SchemaViolation"]
-    assert swept.aws.names == []
+    assert swept.aws.names == ["PutEvents Sweep Refused"]
 
 
 def test_a_report_that_does_not_exist_is_refused(swept: SweepWorld) -> None:
@@ -906,4 +906,4 @@ def test_a_report_that_does_not_exist_is_refused(swept: SweepWorld) -> None:
 def test_a_report_is_applied_by_its_own_policy(swept: SweepWorld, member: str) -> None:
     request = {"apply_report": "reports/seen/report.json", member: policy(stop_running=True)[member]}
     assert refused(swept, request) == ["SchemaViolation"]
-    assert swept.aws.names == []
+    assert swept.aws.names == ["PutEvents Sweep Refused"]
