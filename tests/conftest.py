@@ -31,7 +31,8 @@ AWS_VARIABLES = {
     "AWS_REGION": "eu-central-1",
     "AWS_DEFAULT_REGION": "eu-central-1",
 }
-FOLDERS = ("e2e", "template", "handlers", "sweep", "contract", "unit")  # of the tests, those with long files first
+# Of the tests, those with long files first.
+FOLDERS = ("e2e", "rights", "template", "handlers", "sweep", "contract", "unit")
 _PREFIXES = ("AWS_", "POWERTOOLS_", "LAMBDA_", "_X_AMZN_", "ALIBABA_", "HUAWEI", "OTC_")
 _NAMES = frozenset(
     {"CREDENTIALS_SECRET_PREFIX", "DRY_RUN", "EVENT_BUS_NAME", "DEAD_LETTER_QUEUE_URL", "MAX_RECEIVES"}
