@@ -1,16 +1,19 @@
 """Walking the pages of a list, to its end or to a limit, and never pretending that it was the end."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Any
 
 from task_cleanup.errors import Category, Code
 from task_cleanup.providers.service import Call, Reply
 from task_cleanup.results import Error, Listed, Outcome
 from task_cleanup.tasks import Page, Task
-from task_cleanup.transport import Settled
+from task_cleanup.transport import Settled, Verdict
 
 Request = Mapping[str, Any]
+
+READINGS = 3  # of a list that moves while it is read
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -39,6 +42,76 @@ def confirmed_by(read: Callable[[Reply], Page | None]) -> Callable[[Reply], Erro
     return confirmed
 
 
+class _End(StrEnum):
+    """How a reading ended; the values are for people, and say why the list is not complete."""
+
+    WHOLE = ""
+    LIMIT = "there are more tasks than the request's limit"
+    TIME = "time ran out before the last page"
+    MOVED = f"tasks came or went while they were listed, in each of {READINGS} readings: some may be missing"
+    COUNT = "the provider counts other tasks than it lists"
+
+
+@dataclass
+class _Reading:
+    """One reading of a list, from its first page on. ``records`` is how many it is into the list."""
+
+    limit: int
+    to_the_end: bool  # although tasks move
+    paged: bool
+    tasks: dict[str, Task] = field(default_factory=dict)
+    records: int = 0
+    end: _End | None = None
+    _total: int | None = None  # None before the first page
+    _own_counts: bool = True  # every page so far counted its own records, and perhaps nothing else
+    _last_id: str | None = None
+    _moved: bool = False
+
+    def take(self, page: Page) -> None:
+        """Add the next page, which begins with the last record of the page before it."""
+        first = self._total is None
+        ids, known = [task.task_id for task in page.tasks], len(self.tasks)
+        self._own_counts = self._own_counts and page.total == page.records
+        if not first:
+            same_place = bool(ids) and ids[0] == self._last_id
+            same_total = page.total == self._total or self._own_counts
+            self._moved = self._moved or not (same_place and same_total)
+        self.tasks.update((task.task_id, task) for task in page.tasks)
+        self.records += page.records - (0 if first else 1)
+        self._total = page.total
+        self._last_id = ids[-1] if ids else None
+        self.end = self._end_with(page, progress=len(self.tasks) > known)
+
+    def nothing_there(self) -> None:
+        """The provider says that the next page is past the end."""
+        self._moved = self._moved or not self._is_all_read
+        self.end = self._at_the_end()
+
+    def _end_with(self, page: Page, *, progress: bool) -> _End | None:
+        if self._moved and not self.to_the_end:
+            return _End.MOVED
+        # A full page that says that it was all may have counted itself only: the page behind it is asked for.
+        if not self.paged or (self._is_all_read and not page.full):
+            return self._at_the_end()
+        if len(self.tasks) > self.limit or (len(self.tasks) == self.limit and page.total > self.limit):
+            return _End.MOVED if self._moved else _End.LIMIT
+        if not progress:
+            return _End.MOVED if self._moved else _End.COUNT
+        return None
+
+    @property
+    def _is_all_read(self) -> bool:
+        return self._total is not None and self.records >= self._total
+
+    def _at_the_end(self) -> _End:
+        expected = self.records if self._own_counts else self._total
+        if self._moved:
+            return _End.MOVED
+        if len(self.tasks) != expected:
+            return _End.COUNT
+        return _End.WHOLE if len(self.tasks) <= self.limit else _End.LIMIT
+
+
 def walk(
     pages: Pages, request: Request, send: Callable[[Call], Settled], first: Call
 ) -> tuple[Settled, Listed | None]:
@@ -47,38 +120,41 @@ def walk(
     A failure on any page but the first is a failure of the whole, with two exceptions: the provider's way to say
     "past the end", and a deadline that cut the walk (then the list is there, and not complete).
 
-    Complete is what every page agrees with: as many tasks as the provider counted, and the same count each time.
-    Where tasks come or go meanwhile, records shift between the pages, and some may never have been seen.
+    Where tasks come or go meanwhile, records shift between the pages, and some would never be seen although the
+    count stays the same. So each page begins with the last record of the page before it. Where another record is
+    there, or the count has changed, the list is read anew; the last of ``READINGS`` readings goes on to the end,
+    and is not complete. Complete is a list whose pages fit, with as many tasks as the provider counts.
     """
-    limit: int = request["limit"]
-    tasks: dict[str, Task] = {}
-    totals: set[int] = set()
-    attempts = records = 0
-    call, latest = first, None
-    while True:
-        settled = send(call)
-        attempts += settled.attempts
-        page = _page_of(pages, settled)
-        if page is None:
-            if latest is not None and _ends(pages, settled):
-                return Settled(latest, attempts), Listed(tuple(tasks.values())[:limit], complete=False)
-            return replace(settled, attempts=attempts), None
-        latest, before = settled.verdict, len(tasks)
-        tasks.update((task.task_id, task) for task in page.tasks)
-        records += page.records
-        totals.add(page.total)
-        if pages.call is None or records >= page.total or len(tasks) >= limit or len(tasks) == before:
-            complete = totals == {len(tasks)} and len(tasks) <= limit
-            return Settled(latest, attempts), Listed(tuple(tasks.values())[:limit], complete)
-        call = pages.call(request, records)
+    limit, paged = request["limit"], pages.call is not None
+    latest = Verdict(Outcome.FAILED)  # of the last page that came
+    found: Mapping[str, Task] = {}
+    attempts = 0
+    for number in range(1, READINGS + 1):
+        reading = _Reading(limit, to_the_end=number == READINGS, paged=paged)
+        call = first
+        while reading.end is None:
+            settled = send(call)
+            attempts += settled.attempts
+            page, error = _page_of(pages, settled), settled.verdict.error
+            if page is not None:
+                latest = settled.verdict
+                reading.take(page)
+            elif latest.reply is not None and error is not None and error.code in pages.past_end:
+                reading.nothing_there()
+            elif latest.reply is not None and error is not None and error.category is Category.TIMEOUT:
+                reading.end = _End.TIME
+            else:
+                return replace(settled, attempts=attempts), None
+            if pages.call is not None:
+                call = pages.call(request, max(0, reading.records - 1))
+        found = reading.tasks or found
+        if reading.end is not _End.MOVED:
+            break
+    whole = reading.end is _End.WHOLE
+    listed = Listed(tuple(found.values())[:limit], complete=whole, note=None if whole else str(reading.end))
+    return Settled(latest, attempts), listed
 
 
 def _page_of(pages: Pages, settled: Settled) -> Page | None:
     verdict = settled.verdict
     return pages.read(verdict.reply) if verdict.outcome is Outcome.SUCCEEDED and verdict.reply else None
-
-
-def _ends(pages: Pages, settled: Settled) -> bool:
-    """Whether a later page says "past the end", or time ran out on it."""
-    error = settled.verdict.error
-    return error is not None and (error.code in pages.past_end or error.category is Category.TIMEOUT)

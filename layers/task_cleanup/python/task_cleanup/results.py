@@ -75,10 +75,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Listed:
-    """What a list operation found. ``complete`` is false where the deadline or a limit cut the paging."""
+    """What a list operation found. ``complete`` is false where there may be more; ``note`` then says why."""
 
     tasks: tuple[Task, ...]
     complete: bool
+    note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -121,9 +122,10 @@ class Result:
 
     def to_event(self) -> dict[str, Any]:
         """The same without the tasks of a list, for events, messages and logs: their size is limited."""
-        listed = {}
+        listed: dict[str, Any] = {}
         if self.listed is not None:
             listed = {"count": len(self.listed.tasks), "complete": self.listed.complete}
+            listed |= {"note": self.listed.note} if self.listed.note else {}
         return {
             "schema_version": SCHEMA_VERSION,
             "operation": self.operation,

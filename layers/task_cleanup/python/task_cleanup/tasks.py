@@ -83,15 +83,29 @@ class StatusTable:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of a list: its tasks, how many records it held, and how many there are in all, as the reply says."""
+    """One page of a list: its tasks, how many records it held, and how many there are in all, as the reply says.
+
+    ``full``: it holds as many records as a page can, so that there may be more, whatever the reply says.
+    """
 
     tasks: tuple[Task, ...]
     records: int
     total: int
+    full: bool = False
 
     @classmethod
-    def whole(cls, records: list[Any], total: int, read: Callable[[Mapping[str, Any]], Task | None]) -> "Page | None":
-        """The page of these records, or None if one cannot be read: a list that is not read whole is not read."""
+    def whole(
+        cls,
+        records: list[Any],
+        total: int,
+        read: Callable[[Mapping[str, Any]], Task | None],
+        size: int | None = None,
+    ) -> "Page | None":
+        """The page of these records, or None if one cannot be read: a list that is not read whole is not read.
+
+        ``size`` is the number of records that a page was asked for; None where there is no paging.
+        """
         tasks = [read(record) for record in records if isinstance(record, dict)]
         found = tuple(task for task in tasks if task is not None)
-        return cls(found, len(records), total) if len(found) == len(records) else None
+        full = size is not None and len(records) >= size
+        return cls(found, len(records), total, full) if len(found) == len(records) else None

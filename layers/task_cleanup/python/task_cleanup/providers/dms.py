@@ -126,7 +126,10 @@ STATUSES = StatusTable(
 
 
 def list_call(request: Mapping[str, Any], received: int) -> Call:
-    """``GET …/tasks``; ``start`` is the 1-based index of the first record, whatever the page calls it."""
+    """``GET …/tasks``; ``start`` is the 1-based index of the first record, whatever the page calls it.
+
+    No parameter asks for an order, and no page tells which one the list has.
+    """
     project_id = request["project_id"]
     query = (("start", str(received + 1)), ("limit", str(PAGE_SIZE)))
     return Call("GET", ("v2", project_id, "instances", request["instance_id"], "tasks"), query, project_id=project_id)
@@ -138,7 +141,7 @@ def read_page(reply: Reply) -> Page | None:
     records, count = body.get("tasks"), str(body.get("task_count", ""))
     if not isinstance(records, list) or not _COUNT.fullmatch(count):
         return None
-    return Page.whole(records, int(count), _task)
+    return Page.whole(records, int(count), _task, PAGE_SIZE)
 
 
 def _task(record: Mapping[str, Any]) -> Task | None:

@@ -92,18 +92,21 @@ _STOPPED = frozenset({"3", "4", "5"})
 
 
 def list_call(request: Mapping[str, Any], offset: int) -> Call:
-    """``GET /v2/{project_id}/tasks``; ``offset`` is the index of the first record, not a page number."""
+    """``GET /v2/{project_id}/tasks``; ``offset`` is the index of the first record, not a page number.
+
+    No parameter asks for an order, and no page tells which one the list has.
+    """
     query = (("limit", str(PAGE_SIZE)), ("offset", str(offset)))
     return Call("GET", ("v2", request["project_id"], "tasks"), query, project_id=request["project_id"])
 
 
 def read_page(reply: Reply) -> Page | None:
-    """``{tasks, count}``: ``count`` is of all matching tasks."""
+    """``{tasks, count}``: by its page, ``count`` is of all matching tasks."""
     body = reply.json_object() or {}
     records, count = body.get("tasks"), body.get("count")
     if not isinstance(records, list) or not _is_whole(count):
         return None
-    return Page.whole(records, count, _task)
+    return Page.whole(records, count, _task, PAGE_SIZE)
 
 
 def _task(record: Mapping[str, Any]) -> Task | None:
