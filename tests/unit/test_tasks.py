@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from task_cleanup.operation import Operation
 from task_cleanup.providers import alibaba_elasticsearch, dms, huawei_oms
@@ -224,33 +226,98 @@ def test_dms_params_are_not_read(params: object) -> None:
 
 ADDRESS = {"dataSourceType": "elasticsearch", "index": "a", "type": "_doc", "endpoint": "http://192.0.2.10:9200"}
 ADDRESS |= {"vpcId": "vpc-1", "vpcInstanceId": "vpc-1-i", "vpcInstancePort": "9200"}
-SETTINGS = {"dataSourceType": "elasticsearch", "index": "b", "type": "_doc", "settings": "{}", "mapping": "{}"}
-SETTINGS |= {"routing": "r"}
+NAMES = {"dataSourceType": "elasticsearch", "index": "b", "type": "_doc"}
 
 
-@pytest.mark.parametrize(("source", "sink"), [(ADDRESS, SETTINGS), (SETTINGS, ADDRESS)], ids=["sample", "table"])
+@pytest.mark.parametrize(("source", "sink"), [(ADDRESS, NAMES), (NAMES, ADDRESS)], ids=["sample", "table"])
 def test_source_and_sink_are_kept_whichever_way_round_they_come(source: dict[str, str], sink: dict[str, str]) -> None:
     task = shown(DATA_TASKS, sourceCluster=source, sinkCluster=sink)
     assert task["provider_detail"] == {"sourceCluster": source, "sinkCluster": sink}
     assert task["name"] == source["index"]
 
 
-def test_a_port_may_be_a_number_and_long_documents_are_clipped() -> None:
-    source = {**ADDRESS, "vpcInstancePort": 9200, "mapping": "m" * 5000}
-    kept = shown(DATA_TASKS, sourceCluster=source)["provider_detail"]["sourceCluster"]
-    assert (kept["vpcInstancePort"], kept["mapping"]) == ("9200", "m" * 256)
+def test_a_port_may_be_a_number_and_long_texts_are_clipped() -> None:
+    kept = shown(DATA_TASKS, sourceCluster={**ADDRESS, "vpcInstancePort": 9200, "type": "t" * 5000})
+    source = kept["provider_detail"]["sourceCluster"]
+    assert (source["vpcInstancePort"], source["type"]) == ("9200", "t" * 256)
 
 
-def test_fields_that_no_page_names_do_not_go_on() -> None:
-    """The create call of the same service sent passwords back."""
-    source = {**ADDRESS, "username": "elastic", "password": "testSecretFake"}
-    task = shown(DATA_TASKS, sourceCluster=source, sinkCluster=source, password="testSecretFake")
-    assert task["provider_detail"] == {"sourceCluster": ADDRESS, "sinkCluster": ADDRESS}
-    assert "testSecretFake" not in json.dumps(task)
+SECRET = "testSecretFake"
+WRITTEN = {"settings": '{"password": "testSecretFake"}', "mapping": SECRET, "routing": SECRET}
+
+
+def test_only_names_and_addresses_go_on() -> None:
+    """The create call of the same service sent passwords back, and anything may be in documents and nested values."""
+    source = {**ADDRESS, **WRITTEN, "username": "elastic", "password": SECRET, "vpcId": {"password": SECRET}}
+    task = shown(DATA_TASKS, sourceCluster=source, sinkCluster={**NAMES, **WRITTEN}, password=SECRET)
+    left = {name: value for name, value in ADDRESS.items() if name != "vpcId"}
+    assert task["provider_detail"] == {"sourceCluster": left, "sinkCluster": NAMES}
+    assert SECRET not in json.dumps(task)
+
+
+def endpoint_shown(endpoint: object) -> str | None:
+    kept = shown(DATA_TASKS, sourceCluster={**ADDRESS, "endpoint": endpoint})["provider_detail"]["sourceCluster"]
+    assert {**ADDRESS, **kept} == {**ADDRESS, **({"endpoint": kept["endpoint"]} if "endpoint" in kept else {})}
+    shown_endpoint: str | None = kept.get("endpoint")
+    return shown_endpoint
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "address"),
+    [
+        ("http://192.0.2.10:9200", "http://192.0.2.10:9200"),
+        ("es-cn-fake1.elasticsearch.example", "es-cn-fake1.elasticsearch.example"),
+        ("HTTPS://[2001:db8::1]:9200", "HTTPS://[2001:db8::1]:9200"),
+        ("http://elastic:testSecretFake@192.0.2.10:9200", "http://192.0.2.10:9200"),
+        ("elastic:testSecretFake@192.0.2.10:9200", "192.0.2.10:9200"),
+        ("testSecretFake@192.0.2.10", "192.0.2.10"),
+        ("http://elastic:test@Secret@Fake@192.0.2.10:9200", "http://192.0.2.10:9200"),
+        ("http://elastic:test%40SecretFake%2F@192.0.2.10:9200", "http://192.0.2.10:9200"),
+        ("http://192.0.2.10:9200/testSecretFake?token=testSecretFake#testSecretFake", "http://192.0.2.10:9200"),
+        # Where the host is not certain, nothing is shown.
+        ("http://elastic:test/SecretFake@192.0.2.10:9200", None),
+        ("http://elastic:12/SecretFake@192.0.2.10:9200", None),
+        ("http://192.0.2.10:9200/?mail=a@testSecretFake", None),
+        ("http://elastic:testSecretFake%40192.0.2.10:9200", None),
+        ("http://elastic:testSecretFake", None),
+        ("//elastic:testSecretFake@192.0.2.10", None),
+        ("ftp://testSecretFake", None),
+        ("", None),
+        ({"url": "testSecretFake"}, None),
+        (["testSecretFake"], None),
+        (None, None),
+    ],
+)
+def test_of_an_endpoint_nothing_but_scheme_host_and_port_goes_on(endpoint: object, address: str | None) -> None:
+    assert endpoint_shown(endpoint) == address
+
+
+@given(st.text() | st.text(alphabet="ab:/@?#%4\\[]. \n"), st.sampled_from(["", "http://", "https://"]), st.booleans())
+def test_whatever_user_information_goes_in_none_of_it_comes_out(text: str, scheme: str, path: bool) -> None:
+    sent = f"{scheme}{text}@192.0.2.10:9200{'/a?b=' + text.replace('@', '') if path else ''}"
+    # Without a scheme, the text may bring one.
+    assert endpoint_shown(sent) in {None, *(known + "192.0.2.10:9200" for known in {scheme, "http://", "https://"})}
 
 
 @pytest.mark.parametrize("side", [None, "text", 7, [], {}])
 def test_a_missing_side_is_empty_and_the_sink_gives_the_name(side: object) -> None:
-    task = shown(DATA_TASKS, sourceCluster=side, sinkCluster=SETTINGS)
-    assert task["provider_detail"] == {"sourceCluster": {}, "sinkCluster": SETTINGS}
+    task = shown(DATA_TASKS, sourceCluster=side, sinkCluster=NAMES)
+    assert task["provider_detail"] == {"sourceCluster": {}, "sinkCluster": NAMES}
     assert task["name"] == "b"
+
+
+@pytest.mark.parametrize("name", [OMS_LIST, DMS_LIST, HUAWEI_DMS_LIST])
+def test_of_the_other_services_no_field_goes_on_that_is_not_a_name_a_state_or_a_time(name: str) -> None:
+    nested = {"bucket": SECRET, "ak": SECRET, "sk": SECRET, "json_auth_file": SECRET}
+    more = {"src_node": nested, "dst_node": nested, "source_cdn": nested, "description": SECRET, "params": SECRET}
+    more |= {"error_reason": {"error_msg": SECRET}, "smn_info": nested, "user_name": SECRET, "user_id": SECRET}
+    assert shown(name, **more) == {**shown(name), "provider_detail": {}}
+
+
+@pytest.mark.parametrize("escape", ["\\ud800", "\\uDFFF", "\\udc00\\ud800"])
+def test_half_a_surrogate_pair_in_a_name_is_replaced(escape: str) -> None:
+    """JSON can name it and UTF-8 cannot hold it: neither Lambda's reply nor a log line could be written."""
+    body = listing(OPERATIONS[OMS_LIST], record(OPERATIONS[OMS_LIST], name="a-NAME-\U0001f600")).body
+    page = huawei_oms.read_page(Reply(200, {}, body.replace(b"NAME", escape.encode())))
+    assert page is not None
+    assert page.tasks[0].name == "a-" + "?" * (len(escape) // 6) + "-\U0001f600"

@@ -17,6 +17,7 @@ from task_cleanup.providers.service import Reply, SignedRequest
 from task_cleanup.results import Outcome, Result
 from task_cleanup.system import Deadline, System
 from task_cleanup.transport import (
+    MAX_LIST_BYTES,
     MAX_REPLY_BYTES,
     NoAnswerError,
     ReplyTooLargeError,
@@ -371,6 +372,27 @@ def test_a_success_that_is_not_what_the_provider_promises_is_no_success(name: st
 
 # No numbers: what is behind the headers may be a part of the reply or all of it.
 BAD_LENGTHS = [b"abc", b"-1", b"+0", b"0x0", b"0.0", b"0, 0", b"0\r\nContent-Length: x", b"", b"9" * 5000, b"\xb2"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("over", [False, True])
+def test_of_a_list_sixteen_mebibytes_are_read_of_other_replies_one(name: str, over: bool) -> None:
+    operation = OPERATIONS[name]
+    cap = MAX_REPLY_BYTES if operation.pages is None else MAX_LIST_BYTES
+    content = success(operation).body or b"{}"
+    body = content[:-1] + b" " * (cap + over - len(content)) + content[-1:]
+    with ScriptedServer(reply(200, body)) as server:
+        there = Wire(name, server)
+        result = there.run()
+        there.transport.session.close()
+    assert len(server.arrived) == 1
+    assert MAX_LIST_BYTES == 16 * 1024 * 1024
+    code = result.error.code if result.error else None
+    assert (code == "ReplyTooLarge") is over
+    if over and result.error is not None:
+        assert str(cap) in result.error.message
+    if operation.pages is not None and not over:
+        assert result.outcome is Outcome.SUCCEEDED
 
 
 @pytest.mark.parametrize("name", NAMES)

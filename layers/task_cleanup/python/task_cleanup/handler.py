@@ -19,6 +19,7 @@ from task_cleanup.credentials import CredentialStore
 from task_cleanup.delivery import Delivery
 from task_cleanup.observability import Observability
 from task_cleanup.operation import Environment, Operation, run
+from task_cleanup.reply_size import fitted
 from task_cleanup.results import Result
 from task_cleanup.settings import Settings
 from task_cleanup.system import Deadline, System
@@ -97,6 +98,8 @@ class _Handler:
 
     def _run(self, received: Received, deadline: Deadline) -> Result:
         result = run(self._operation, received, self._environment, deadline)
+        if not received.is_queued:  # what is published about the others has no tasks, and counts all that were found
+            result = fitted(result, received.trigger)
         self._observability.record(result, received.trigger)
         return result
 
@@ -115,7 +118,7 @@ class _Handler:
         if result.retryable:
             raise RetryableError(result)
         self._delivery.publish(result, deadline)
-        return result.to_dict()
+        return fitted(result, received.trigger).to_dict()
 
     def _batch(self, messages: list[QueueMessage], deadline: Deadline) -> dict[str, Any]:
         """Every record on its own: one that fails comes again, and the others go on."""

@@ -27,7 +27,7 @@ from task_cleanup.redaction import redact
 from task_cleanup.results import Error, Listed, Outcome, Result, Target
 from task_cleanup.system import Deadline, System
 from task_cleanup.times import parse_time
-from task_cleanup.transport import Settled, Sign, Transport, Verdict
+from task_cleanup.transport import MAX_LIST_BYTES, MAX_REPLY_BYTES, Settled, Sign, Transport, Verdict
 from task_cleanup.triggers import Received
 from task_cleanup.validation import RequestValidator
 
@@ -284,6 +284,7 @@ def _send(
         refetch=refetch,
         credentials=ready.credentials,
         deadline=deadline,
+        max_bytes=MAX_REPLY_BYTES if operation.pages is None else MAX_LIST_BYTES,
     )
     if settled.verdict.category is Category.UNAUTHENTICATED:
         store.suspend(latest, None if settled.verdict.code_known else project_id)

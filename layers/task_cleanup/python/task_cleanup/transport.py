@@ -28,6 +28,7 @@ from task_cleanup.times import plausible
 CONNECT_TIMEOUT = 3.0  # seconds; a handshake that takes longer will not get better
 READ_TIMEOUT = 10.0
 MAX_REPLY_BYTES = 1024 * 1024
+MAX_LIST_BYTES = 16 * MAX_REPLY_BYTES  # of one page; Alibaba's list has no pages
 CHUNK_BYTES = 64 * 1024
 
 MAX_BACKOFFS = 4  # retries after a transient failure, within the deadline
@@ -107,7 +108,9 @@ _SENT_AS_SIGNED = re.compile(
 )
 
 
-def exchange(session: requests.Session, request: SignedRequest, deadline: Deadline) -> Reply:
+def exchange(
+    session: requests.Session, request: SignedRequest, deadline: Deadline, max_bytes: int = MAX_REPLY_BYTES
+) -> Reply:
     """Send one request and read its whole reply before the deadline, whatever the far end does.
 
     Raises
@@ -115,7 +118,7 @@ def exchange(session: requests.Session, request: SignedRequest, deadline: Deadli
     NoAnswerError
         Time-out, reset, refused connection, TLS failure, half a reply.
     ReplyTooLargeError
-        More than ``MAX_REPLY_BYTES``.
+        More than ``max_bytes``.
     ValueError
         For a URL that would not be sent as it was signed. Nothing was sent.
     """
@@ -124,12 +127,12 @@ def exchange(session: requests.Session, request: SignedRequest, deadline: Deadli
     if not deadline.remaining():
         raise NoAnswerError(Category.TIMEOUT, Code.TIMEOUT, "no time was left to call", sent=False)
     try:
-        return _exchange(session, request, deadline)
+        return _exchange(session, request, deadline, max_bytes)
     except (requests.exceptions.RequestException, HTTPError, OSError) as error:
         raise _translated(error) from None
 
 
-def _exchange(session: requests.Session, request: SignedRequest, deadline: Deadline) -> Reply:
+def _exchange(session: requests.Session, request: SignedRequest, deadline: Deadline, max_bytes: int) -> Reply:
     headers = {**_HEADERS, **request.headers}
     if request.method != "GET":
         headers["Content-Length"] = str(len(request.body or b""))
@@ -146,7 +149,7 @@ def _exchange(session: requests.Session, request: SignedRequest, deadline: Deadl
         body = bytearray()
         while chunk := response.raw.read1(CHUNK_BYTES, decode_content=False):
             body += chunk
-            if len(body) > MAX_REPLY_BYTES:
+            if len(body) > max_bytes:
                 raise ReplyTooLargeError
         arrived = {name.lower(): value for name, value in response.raw.headers.itermerged()}
         return Reply(response.status_code, arrived, bytes(body))
@@ -245,7 +248,14 @@ class Transport:
         return self._session
 
     def run(
-        self, *, sign: Sign, judge: Judge, refetch: Refetch, credentials: Credentials, deadline: Deadline
+        self,
+        *,
+        sign: Sign,
+        judge: Judge,
+        refetch: Refetch,
+        credentials: Credentials,
+        deadline: Deadline,
+        max_bytes: int = MAX_REPLY_BYTES,
     ) -> Settled:
         """Attempt, judge, and attempt again where that can help and the deadline allows it.
 
@@ -258,26 +268,28 @@ class Transport:
             Says what a reply means.
         refetch
             Returns the credentials as the secret store has them now.
+        max_bytes
+            Of a reply's body; what a larger one says is not known.
         """
         progress = _Progress(credentials, self._offset)
         while True:
-            verdict = self._attempt(sign, judge, progress, deadline)
+            verdict = self._attempt(sign, judge, progress, deadline, max_bytes)
             if verdict.category not in _SIGNATURE_UNJUDGED:
                 self._offset = progress.offset
             if not self._prepare_another(verdict, progress, refetch, deadline):
                 return Settled(verdict, progress.attempts, progress.unanswered)
 
-    def _attempt(self, sign: Sign, judge: Judge, progress: _Progress, deadline: Deadline) -> Verdict:
+    def _attempt(self, sign: Sign, judge: Judge, progress: _Progress, deadline: Deadline, max_bytes: int) -> Verdict:
         request = sign(progress.credentials, self._system.now() + progress.offset, self._system.nonce())
         progress.attempts += 1
         try:
-            reply = exchange(self._session, request, deadline.within(CONNECT_TIMEOUT + READ_TIMEOUT))
+            reply = exchange(self._session, request, deadline.within(CONNECT_TIMEOUT + READ_TIMEOUT), max_bytes)
         except NoAnswerError as error:
             self._session.close()
             self._session = self._session_factory()
             verdict = Verdict(Outcome.FAILED, Error(error.category, error.code, str(error)), uncertain=error.sent)
         except ReplyTooLargeError:
-            message = f"the reply is over {MAX_REPLY_BYTES} bytes"
+            message = f"the reply is over {max_bytes} bytes"
             verdict = Verdict(
                 Outcome.FAILED, Error(Category.PROVIDER_ERROR, Code.REPLY_TOO_LARGE, message), uncertain=True
             )

@@ -331,9 +331,17 @@ def http_response(
     return {
         "statusCode": status,
         "headers": {"Content-Type": content_type, "Cache-Control": "no-store", **(headers or {})},
-        "body": json.dumps(body),
+        "body": json_text(body),
         "isBase64Encoded": False,
     }
+
+
+def json_text(value: object) -> str:
+    """JSON with characters, not escapes, which would be escaped once more within a reply.
+
+    Half of a surrogate pair has no bytes in UTF-8: that alone stays an escape.
+    """
+    return json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace").decode()
 
 
 # -- readers of untrusted members ------------------------------------------------

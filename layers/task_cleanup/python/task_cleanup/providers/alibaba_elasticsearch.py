@@ -151,19 +151,15 @@ def instance_call(action: str, method: str, instance_id: str, *path: str, **quer
 STATUSES = StatusTable(meanings={"SUCCESS": Status.SUCCEEDED}, deletable=frozenset({"SUCCESS"}))
 _CREATED = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
 _CHINA = timezone(timedelta(hours=8))  # `createTime` has no zone; China time is assumed
-_MAX_DETAIL = 256  # characters; `settings` and `mapping` hold whole JSON documents
-# What the page documents for either side. Its sister call sent passwords back, so nothing else goes on.
-_CLUSTER_FIELDS = (
-    "dataSourceType",
-    "index",
-    "type",
-    "endpoint",
-    "vpcId",
-    "vpcInstanceId",
-    "vpcInstancePort",
-    "settings",
-    "mapping",
-    "routing",
+_MAX_DETAIL = 256  # characters
+# Names and addresses, of what the page documents for either side. Its sister call sent passwords back, so nothing
+# else goes on, and neither do `settings`, `mapping` and `routing`: JSON documents and text that somebody wrote.
+_CLUSTER_FIELDS = ("dataSourceType", "index", "type", "endpoint", "vpcId", "vpcInstanceId", "vpcInstancePort")
+# User information, path and query may hold passwords or tokens. With an `@` behind the first `/`, `?` or `#`, nobody
+# can tell the host from a password.
+_ENDPOINT = re.compile(
+    r"(?P<scheme>https?://)?([^/?#\\]*@)?(?P<host>([\w.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?)([/?#][^@]*)?",
+    re.ASCII | re.IGNORECASE,
 )
 
 
@@ -184,7 +180,7 @@ def _task(record: Mapping[str, Any]) -> Task | None:
     status, deletable, why_not = STATUSES.judge(provider_status)
     created = _china_time(record.get("createTime"))
     # The field tables of the two are swapped against the samples: whatever is there is kept.
-    clusters = {side: _clipped(record.get(side)) for side in ("sourceCluster", "sinkCluster")}
+    clusters = {side: _cluster(record.get(side)) for side in ("sourceCluster", "sinkCluster")}
     return Task(
         task_id=task_id,
         name=text_member(clusters["sourceCluster"], ("index",)) or text_member(clusters["sinkCluster"], ("index",)),
@@ -198,10 +194,18 @@ def _task(record: Mapping[str, Any]) -> Task | None:
     )
 
 
-def _clipped(cluster: object) -> dict[str, str]:
-    if not isinstance(cluster, dict):
-        return {}
-    return {name: str(cluster[name])[:_MAX_DETAIL] for name in _CLUSTER_FIELDS if cluster.get(name) is not None}
+def _cluster(cluster: object) -> dict[str, str]:
+    """The fields that go on, as text: at most ``_MAX_DETAIL`` characters each, and of an endpoint the host only."""
+    members = cluster if isinstance(cluster, dict) else {}
+    values = {name: members.get(name) for name in _CLUSTER_FIELDS}
+    values["endpoint"] = _host_only(values["endpoint"])
+    return {name: str(value)[:_MAX_DETAIL] for name, value in values.items() if isinstance(value, (str, int))}
+
+
+def _host_only(endpoint: object) -> str | None:
+    """``http://user:password@10.0.0.5:9200/path`` → ``http://10.0.0.5:9200``; None for what is not read with certainty."""
+    found = _ENDPOINT.fullmatch(endpoint) if isinstance(endpoint, str) else None
+    return (found["scheme"] or "") + found["host"] if found else None
 
 
 def _china_time(value: object) -> datetime | None:

@@ -1,6 +1,7 @@
 """What every provider service is made of: calls, replies, endpoints and an error table, all plain data."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -62,6 +63,9 @@ class SignedRequest:
     body: bytes | None = field(default=None, repr=False)
 
 
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
 @dataclass(frozen=True)
 class Reply:
     """What came back, whole. Header names are lower case."""
@@ -80,7 +84,11 @@ class Reply:
         if not self.body:
             return None
         try:
-            value = json.loads(self.body)
+            text = self.body.decode("utf-8-sig")
+            value = json.loads(text)
+            if _SURROGATE.search(text):
+                # JSON can name half a pair, and UTF-8 has no bytes for it: a result with one could not be sent.
+                value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors="replace"))
         except (ValueError, RecursionError):
             return None
         return value if isinstance(value, dict) else None
