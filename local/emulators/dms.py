@@ -15,7 +15,15 @@ from .keys import AccessKey, LockOut, Provider
 from .messages import Reply
 from .routing import Call, Route
 from .service import Exchange, Platform, Refusal, json_reply
-from .switches import DmsPastEnd, DmsRunningTask, DmsStartZero, DmsThrottle, DmsUnknownDelete, DmsUnknownShow
+from .switches import (
+    DmsPastEnd,
+    DmsRunningTask,
+    DmsStartZero,
+    DmsThrottle,
+    DmsUnknownDelete,
+    DmsUnknownShow,
+    ListCount,
+)
 
 NOT_FINAL = frozenset({"EXECUTING", "CREATED"})
 UNKNOWN_TASK_CODE = "DMS.00404099"
@@ -111,7 +119,10 @@ class Dms(HuaweiService):
         past_end = start > max(1, len(found))
         if past_end and self.switches.dms_start_past_end is DmsPastEnd.BAD_PARAMETER:
             raise _bad_parameter("{0}")
-        return _listing(found[start - 1 : start - 1 + limit], count=len(found))
+        page = found[start - 1 : start - 1 + limit]
+        if exchange.list_moves:
+            self.store.move(instance, found)
+        return _listing(page, count=len(page) if self.switches.dms_count is ListCount.PAGE else len(found))
 
     def _read_start(self, query: Mapping[str, str]) -> int:
         start = whole_number(query, "start", 1)

@@ -2,11 +2,14 @@
 
 import itertools
 import threading
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from .clock import Clock, rfc3339
 from .records import converted
+
+OLDEST = "2000-01-01T00:00:00.000Z"
+"""Creation time of a record that comes as the last of the list."""
 
 
 @dataclass
@@ -80,6 +83,14 @@ class DmsStore:
         """Delete a record."""
         with self.lock:
             instance.deleted[task.task_id] = instance.tasks.pop(task.task_id)
+
+    def move(self, instance: DmsInstance, tasks: list[BackgroundTask]) -> None:
+        """Of these, the newest first, the first goes, and an older one comes."""
+        with self.lock:
+            for task in tasks[:1]:
+                moved = replace(tasks[-1], task_id=f"fa{next(self._numbers):030x}", created_at=OLDEST)
+                self.remove(instance, task)
+                instance.tasks[moved.task_id] = moved
 
     def snapshot(self) -> list[dict[str, Any]]:
         """Return all instances with their records."""

@@ -17,6 +17,7 @@ class DataTask:
     create_time: str = "2026-11-21 08:30:00"
     source_index: str = "source-index"
     sink_index: str = "sink-index"
+    endpoint: str = "http://192.0.2.10:9200"
 
     def as_json(self) -> dict[str, Any]:
         """Return the shape of the published sample: the source has the address, the sink the settings."""
@@ -28,7 +29,7 @@ class DataTask:
                 "dataSourceType": "elasticsearch",
                 "index": self.source_index,
                 "type": "_doc",
-                "endpoint": "http://192.0.2.10:9200",
+                "endpoint": self.endpoint,
                 "vpcId": "vpc-fake0001",
                 "vpcInstanceId": "vpc-fake0001-instance",
                 "vpcInstancePort": 9200,

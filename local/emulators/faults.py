@@ -42,6 +42,8 @@ class FaultKind(StrEnum):
     """Answer 200 with what nobody expects (`variant`; `size` bytes of the huge one)."""
     REDIRECT = "redirect"
     """Answer 302 to `location`."""
+    LIST_MOVES = "list_moves"
+    """Behind the answer to a page of a list, its first record goes and another comes as its last: the count stays."""
     AWAY = "away"
     """The whole service is down (`variant`: an answer with 503, or a reset)."""
 
@@ -140,6 +142,11 @@ class Plan:
     def outcome(self) -> Fault | None:
         """The fault that replaces the answer, if any."""
         return next((fault for fault in self.faults if fault.kind in OUTCOMES), None)
+
+    @property
+    def list_moves(self) -> bool:
+        """Whether a list is another one behind its answer."""
+        return any(fault.kind is FaultKind.LIST_MOVES for fault in self.faults)
 
     @property
     def delay(self) -> float:

@@ -10,7 +10,7 @@ from .messages import Reply
 from .oms_state import OmsStatus, OmsStore, OmsTask
 from .routing import Call, Route
 from .service import Exchange, Platform, Refusal, json_reply
-from .switches import OmsFinishedStop, OmsUnknownTask
+from .switches import ListCount, OmsFinishedStop, OmsUnknownTask
 
 LIST_STATES = frozenset({"1", "2", "3", "4", "5", "7"})
 """The status values that the list takes as a filter (section 3)."""
@@ -83,7 +83,10 @@ class HuaweiOms(HuaweiService):
         _check_filters(query)
         found = [task for task in self.store.of_project(project_id) if _matches(task, query)]
         page = [self.store.look(task) for task in found[offset : offset + limit]]
-        return json_reply(200, {"tasks": page, "count": len(found)})
+        count = len(page) if self.switches.oms_count is ListCount.PAGE else len(found)
+        if exchange.list_moves:
+            self.store.move(found)
+        return json_reply(200, {"tasks": page, "count": count})
 
     def _find(self, call: Call) -> OmsTask:
         task_id = call.ids["task_id"]

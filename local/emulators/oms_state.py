@@ -2,7 +2,7 @@
 
 import itertools
 import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from .clock import Clock
@@ -148,6 +148,14 @@ class OmsStore:
         """Delete a task for good."""
         with self.lock:
             self.tasks.pop((task.project_id, task.task_id), None)
+
+    def move(self, tasks: list[OmsTask]) -> None:
+        """Of these, in their order, the first goes, and another comes behind the last."""
+        with self.lock:
+            for task in tasks[:1]:
+                moved = replace(tasks[-1], task_id=next(self._numbers))
+                self.remove(task)
+                self.tasks[moved.project_id, moved.task_id] = moved
 
     def snapshot(self) -> list[dict[str, Any]]:
         """Return all tasks."""

@@ -77,6 +77,8 @@ class Exchange:
     now: float = 0.0
     gate: Refusal | None = None
     """A refusal that a fault asks for; due once the caller is known and allowed."""
+    list_moves: bool = False
+    """Behind the answer to a page of a list, its records shift."""
     access_key_id: str | None = None
     signature_ok: bool | None = None
     nonce: str | None = None
@@ -115,6 +117,7 @@ class Service(ABC):
         if plan.delay:
             self.platform.stopping.wait(plan.delay)
         exchange.now = self.platform.clock.now() + plan.clock_offset
+        exchange.list_moves = plan.list_moves
         reply = self._decide(exchange, plan.outcome)
         if reply is not None:
             reply = replace(reply, headers=(("Date", http_date(exchange.now)), *reply.headers))

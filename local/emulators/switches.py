@@ -87,6 +87,13 @@ class DmsPastEnd(StrEnum):
     BAD_PARAMETER = "DMS.00400062"
 
 
+class ListCount(StrEnum):
+    """What the count beside a page counts: all records by the pages, but a client of Huawei's own does not trust it."""
+
+    ALL = "all"
+    PAGE = "page"
+
+
 class DmsStartZero(StrEnum):
     """ListBackgroundTasks with start=0 (DMS sheet, section 2)."""
 
@@ -135,6 +142,7 @@ class Switches:
     oms_running_again: int = 0
     oms_stop_polls: int = 1
     oms_stop_ms: int | None = None
+    oms_count: ListCount = ListCount.ALL
 
     dms_delete_running: DmsRunningTask = DmsRunningTask.JOB_RUNNING
     dms_delete_unknown: DmsUnknownDelete = DmsUnknownDelete.BAD_ID
@@ -142,6 +150,7 @@ class Switches:
     dms_start_past_end: DmsPastEnd = DmsPastEnd.EMPTY_PAGE
     dms_start_zero: DmsStartZero = DmsStartZero.BAD_PARAMETER
     dms_default_limit: int = 10
+    dms_count: ListCount = ListCount.ALL
     dms_throttle: DmsThrottle = DmsThrottle.SERVICE_404
 
     gateway_retry_after_sent: bool = True
