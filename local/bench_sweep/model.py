@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-PAGE = 100  # records of a list call; Alibaba's list is one call, whatever there is
+PAGE = 99  # new records of a list call, whose first of 100 is the last one before; Alibaba's list is one call
 AT_ONCE = 16  # list calls to one provider (task_cleanup.sweep.listings.MAX_CALLS)
 ENTRIES = 10  # of one PutEvents call
 SENDERS = 4  # PutEvents calls at once (task_cleanup.sweep.bus.SENDERS)
@@ -76,7 +76,7 @@ class Targets:
 
     @property
     def list_calls(self) -> int:
-        """For all of them. An empty target takes a call too."""
+        """For all of them. An empty target takes a call too, and a full page one more behind it."""
         return self.number * (max(1, math.ceil(self.tasks / PAGE)) if self.paged else 1)
 
 
