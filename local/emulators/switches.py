@@ -88,7 +88,7 @@ class DmsPastEnd(StrEnum):
 
 
 class ListCount(StrEnum):
-    """What the count beside a page counts: all records by the pages, but a client of Huawei's own does not trust it."""
+    """What the count of a list counts: by the sheets all records, but a client of Huawei's own does not trust it."""
 
     ALL = "all"
     PAGE = "page"

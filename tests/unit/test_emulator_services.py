@@ -283,6 +283,22 @@ def test_oms_bad_parameter_has_the_undocumented_detail(cloud: Emulators) -> None
     }
 
 
+@pytest.mark.parametrize(("counts", "count"), [("all", 3), ("page", 2)])
+@pytest.mark.parametrize("service", ["huawei_oms", "otc_dms", "huawei_dms"])
+def test_switch_count(cloud: Emulators, service: str, counts: str, count: int) -> None:
+    cloud.switches.update(oms_count=counts, dms_count=counts)
+    for _ in range(2):
+        if service == "huawei_oms":
+            cloud.huawei_oms.add_task(PROJECT)
+        else:
+            getattr(cloud, service).add_task(PROJECT, DMS_INSTANCE)
+    instance = "" if service == "huawei_oms" else f"/instances/{DMS_INSTANCE}"
+    url = cloud.urls[service]
+    answer = send(url, huawei(url, method="GET", target=f"/v2/{PROJECT}{instance}/tasks?limit=2"))
+    assert len(answer.json["tasks"]) == 2
+    assert int(answer.json.get("count", answer.json.get("task_count"))) == count
+
+
 @pytest.mark.parametrize("number", [3, 7])
 def test_switch_lock_after(cloud: Emulators, number: int) -> None:
     cloud.switches.gateway_lock_after = number

@@ -185,7 +185,8 @@ class Served:
         query = dict(call.query)
         begin = int(query["offset"]) if "offset" in query else int(query["start"]) - 1
         self.asked.append(begin)
-        self.moves.get(len(self.asked), lambda _: None)(self.numbers)
+        if move := self.moves.get(len(self.asked)):
+            move(self.numbers)
         served = self.numbers[begin : begin + self.size]
         if not served and begin and self.past_end:
             error = Error(Category.INVALID_REQUEST, self.past_end, "past the end")
