@@ -2,7 +2,7 @@
 
 import base64
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from task_cleanup.errors import Category, CleanupError, Code
 from task_cleanup.results import Error, Outcome, Result, Target
 from task_cleanup.triggers import (
+    CLOCK_SKEW,
     HTTP_STATUS,
     Received,
     Trigger,
@@ -147,6 +148,19 @@ def test_a_schedule_is_named_as_the_requester() -> None:
     assert from_eventbridge(SCHEDULE_EVENT, "fallback").requested_by == SCHEDULE
 
 
+@pytest.mark.parametrize("source", ["task-cleanup", "aws.scheduler"])
+def test_resources_tell_the_requester_of_a_schedule_and_of_our_own_requests(source: str) -> None:
+    event = {**RULE_EVENT, "source": source, "resources": [SCHEDULE]}
+    assert from_eventbridge(event, "fallback").requested_by == SCHEDULE
+
+
+@pytest.mark.parametrize("source", ["migration-platform", "aws.events", "aws.scheduler.x", "task-cleanup-2"])
+def test_resources_of_any_other_source_are_not_believed(source: str) -> None:
+    """Whoever may put events on the bus can name anybody there."""
+    event = {**RULE_EVENT, "source": source, "resources": [SCHEDULE]}
+    assert from_eventbridge(event, "fallback").requested_by == source
+
+
 @pytest.mark.parametrize("detail", ["{", "", '{"a": 1, "a": 2}', '{"task_id": NaN}', "[" * 100_000])
 def test_a_detail_that_is_no_json_is_refused(detail: str) -> None:
     error = refusal_of(from_eventbridge({**RULE_EVENT, "detail": detail}, "fallback"))
@@ -158,9 +172,22 @@ def test_an_event_without_a_usable_id_has_the_fallback(event_id: object) -> None
     assert from_eventbridge({**RULE_EVENT, "id": event_id}, "fallback").origin_id == "fallback"
 
 
-@pytest.mark.parametrize("moment", [None, "yesterday", 5, "2026-11-21T08:00:00"])
+# No times: the last two are none that UTC could hold.
+NO_TIMES = [
+    None,
+    "yesterday",
+    5,
+    "",
+    "2026-11-21T08:00:00",
+    "0001-01-01T00:00:00+23:59",
+    "9999-12-31T23:59:59-23:59",
+]
+
+
+@pytest.mark.parametrize("moment", NO_TIMES)
 def test_an_event_without_a_time_has_none(moment: object) -> None:
     assert from_eventbridge({**RULE_EVENT, "time": moment}, "fallback").first_sent is None
+    assert unwrapped({**RULE_EVENT, "time": moment}).first_sent is None
 
 
 # -- SQS ------------------------------------------------
@@ -170,9 +197,15 @@ def test_a_body_is_the_request_and_the_message_id_the_first_id() -> None:
     received = unwrapped(REQUEST)
     assert received.request == REQUEST
     assert received.origin_id == "059f36b4-87a3-44ab-83d2-661975830a7d"
-    assert received.first_sent == datetime(2026, 11, 21, 8, tzinfo=UTC)
     assert received.requested_by == "AROAFAKE:queue-sender"
     assert received.is_queued
+
+
+@pytest.mark.parametrize("stamp", ["1795248000000", "0", "253402300800000", "", "x"])
+def test_the_time_of_the_queue_is_not_when_a_request_was_first_sent(stamp: str) -> None:
+    """SQS gives a redriven message a new SentTimestamp: what is days old would be young again."""
+    assert unwrapped(REQUEST, {"SentTimestamp": stamp}).first_sent is None
+    assert unwrapped({**RULE_EVENT, "time": None}, {"SentTimestamp": stamp}).first_sent is None
 
 
 @pytest.mark.parametrize("detail", [REQUEST, json.dumps(REQUEST)], ids=["object", "JSON string"])
@@ -196,11 +229,18 @@ def test_a_moved_event_keeps_the_event_s_id() -> None:
 
 
 def test_the_earliest_time_counts() -> None:
-    """A redrive gives a message a new SentTimestamp, and an attribute cannot make it younger."""
-    later = unwrapped({**RULE_EVENT, "time": "2026-11-21T06:00:00Z"}, origin_time="2026-11-21T09:00:00Z")
-    assert later.first_sent == datetime(2026, 11, 21, 6, tzinfo=UTC)
-    sent = unwrapped(REQUEST, origin_time="2027-01-01T00:00:00Z")
-    assert sent.first_sent == datetime(2026, 11, 21, 8, tzinfo=UTC)
+    """An attribute cannot make an event younger, nor an event's time an attribute."""
+    for event, moved in (("06", "09"), ("09", "06")):
+        event_time, moved_time = f"2026-11-21T{event}:00:00Z", f"2026-11-21T{moved}:00:00Z"
+        received = unwrapped({**RULE_EVENT, "time": event_time}, origin_time=moved_time)
+        assert received.first_sent == datetime(2026, 11, 21, 6, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("moment", [moment for moment in NO_TIMES if isinstance(moment, str)])
+def test_a_moved_message_whose_time_cannot_be_read_has_none(moment: str) -> None:
+    assert unwrapped(REQUEST, origin_time=moment).first_sent is None
+    kept = unwrapped(RULE_EVENT, origin_time=moment)
+    assert kept.first_sent == datetime(2026, 11, 21, 8, tzinfo=UTC), "the event's own time is still one"
 
 
 @pytest.mark.parametrize("payload", [RULE_EVENT, REQUEST], ids=["event", "request"])
@@ -223,6 +263,35 @@ def test_a_failed_invocation_is_unwrapped_like_the_event_it_holds(payload: dict[
     expected = RULE_EVENT["id"] if payload is RULE_EVENT else "e4b46cbf-b738-xmpl-8880-a18cdf61200e"
     assert received.origin_id == expected
     assert received.first_sent == datetime(2026, 11, 21, 7, 30, tzinfo=UTC)
+
+
+def sent_at(moment: datetime | None) -> Received:
+    return Received(Trigger.SQS, REQUEST, "id", first_sent=moment)
+
+
+@pytest.mark.parametrize("seconds", [-CLOCK_SKEW.total_seconds(), -1.0, 0.0, 1.0, 1e6])
+def test_the_age_is_counted_from_when_it_was_first_sent(seconds: float) -> None:
+    """A sender's clock may be a little ahead of ours."""
+    assert sent_at(NOW - timedelta(seconds=seconds)).age(NOW, "") == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize(
+    ("moment", "why"),
+    [
+        (None, "nothing tells"),
+        (NOW + CLOCK_SKEW + timedelta(seconds=1), "in the future"),
+        (datetime(2099, 1, 1, tzinfo=UTC), "in the future"),
+        (datetime.max.replace(tzinfo=UTC), "in the future"),
+    ],
+)
+def test_an_unknown_age_is_refused_with_what_to_send_instead(moment: datetime | None, why: str) -> None:
+    with pytest.raises(CleanupError) as refused:
+        sent_at(moment).age(NOW, "do otherwise")
+    assert (refused.value.category, refused.value.code) == (Category.INVALID_REQUEST, Code.SENT_TIME_UNKNOWN)
+    message = refused.value.message
+    assert why in message
+    assert message.endswith("with its `id` and `time`, or do otherwise")
+    assert "2099" not in message
 
 
 @pytest.mark.parametrize("body", ["", "not JSON", "{", '{"a": 1, "a": 2}', "NaN", "\ufeff{}"])
@@ -274,7 +343,7 @@ SHAPES = st.fixed_dictionaries(
     body=JSON_VALUES | SHAPES,
     stamp=st.text(max_size=20) | st.integers(0, 10**20).map(str),
     count=st.text(max_size=8),
-    origin=st.text(max_size=30),
+    origin=st.text(max_size=30) | st.from_regex(r"[0-9]{4}-01-01T00:00:00[+-][0-9]{2}:[0-9]{2}", fullmatch=True),
 )
 def test_no_record_however_odd_breaks_the_batch(body: object, stamp: str, count: str, origin: str) -> None:
     """Every message ends in a published result, so every record must be unwrapped."""
@@ -284,11 +353,6 @@ def test_no_record_however_odd_breaks_the_batch(body: object, stamp: str, count:
     messages = from_sqs({"Records": [odd, record(REQUEST)]})
     assert len(messages) == 2
     assert messages[1].received.request == REQUEST
-
-
-@pytest.mark.parametrize("stamp", ["999999999999999", "253402300800000", "9" * 40, "-1", "1.5", ""])
-def test_an_impossible_sent_time_is_no_time(stamp: str) -> None:
-    assert unwrapped(REQUEST, {"SentTimestamp": stamp}).first_sent is None
 
 
 # -- HTTP ------------------------------------------------

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from task_cleanup.errors import Category, CleanupError, Code
-from task_cleanup.times import parse_time
+from task_cleanup.times import parse_time, plausible, rfc3339
 from task_cleanup.validation import RequestValidator, strict_json
 from tests.unit.builders import (
     CANCEL_TASK,
@@ -282,10 +282,48 @@ def test_not_after_takes_rfc_3339(name: str, text: str) -> None:
     assert OPERATIONS[name].validator.validate(request(name, not_after=text))["not_after"] == text
 
 
-@pytest.mark.parametrize("text", ["2026-11-21T08:30:00", "2026-W47-6T08:30:00Z", "20261121T083000Z", "", "\u0662"])
+OTHER_TIMES = [
+    "2026-11-21T08:30:00",
+    "2026-W47-6T08:30:00Z",
+    "20261121T083000Z",
+    "",
+    "\u0662",
+    "2026-11-21T08:30:00+05:99",
+    "2026-11-21T08:30:00+24:00",
+    # Times that UTC cannot hold.
+    "0001-01-01T00:00:00+23:59",
+    "9999-12-31T23:59:59-00:01",
+]
+
+
+@pytest.mark.parametrize("text", OTHER_TIMES)
 def test_other_times_are_not(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         parse_time(text)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("text", OTHER_TIMES)
+def test_not_after_takes_no_other_time(name: str, text: str) -> None:
+    with pytest.raises(CleanupError) as refused:
+        OPERATIONS[name].validator.validate(request(name, not_after=text))
+    assert refused.value.code == Code.SCHEMA_VIOLATION
+
+
+@given(st.datetimes(timezones=st.just(UTC)), st.integers(-1439, 1439))
+def test_every_time_that_is_read_can_be_counted_with_and_written(moment: datetime, offset: int) -> None:
+    """Also at the ends of the calendar, where a conversion to UTC may have no result."""
+    sign, (hours, minutes) = "-" if offset < 0 else "+", divmod(abs(offset), 60)
+    text = f"{moment.replace(tzinfo=None).isoformat(timespec='seconds')}{sign}{hours:02}:{minutes:02}"
+    try:
+        read = parse_time(text)
+    except ValueError:
+        assert moment.year in (1, 9999)
+        return
+    assert read.utcoffset() == timedelta(0)
+    assert moment.replace(microsecond=0) - read == timedelta(minutes=offset)
+    assert parse_time(rfc3339(read)) == read
+    assert plausible(read) in (None, read)
 
 
 # -- JSON ------------------------------------------------

@@ -160,11 +160,7 @@ def _refuse_expired(operation: Operation, request: Request, received: Received, 
         if system.now() > parse_time(request["not_after"]):
             raise invalid_request(Code.EXPIRED, "the request came later than its not_after")
     elif lifetime is not None and received.is_queued:
-        if received.first_sent is None:
-            raise invalid_request(
-                Code.SENT_TIME_UNKNOWN, "nothing tells when this request was first sent, so its age is unknown"
-            )
-        if system.now() - received.first_sent > lifetime:
+        if received.age(system.now(), "put `not_after` into the request") > lifetime:
             raise invalid_request(Code.EXPIRED, f"the request was first sent more than {lifetime} hours ago")
 
 

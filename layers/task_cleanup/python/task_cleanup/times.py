@@ -4,20 +4,25 @@ import re
 from datetime import UTC, datetime
 
 _RFC3339 = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-5][0-9])"
 )
 
 
 def parse_time(text: str) -> datetime:
-    """An RFC 3339 time with its zone.
+    """An RFC 3339 time with a zone, as UTC.
 
     Raises
     ------
     ValueError
+        Also for a time that UTC cannot hold, such as ``0001-01-01T00:00:00+23:59``: whoever converted or printed it
+        later would get an ``OverflowError`` that nobody expects.
     """
     if not _RFC3339.fullmatch(text):
         raise ValueError("not an RFC 3339 time with a zone")
-    return datetime.fromisoformat(text.upper())
+    try:
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except OverflowError:
+        raise ValueError("not within the years 1 to 9999 of UTC") from None
 
 
 _EARLIEST, _LATEST = datetime(2010, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)

@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from urllib.parse import parse_qsl, quote
@@ -24,6 +24,7 @@ Event = Mapping[str, Any]
 _DIGITS = re.compile("[0-9]{1,9}")
 MAX_ID = 128  # characters of an id that came from outside
 SOURCE = "task-cleanup"  # of the events that the functions put on the bus
+CLOCK_SKEW = timedelta(minutes=5)  # how far a sender's clock may be ahead of ours
 
 
 class Trigger(StrEnum):
@@ -39,10 +40,11 @@ class Trigger(StrEnum):
 class Received:
     """One unwrapped request, not yet validated, and where it came from.
 
-    ``origin_id`` is the trigger's own first id, the same at every redelivery and redrive; ``first_sent`` is the
-    earliest time that anything tells for an event or message, None where nothing does; ``refusal`` is set
-    instead of ``request`` where nothing readable could be unwrapped; ``redriven`` marks a message that a function
-    had moved to the dead-letter queue, and that somebody sent back.
+    ``origin_id`` is the trigger's own first id, the same at every redelivery and redrive. One case has none: a plain
+    body that SQS itself moved to the dead-letter queue and that somebody sent back; it is a new message with a new id.
+    ``first_sent`` is the earliest time that the event or message tells and that a redrive does not change; None where
+    there is none. ``refusal`` is set instead of ``request`` where nothing readable could be unwrapped; ``redriven``
+    marks a message that a function had moved to the dead-letter queue, and that somebody sent back.
     """
 
     trigger: Trigger
@@ -57,6 +59,24 @@ class Received:
     def is_queued(self) -> bool:
         """Whether it may arrive long after somebody meant it."""
         return self.trigger in (Trigger.EVENTBRIDGE, Trigger.SQS)
+
+    def age(self, now: datetime, otherwise: str) -> timedelta:
+        """How long ago it was first sent. ``otherwise`` ends the advice of what to send instead.
+
+        Raises
+        ------
+        CleanupError
+            ``invalid_request``, ``SentTimeUnknown``: nothing tells, or it was sent in the future. Such a request
+            would stay young until that time has come.
+        """
+        if self.first_sent is None:
+            why = "nothing tells when this request was first sent"
+        elif self.first_sent - now > CLOCK_SKEW:
+            why = "the time at which this request says that it was first sent is in the future"
+        else:
+            return now - self.first_sent
+        advice = f"send it in the shape of an EventBridge event, with its `id` and `time`, or {otherwise}"
+        raise invalid_request(Code.SENT_TIME_UNKNOWN, f"{why}, so its age is unknown: {advice}")
 
 
 @dataclass(frozen=True)
@@ -150,7 +170,8 @@ def _from_body(record: Event, attributes: Event, message_id: str, body: str) -> 
     moved = _object(record.get("messageAttributes"))
     origin_id = _attribute(moved, "origin_id") or message_id
     content, refusal = _read_json(body)
-    sent = [_epoch_milliseconds(attributes.get("SentTimestamp")), _time(_attribute(moved, "origin_time"))]
+    # Not SentTimestamp: a redrive makes a new message, so there an old request would be young again.
+    sent = [_time(_attribute(moved, "origin_time"))]
     requested_by = _text(attributes.get("SenderId"))
     if _is_failed_invocation(content):
         # What Lambda sends to an OnFailure destination: a redrive of it must work like any other.
@@ -367,13 +388,4 @@ def _time(value: object) -> datetime | None:
     try:
         return parse_time(value) if isinstance(value, str) else None
     except ValueError:
-        return None
-
-
-def _epoch_milliseconds(value: object) -> datetime | None:
-    if not (isinstance(value, str) and value.isascii() and value.isdigit()):
-        return None
-    try:
-        return datetime.fromtimestamp(int(value) / 1000, UTC)
-    except (ValueError, OverflowError, OSError):
         return None

@@ -133,6 +133,7 @@ class Sweeper:
         done = self._done(run.run_id, digest, redriven=received.redriven)
         if done is not None:
             return done
+        self._refuse_by_age(run, received)
         until = self._claim(run.run_id, digest, deadline)
         try:
             # Once more: another worker may have ended the run between the look and the claim.
@@ -155,6 +156,14 @@ class Sweeper:
         if self._claimed_for(run_id) != digest:
             raise _RefusedError(_reused())
         return Ended(done.document, Outcome(done.document["outcome"]).ok, repeated=True, stored=True)
+
+    def _refuse_by_age(self, run: Run, received: Received) -> None:
+        """An apply from a queue must tell when it was first sent. A report may be of any age: it changes nothing.
+
+        This comes before the claim, so that the same request may be sent again under the same run id, with its time.
+        """
+        if run.mode is Mode.APPLY and not self.dry_run and received.is_queued:
+            received.age(self.system.now(), "ask for the sweep by `POST /sweeps`")
 
     def _claimed_for(self, run_id: str) -> object:
         claim = self.store.get(key(run_id, "claim.json"))
