@@ -174,7 +174,11 @@ class LocalCloud:
         return taken
 
     def redrive(self, operation: str, letters: Iterable[Message]) -> None:
-        """Send dead letters back to the operation's queue as a message move task does, attributes and all."""
+        """Send dead letters back to the operation's queue as StartMessageMoveTask does.
+
+        That makes new messages ("Configure a dead-letter queue redrive" of the SQS developer guide): another id,
+        another SentTimestamp, no receives. Only body and message attributes are those of the dead letter.
+        """
         for letter in letters:
             attributes = {
                 name: {"DataType": "String", "StringValue": text} for name, text in letter.attributes.items()

@@ -105,22 +105,24 @@ def _record(message: Mapping[str, Any], queue_arn: str) -> dict[str, Any]:
 
 
 def fire_schedule(cloud: LocalCloud, name: str, message: str | None = None) -> str:
-    """Send a schedule's message to its queue, as EventBridge Scheduler does; the message id.
-
-    Its context attributes are filled in (user guide, "Adding context attributes").
-    """
+    """Send a schedule's message to its queue, as EventBridge Scheduler does; the message id."""
     schedule = next(item for item in cloud.stack.schedules if item.name == name)
+    body = as_scheduled(message or schedule.message, name)
+    sent: str = cloud.sqs.send_message(QueueUrl=schedule.queue_url, MessageBody=body)["MessageId"]
+    return sent
+
+
+def as_scheduled(message: str, name: str) -> str:
+    """The message with its context attributes filled in (user guide, "Adding context attributes"): due now."""
     attributes = {
         "schedule-arn": f"arn:aws:scheduler:{REGION}:123456789012:schedule/{STACK_NAME}/{name}",
         "scheduled-time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "execution-id": str(uuid.uuid4()),
+        "execution-id": uuid.uuid4().hex[:16],
         "attempt-number": "1",
     }
-    body = message or schedule.message
     for attribute, value in attributes.items():
-        body = body.replace(f"<aws.scheduler.{attribute}>", value)
-    sent: str = cloud.sqs.send_message(QueueUrl=schedule.queue_url, MessageBody=body)["MessageId"]
-    return sent
+        message = message.replace(f"<aws.scheduler.{attribute}>", value)
+    return message
 
 
 class HttpApi:

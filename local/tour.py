@@ -95,11 +95,9 @@ def http_conflict(tour: Tour) -> None:
 
 def scheduled_cancel(tour: Tour) -> None:
     """A one-off schedule fires: its message cancels a node migration"""
-    fire_schedule(
-        tour.cloud,
-        "SampleSchedule",
-        json.dumps({"region": "cn-hangzhou", "instance_id": seeds.ES_MIGRATING}),
-    )
+    (schedule,) = [item for item in tour.cloud.stack.schedules if item.name == "SampleSchedule"]
+    request = {"region": "cn-hangzhou", "instance_id": seeds.ES_MIGRATING}
+    fire_schedule(tour.cloud, schedule.name, json.dumps({**json.loads(schedule.message), "detail": request}))
     tour.expect("outcome", tour.queued_result().get("outcome"), "succeeded")
     effects = tour.cloud.emulators.journal.effects()
     tour.expect("made by the provider", effects[-1:], [("cancelled", seeds.ES_MIGRATING)])

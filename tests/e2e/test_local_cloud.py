@@ -16,7 +16,7 @@ import requests
 
 from local import seeds
 from local.cloud import PROJECT_ID, LocalCloud
-from local.runner import HttpApi, QueuePoller, fire_schedule
+from local.runner import HttpApi, QueuePoller, as_scheduled, fire_schedule
 from local.stack import ROOT, translate
 
 REQUEST = {"operation": "huawei.oms.DeleteTask", "region": "cn-north-4", "task_id": str(seeds.OMS_FINISHED)}
@@ -114,6 +114,54 @@ def test_failed_message_is_published_and_moved_and_can_be_redriven(cloud: LocalC
     cloud.redrive("HuaweiOmsDeleteTask", letters)
     assert poller.drain().received == 1
     assert [result["outcome"] for result in cloud.results()] == ["succeeded"]
+
+
+def dead_letter(cloud: LocalCloud, operation: str, queue: str = "DeadLetterQueue") -> dict[str, Any]:
+    """The one message of a queue, looked at and left there."""
+    (message,) = cloud.sqs.receive_message(
+        QueueUrl=cloud.stack.queue_urls[f"{operation}{queue}"],
+        AttributeNames=["All"],
+        MessageAttributeNames=["All"],
+        VisibilityTimeout=0,
+    )["Messages"]
+    found: dict[str, Any] = message
+    return found
+
+
+def test_sqs_moves_a_message_as_it_is_and_a_redrive_makes_a_new_one(cloud: LocalCloud) -> None:
+    """What a request's age rests on: nothing that SQS knows of a message outlives a redrive."""
+    queue_url = cloud.stack.queue_urls["HuaweiOmsDeleteTaskQueue"]
+    sent = cloud.sqs.send_message(QueueUrl=queue_url, MessageBody=json.dumps(REQUEST))
+    first = dead_letter(cloud, "HuaweiOmsDeleteTask", "Queue")
+    for _ in range(8):  # a worker that dies each time
+        cloud.sqs.receive_message(QueueUrl=queue_url, VisibilityTimeout=0)
+    moved = dead_letter(cloud, "HuaweiOmsDeleteTask")
+    assert moved["MessageId"] == first["MessageId"] == sent["MessageId"]
+    assert moved["Attributes"]["SentTimestamp"] == first["Attributes"]["SentTimestamp"]
+    assert "MessageAttributes" not in moved
+
+    cloud.redrive("HuaweiOmsDeleteTask", cloud.take(cloud.stack.queue_urls["HuaweiOmsDeleteTaskDeadLetterQueue"]))
+
+    back = dead_letter(cloud, "HuaweiOmsDeleteTask", "Queue")
+    assert (back["Body"], "MessageAttributes" in back) == (moved["Body"], False)
+    assert back["MessageId"] != moved["MessageId"]
+    assert back["Attributes"]["SentTimestamp"] > moved["Attributes"]["SentTimestamp"]
+    assert back["Attributes"]["ApproximateReceiveCount"] == "1"
+
+
+def test_the_documented_one_off_schedule_is_carried_out(cloud: LocalCloud) -> None:
+    """What docs/operations.md tells to send, as EventBridge Scheduler sends it."""
+    (written,) = re.findall(r"<<'JSON'\n(.*?)\n *JSON\n", (ROOT / "docs/operations.md").read_text(), re.DOTALL)
+    body = as_scheduled(written, "delete-191297407830872")
+    request = json.loads(body)["detail"]
+    cloud.emulators.huawei_oms.add_task(PROJECT_ID, int(request["task_id"]), status=5)
+    queue_url = cloud.stack.queue_urls["HuaweiOmsDeleteTaskQueue"]
+    cloud.sqs.send_message(QueueUrl=queue_url, MessageBody=body)
+    assert QueuePoller(cloud).drain().received == 1
+    (result,) = cloud.results()
+    assert (result["outcome"], result["target"]["task_id"]) == ("succeeded", request["task_id"])
+    assert result["requested_by"].endswith("/delete-191297407830872")
+    assert result["correlation_id"].startswith(result["requested_by"] + "@20")
 
 
 def test_every_resource_that_local_aws_leaves_out_is_played_by_the_runner() -> None:

@@ -67,7 +67,7 @@ def check_result(world: World, folder: str, scene: Scene, arrived: Arrival, resu
     assert ("count" in result) is (is_list(folder) and scene.outcome == "succeeded")
     _check_error(scene, folder, result)
     _check_target(scene, folder, request, result)
-    assert result["correlation_id"] in {arrived.first_id, _schedule_id(arrived)}
+    assert result["correlation_id"] in {arrived.first_id, _own_correlation_id(arrived)}
     if arrived.requested_by is not None:
         assert result["requested_by"] == arrived.requested_by
     check_against_journal(world, folder, request, result)
@@ -75,11 +75,11 @@ def check_result(world: World, folder: str, scene: Scene, arrived: Arrival, resu
         assert bool(world.arrived(operation_name(folder))) is scene.reaches_provider
 
 
-def _schedule_id(arrived: Arrival) -> str | None:
+def _own_correlation_id(arrived: Arrival) -> str | None:
     if arrived.trigger != "sqs_plain":
         return None
-    schedule_id: str = json.loads(arrived.event["Records"][0]["body"])["correlation_id"]
-    return schedule_id
+    own: str = json.loads(arrived.event["Records"][0]["body"])["correlation_id"]
+    return own
 
 
 def _check_error(scene: Scene, folder: str, result: dict[str, Any]) -> None:
@@ -200,7 +200,8 @@ def check_moved(world: World, record: dict[str, Any], arrived: Arrival, result: 
     assert message["MessageBody"] == record["body"]
     attributes = {name: item["StringValue"] for name, item in message["MessageAttributes"].items()}
     assert json.loads(attributes.pop("result")) == result
-    assert attributes == {"origin_id": arrived.first_id, "origin_time": arrived.first_sent}
+    time = {} if arrived.first_sent is None else {"origin_time": arrived.first_sent}
+    assert attributes == {"origin_id": arrived.first_id, **time}
 
 
 def _check_http(world: World, scene: Scene, arrived: Arrival, outcome: Outcome, result: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from tests.handlers.scenes import (
     put_task,
     service_of,
 )
-from tests.handlers.triggers import QUEUED, TRIGGERS, arrival, batch, request_of, with_body
+from tests.handlers.triggers import QUEUED, TRIGGERS, arrival, batch, plain_body, request_of, with_body
 from tests.handlers.world import MAX_RECEIVES, Function, World, fake_secret
 
 FOLDERS = representative_folders()
@@ -348,7 +348,7 @@ def test_fifty_records_with_one_bad_key_reach_the_provider_twice_at_most(world: 
     """After a final `unauthenticated`, that credential is refused locally: `CredentialSuspended`, retryable."""
     function, request = start(world, folder)
     world.rotate_key(provider_of(folder))
-    records = [with_body(folder, json.dumps(request), message_id=f"m{number}") for number in range(50)]
+    records = [with_body(folder, plain_body(folder, request), message_id=f"m{number}") for number in range(50)]
 
     outcome = function.invoke(batch(*records))
 
@@ -563,7 +563,8 @@ def test_a_redelivery_after_an_unpublished_success_does_not_change_twice(world: 
 @every_function
 def test_a_batch_goes_on_after_failed_records(world: World, folder: str) -> None:
     function, request = start(world, folder)
-    bodies = ["not json", '{"region": "atlantis-1"}', json.dumps(request), "", json.dumps([request]), '{"a":1,"a":2}']
+    good, none = plain_body(folder, request), json.dumps([request])
+    bodies = ["not json", '{"region": "atlantis-1"}', good, "", none, '{"a":1,"a":2}']
     records = [with_body(folder, body, message_id=f"m{number}") for number, body in enumerate(bodies)]
 
     outcome = function.invoke(batch(*records))
@@ -580,7 +581,7 @@ def test_a_batch_mixes_what_comes_again_and_what_does_not(world: World, folder: 
     """Every record on its own: `batchItemFailures` names the records that must come again."""
     function, request = start(world, folder)
     add_fault(world, folder, "away", count=5)
-    bodies = [json.dumps(request), "not json", json.dumps(request)]
+    bodies = [plain_body(folder, request), "not json", plain_body(folder, request)]
     records = [with_body(folder, body, message_id=f"m{number}") for number, body in enumerate(bodies)]
 
     outcome = function.invoke(batch(*records))
@@ -663,7 +664,7 @@ def test_a_retryable_failure_is_published_and_moved_on_its_last_receive(
     """A retryable result is a batch item failure, unless it was the last receive."""
     function, request = start(world, folder)
     add_fault(world, folder, "away")
-    record = with_body(folder, json.dumps(request), receives=receives)
+    record = with_body(folder, plain_body(folder, request), receives=receives)
 
     outcome = function.invoke(batch(record))
 
@@ -688,7 +689,7 @@ def test_without_a_dead_letter_queue_every_failure_is_an_item_failure(
     function = world.function(folder, dict.fromkeys(names, ""))
     if not permanent:
         add_fault(world, folder, "away")
-    body = '{"region": "atlantis-1"}' if permanent else json.dumps(request_of(folder))
+    body = '{"region": "atlantis-1"}' if permanent else plain_body(folder, request_of(folder))
     record = with_body(folder, body, receives=MAX_RECEIVES + 3)
 
     outcome = function.invoke(batch(record))

@@ -8,8 +8,8 @@ import pytest
 from task_cleanup.validation import RequestValidator
 from tests.conftest import EVENTS, function_folders, representative_folders, request_schema, sample_event
 from tests.handlers.checks import check_reply, check_result, only_result
-from tests.handlers.scenes import COMMON, Scene, arrange, is_list, is_still_there, scenes_of
-from tests.handlers.triggers import DIRECT_REQUEST_ID, TRIGGERS, arrival, request_of
+from tests.handlers.scenes import COMMON, Scene, arrange, is_list, is_still_there, put_task, scenes_of
+from tests.handlers.triggers import DIRECT_REQUEST_ID, TRIGGERS, arrival, batch, request_of, with_body
 from tests.handlers.world import LAMBDA_TIMEOUT, World
 
 SAMPLES = ("direct", "eventbridge", "http", "schedule", "sqs")
@@ -63,7 +63,7 @@ def test_every_function_has_an_event_of_every_trigger(folder: str) -> None:
 @pytest.mark.parametrize("folder", function_folders())
 def test_the_samples_of_a_function_ask_for_the_same_thing(folder: str) -> None:
     direct = request_of(folder)
-    bodies = [sample_event(folder, "schedule"), sample_event(folder, "eventbridge")["detail"]]
+    bodies = [sample_event(folder, name)["detail"] for name in ("schedule", "eventbridge")]
     bodies.append(json.loads(sample_event(folder, "sqs")["Records"][0]["body"])["detail"])
     http = sample_event(folder, "http")
     bodies.append({**http["pathParameters"], **http.get("queryStringParameters", {})})
@@ -74,6 +74,18 @@ def test_the_samples_of_a_function_ask_for_the_same_thing(folder: str) -> None:
     assert all(target == targets[0] for target in targets)
     for body in [direct, *bodies]:
         RequestValidator(request_schema(folder)).validate(body)
+
+
+@pytest.mark.parametrize("folder", function_folders())
+def test_what_a_schedule_sends_is_carried_out_and_names_the_schedule(world: World, folder: str) -> None:
+    """In the shape of an event, since a plain body would have no age."""
+    put_task(world, folder, request_of(folder))
+    sent = sample_event(folder, "schedule")
+    world.function(folder).invoke(batch(with_body(folder, json.dumps(sent))))
+    result = only_result(world)
+    assert result["outcome"] == "succeeded"
+    assert (result["correlation_id"], [result["requested_by"]]) == (sent["id"], sent["resources"])
+    assert sent["id"] == f"{sent['resources'][0]}@{sent['time']}"
 
 
 def test_the_common_scenes_have_every_category_that_needs_no_special_task() -> None:

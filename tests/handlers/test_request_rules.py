@@ -17,6 +17,7 @@ from tests.handlers.triggers import (
     bridge_event,
     crashed_invocation,
     http_event,
+    plain_body,
     request_of,
     with_body,
 )
@@ -169,7 +170,7 @@ def test_not_after_is_rfc_3339_with_a_zone(world: World, folder: str, value: obj
 
 
 @pytest.mark.parametrize(("age", "outcome"), [(3400.0, "succeeded"), (3700.0, "failed")])
-@pytest.mark.parametrize("trigger", ["eventbridge", *QUEUED])
+@pytest.mark.parametrize("trigger", ["eventbridge", "sqs_eventbridge", "sqs_crashed"])
 def test_a_queued_cancel_is_good_for_an_hour(world: World, trigger: str, age: float, outcome: str) -> None:
     """From a queue or an event it has a default `not_after` of one hour after the message was first sent."""
     function, request = start(world, CANCEL_TASK)
@@ -209,31 +210,63 @@ def test_a_cancel_that_names_its_own_lifetime_keeps_it(world: World) -> None:
     assert only_result(world)["outcome"] == "succeeded"
 
 
-REDRIVEN = {
-    "its own SentTimestamp": ("1795249800123", {}),
-    "origin_time": ("1795253700000", {"origin_time": "2026-11-21T08:30:00.123Z"}),
-    "SentTimestamp, whatever origin_time says": ("1795249800123", {"origin_time": "2026-11-21T09:34:00Z"}),
+def redriven(body: str, attributes: dict[str, str] | None = None) -> dict[str, Any]:
+    """What StartMessageMoveTask makes of a dead letter: a new message, with its attributes, if it has any."""
+    return batch(
+        with_body(CANCEL_TASK, body, message_id="redriven", sent="1795253700000", attributes=attributes or {})
+    )
+
+
+PUT_ASIDE_BY: dict[str, dict[str, str]] = {
+    "nobody": {},
+    "SQS, after its eighth receive": {},
+    "EventBridge Scheduler": {"SCHEDULE_ARN": "arn:aws:scheduler:x", "ERROR_CODE": "SQS.AccessDenied"},
+    "a function, as it was of unknown age": {"origin_id": "first", "result": "{}"},
 }
 
 
-@pytest.mark.parametrize("told_by", REDRIVEN)
-def test_the_earliest_time_that_is_known_counts(world: World, told_by: str) -> None:
-    """A redriven cancel is as old as the message that was first sent."""
+@pytest.mark.parametrize("put_aside_by", PUT_ASIDE_BY)
+def test_a_cancel_in_a_plain_body_is_of_unknown_age(world: World, put_aside_by: str) -> None:
+    """Whether it is a minute old or was sent back after days: SQS tells no difference."""
+    function, request = start(world, CANCEL_TASK)
+    function.invoke(redriven(json.dumps(request), PUT_ASIDE_BY[put_aside_by]))
+    refused(world, CANCEL_TASK, only_result(world), "SentTimeUnknown")
+    assert is_still_there(world, CANCEL_TASK, request)
+
+
+def test_what_is_of_unknown_age_stays_so_when_it_is_moved(world: World) -> None:
+    function, request = start(world, CANCEL_TASK)
+    function.invoke(batch(with_body(CANCEL_TASK, json.dumps(request))))
+    (moved,) = world.aws.messages
+    attributes = {name: item["StringValue"] for name, item in moved["MessageAttributes"].items()}
+    assert attributes.keys() == {"result", "origin_id"}
+    assert moved["MessageBody"] == json.dumps(request)
+
+    function.invoke(redriven(moved["MessageBody"], attributes))
+
+    refused(world, CANCEL_TASK, world.logged_results()[-1], "SentTimeUnknown")
+
+
+@pytest.mark.parametrize("trigger", ["eventbridge", "sqs_eventbridge"])
+def test_a_cancel_from_the_future_is_not_good_until_then(world: World, trigger: str) -> None:
+    function, request = start(world, CANCEL_TASK)
+    event = {**sample_event(CANCEL_TASK, "eventbridge"), "time": "2099-01-01T00:00:00Z"}
+    function.invoke(event if trigger == "eventbridge" else redriven(json.dumps(event)))
+    refused(world, CANCEL_TASK, only_result(world), "SentTimeUnknown")
+    assert is_still_there(world, CANCEL_TASK, request)
+
+
+def test_a_redriven_cancel_is_as_old_as_the_message_that_was_first_sent(world: World) -> None:
     function, request = start(world, CANCEL_TASK)
     world.pass_time(3900)
-    sent, attributes = REDRIVEN[told_by]
-    record = with_body(CANCEL_TASK, json.dumps(request), sent=sent, attributes=attributes)
-
-    function.invoke(batch(record))
-
+    function.invoke(redriven(json.dumps(request), {"origin_time": "2026-11-21T08:30:00.123Z"}))
     refused(world, CANCEL_TASK, only_result(world), "Expired")
 
 
 def test_an_events_own_time_counts_although_the_message_is_new(world: World) -> None:
     function, _ = start(world, CANCEL_TASK)
     world.pass_time(3900)
-    event = sample_event(CANCEL_TASK, "eventbridge")
-    function.invoke(batch(with_body(CANCEL_TASK, json.dumps(event), sent="1795253700000")))
+    function.invoke(redriven(json.dumps(sample_event(CANCEL_TASK, "eventbridge"))))
     refused(world, CANCEL_TASK, only_result(world), "Expired")
 
 
@@ -241,17 +274,16 @@ def test_a_cancel_moved_to_the_dead_letters_and_redriven_is_not_young_again(worl
     """Attributes `origin_id` and `origin_time` go with the message."""
     function, request = start(world, CANCEL_TASK)
     world.cloud.faults.away("alibaba_elasticsearch")
-    function.invoke(batch(with_body(CANCEL_TASK, json.dumps(request), receives=5)))
+    event = json.dumps(sample_event(CANCEL_TASK, "eventbridge"))
+    function.invoke(batch(with_body(CANCEL_TASK, event, receives=5)))
     (moved,) = world.aws.messages
     world.cloud.faults.clear()
     world.cloud.journal.clear()
     world.pass_time(3900)
     attributes = {name: item["StringValue"] for name, item in moved["MessageAttributes"].items()}
-    record = with_body(
-        CANCEL_TASK, moved["MessageBody"], message_id="redriven", sent="1795253700000", attributes=attributes
-    )
+    assert attributes["origin_time"] == "2026-11-21T08:30:00.000Z"
 
-    function.invoke(batch(record))
+    function.invoke(redriven(moved["MessageBody"], attributes))
 
     refused(world, CANCEL_TASK, world.logged_results()[-1], "Expired")
     assert is_still_there(world, CANCEL_TASK, request)
@@ -361,6 +393,20 @@ def test_a_derived_token_is_the_same_after_a_redrive(world: World, folder: str, 
 
 
 @pytest.mark.parametrize("folder", WITH_TOKEN)
+def test_a_plain_body_that_sqs_moved_and_somebody_sent_back_is_a_new_message(world: World, folder: str) -> None:
+    """It has nothing that tells its first id. An event has its own, and repeats its token."""
+    function, request = start(world, folder)
+    request.pop("client_token")
+    event = bridge_event(sample_event(folder, "eventbridge"), {"client_token": None})
+    bodies = {plain_body(folder, request): 2, json.dumps(event): 1}
+    for body, different in bodies.items():
+        world.cloud.journal.clear()
+        for message_id in ("first", "after the redrive"):
+            function.invoke(batch(with_body(folder, body, message_id=message_id)))
+        assert len({entry.client_token for entry in world.arrived(operation_name(folder))}) == different
+
+
+@pytest.mark.parametrize("folder", WITH_TOKEN)
 def test_a_crashed_invocation_that_is_redriven_repeats_its_token(world: World, folder: str) -> None:
     """The trigger's own first id: that of the invocation, or of the event, that crashed."""
     function, _ = start(world, folder)
@@ -380,7 +426,7 @@ def test_other_messages_and_other_targets_have_other_tokens(world: World, folder
     world.put_secret("alibaba", fake_secret("alibaba"), "other")
     for number, changes in enumerate([{}, {}, {"region": "cn-shanghai"}, {"account": "other"}]):
         message_id = "same" if number > 1 else f"m{number}"
-        function.invoke(batch(with_body(folder, json.dumps({**request, **changes}), message_id=message_id)))
+        function.invoke(batch(with_body(folder, plain_body(folder, request, changes), message_id=message_id)))
     tokens = [entry.client_token for entry in world.arrived(operation_name(folder))]
     assert len(tokens) == len(set(tokens)) == 4
 

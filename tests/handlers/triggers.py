@@ -12,7 +12,10 @@ QUEUED = ("sqs_plain", "sqs_eventbridge", "sqs_crashed")
 DIRECT_REQUEST_ID = "11111111-2222-4333-8444-555555555501"
 CRASHED_REQUEST_ID = "11111111-2222-4333-8444-555555555502"
 SENT = "2026-11-21T08:30:00.000Z"
-SENT_TO_QUEUE = "2026-11-21T08:30:00.123Z"
+CRASHED = "2026-11-21T08:30:30.000Z"
+GOOD_UNTIL = "2026-11-21T09:31:00Z"
+# A plain body tells no age, so what it asks these functions for must say until when it is meant.
+NEED_AN_AGE = ("alibaba_elasticsearch_cancel_task",)
 
 Changes = Mapping[str, Any]
 
@@ -24,7 +27,7 @@ class Arrival:
     trigger: str
     event: dict[str, Any]
     first_id: str
-    first_sent: str | None = None  # what a dead-letter move says as origin_time
+    first_sent: str | None = None  # what a dead-letter move says as origin_time; None: it says nothing
     requested_by: str | None = None
 
 
@@ -76,10 +79,16 @@ def batch(*records: dict[str, Any]) -> dict[str, Any]:
     return {"Records": list(records)}
 
 
+def plain_body(folder: str, request: dict[str, Any], changes: Changes | None = None) -> str:
+    """The request as a body without an event around it."""
+    until = {"not_after": GOOD_UNTIL} if folder in NEED_AN_AGE else {}
+    return json.dumps(_changed({**until, **request}, changes))
+
+
 def _sqs_plain(folder: str, changes: Changes | None) -> Arrival:
-    request = _changed(sample_event(folder, "schedule"), changes)
-    record = with_body(folder, json.dumps(request))
-    return Arrival("sqs_plain", batch(record), record["messageId"], SENT_TO_QUEUE)
+    request = {**sample_event(folder, "schedule")["detail"], "correlation_id": "d0c4b9a8-6a52-4d9f-8d0e-2f6d7c1b0002"}
+    record = with_body(folder, plain_body(folder, request, changes))
+    return Arrival("sqs_plain", batch(record), record["messageId"])
 
 
 def _sqs_eventbridge(folder: str, changes: Changes | None) -> Arrival:
@@ -92,7 +101,7 @@ def crashed_invocation(payload: object) -> dict[str, Any]:
     """What Lambda sends to an OnFailure destination (developer guide, "Capturing records of asynchronous ...")."""
     return {
         "version": "1.0",
-        "timestamp": "2026-11-21T08:30:30.000Z",
+        "timestamp": CRASHED,
         "requestContext": {
             "requestId": CRASHED_REQUEST_ID,
             "functionArn": "arn:aws:lambda:eu-central-1:123456789012:function:task-cleanup:$LATEST",
@@ -107,7 +116,7 @@ def crashed_invocation(payload: object) -> dict[str, Any]:
 
 def _sqs_crashed(folder: str, changes: Changes | None) -> Arrival:
     record = with_body(folder, json.dumps(crashed_invocation(request_of(folder, changes))))
-    return Arrival("sqs_crashed", batch(record), CRASHED_REQUEST_ID, SENT_TO_QUEUE)
+    return Arrival("sqs_crashed", batch(record), CRASHED_REQUEST_ID, CRASHED)
 
 
 def http_event(folder: str, changes: Changes | None = None) -> dict[str, Any]:

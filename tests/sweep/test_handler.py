@@ -29,6 +29,7 @@ from tests.sweep.world import (
     http_post,
     message,
     policy,
+    queued,
     sample,
 )
 
@@ -38,11 +39,17 @@ SCHEDULED_RUN = run_id_of(sample("schedule")["id"])
 SCHEDULE_ARN = sample("schedule")["resources"][0]
 CALLER_ARN = sample("http")["requestContext"]["authorizer"]["iam"]["userArn"]
 REQUEST_ID = "11111111-2222-4333-8444-555555555501"
+SENT = "2026-11-21T08:30:00.000Z"
 
 
 def scheduled(request: Json) -> Json:
     """What a schedule sends."""
     return {**sample("schedule"), "detail": request}
+
+
+def plain(request: object) -> Json:
+    """A plain body that tells its time by an attribute, as one does that a function moved."""
+    return message(request, message_id="m-1", attributes={"origin_time": SENT})
 
 
 # trigger -> (event, run id, who asked, whether a good end is published)
@@ -51,7 +58,7 @@ ARRIVALS: dict[str, tuple[Any, str, str | None, bool]] = {
     "eventbridge": (bridge_event, EVENT_ID, "com.example.migrations", True),
     "eventbridge_text": (lambda request: bridge_event(json.dumps(request)), EVENT_ID, "com.example.migrations", True),
     "schedule": (scheduled, SCHEDULED_RUN, SCHEDULE_ARN, True),
-    "queue": (lambda request: message(request, message_id="m-1"), "m-1", "AIDAIENQZJOLO23YVJ4VO", True),
+    "queue": (plain, "m-1", "AIDAIENQZJOLO23YVJ4VO", True),
     "queue_event": (lambda request: message(bridge_event(request)), EVENT_ID, "com.example.migrations", True),
     "queue_schedule": (lambda request: message(scheduled(request)), SCHEDULED_RUN, SCHEDULE_ARN, True),
 }
@@ -169,7 +176,7 @@ def _check_moved(swept: SweepWorld, event: Json, logged: Json) -> None:
     attributes = {name: item["StringValue"] for name, item in moved["MessageAttributes"].items()}
     assert moved["MessageBody"] == record["body"]
     assert json.loads(attributes.pop("result")) == logged
-    assert attributes == {"origin_id": logged["run_id"], "origin_time": "2026-11-21T08:30:00.123Z"}
+    assert attributes == {"origin_id": logged["run_id"], "origin_time": SENT}
 
 
 @pytest.mark.parametrize("body", ["", "{", "not json", '{"name": "a", "name": "b"}', '{"name": NaN}', "[" * 5000])
@@ -183,7 +190,7 @@ def test_a_message_that_cannot_be_read_is_refused_told_and_kept(swept: SweepWorl
 def test_a_refused_sweep_stands_in_the_dead_letter_queue_and_can_be_sent_back(swept: SweepWorld) -> None:
     """Sent back, it looks anew: the limit held this time."""
     swept.seed()
-    event = message(policy(limits={"max_tasks": 12, "max_fraction": 0.6}), message_id="m-1")
+    event = plain(policy(limits={"max_tasks": 12, "max_fraction": 0.6}))
     assert swept.worker()(event) == DONE
     (logged,) = swept.sweep_logs()
     _check_moved(swept, event, logged)
@@ -194,7 +201,7 @@ def test_a_refused_sweep_stands_in_the_dead_letter_queue_and_can_be_sent_back(sw
     swept.cloud.huawei_oms.remove(task)
 
     body = json.loads(event["Records"][0]["body"])
-    back = message(body, message_id="m-2", attributes={"origin_id": "m-1", "origin_time": "2026-11-21T08:30:00Z"})
+    back = message(body, message_id="m-2", attributes={"origin_id": "m-1", "origin_time": SENT})
     assert swept.worker()(back) == DONE
 
     assert Counter(swept.requested()) == Counter(PLANNED - {("huawei_oms", "1001")})
@@ -218,7 +225,7 @@ def test_an_end_that_no_event_can_hold_is_told_in_brief(swept: SweepWorld) -> No
     targets = [{**OMS_TARGET, "account": f"gone-{number}"} for number in range(60)]
     request = policy(targets=targets, select={"older_than": "P7D", "names": names}, protect={"names": names})
 
-    assert swept.worker()(message(request)) == DONE
+    assert swept.worker()(queued(request)) == DONE
 
     ((kind, end),) = swept.summaries()
     assert (kind, end["outcome"], end["targets"], end["policy"]) == ("Sweep Refused", "refused", [], None)
@@ -234,7 +241,7 @@ def test_an_end_that_no_event_can_hold_is_told_in_brief(swept: SweepWorld) -> No
 def test_where_nobody_counts_receives_a_failure_comes_again(swept: SweepWorld) -> None:
     swept.aws.failures["PUT claim.json"] = Failure((403, "AccessDenied"))
     worker = swept.worker(MAX_RECEIVES="")
-    assert worker(message(policy(), receives=9)) != DONE
+    assert worker(queued(policy(), receives=9)) != DONE
     assert (swept.summaries(), swept.aws.messages) == ([], [])
 
 
@@ -249,9 +256,9 @@ def test_a_failed_message_that_cannot_be_moved_comes_again(swept: SweepWorld, tr
     request = policy(limits={"max_tasks": 1, "max_fraction": 1})
     how: Trouble | tuple[int, str] = (400, "AccessDenied") if trouble is Trouble.DOWN else trouble
     swept.aws.failures["SendMessage"] = Failure(how)
-    assert swept.worker()(message(request)) != DONE
+    assert swept.worker()(queued(request)) != DONE
     swept.aws.failures.clear()
-    assert swept.worker()(message(request, receives=2)) == DONE
+    assert swept.worker()(queued(request, receives=2)) == DONE
     assert [kind for kind, _ in swept.summaries()] == ["Sweep Refused"]
     assert len(swept.aws.messages) == 1
 
@@ -260,12 +267,12 @@ def test_a_failed_message_that_cannot_be_moved_comes_again(swept: SweepWorld, tr
 def test_a_bus_that_answers_with_something_else_has_taken_nothing(swept: SweepWorld, step: str) -> None:
     swept.seed()
     swept.aws.failures[step] = Failure(Trouble.GARBAGE)
-    assert swept.worker()(message(policy())) != DONE
+    assert swept.worker()(queued(policy())) != DONE
     stored = swept.aws.document(f"reports/{swept.sweep_logs()[0]['run_id']}/summary.json")
     sent = 0 if "Task" in step else len(PLANNED)
     assert (stored["totals"]["requested"], stored["totals"]["failed"]) == (sent, len(PLANNED) - sent)
     swept.aws.failures.clear()
-    assert swept.worker()(message(policy(), receives=2)) == DONE
+    assert swept.worker()(queued(policy(), receives=2)) == DONE
     assert Counter(swept.requested()) == Counter(PLANNED)
 
 
@@ -460,7 +467,7 @@ def test_a_bad_end_is_told_as_it_is(swept: SweepWorld, ending: str) -> None:
     if ending == "failed":
         swept.aws.failures["PUT index.html"] = Failure((403, "AccessDenied"))
     limits = {"max_tasks": 1 if ending == "refused" else 13, "max_fraction": 0.6}
-    swept.worker()(message(policy(limits=limits), message_id="m-1"))
+    swept.worker()(queued(policy(limits=limits), "m-1"))
     reply = swept.worker()(http_get("m-1"))
     assert (reply["statusCode"], body_of(reply)["outcome"]) == (200, ending)
 
@@ -470,9 +477,9 @@ def test_a_bad_end_is_told_as_it_is(swept: SweepWorld, ending: str) -> None:
 
 def test_no_secret_goes_anywhere_and_no_name_of_a_task_leaves_the_bucket(swept: SweepWorld) -> None:
     swept.seed()
-    swept.worker()(message(policy()))
+    swept.worker()(queued(policy()))
     swept.rotate_key("otc")
-    swept.worker()(message(policy(), message_id="m-2"))
+    swept.worker()(queued(policy(), "m-2"))
     swept.worker()(message(policy(run_id="x y")))
 
     swept.log_lines()

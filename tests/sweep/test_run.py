@@ -33,10 +33,12 @@ from tests.sweep.world import (
     S3Object,
     SweepWorld,
     Worker,
+    bridge_event,
     check_shape,
     message,
     oms_task,
     policy,
+    queued,
 )
 
 DONE: Json = {"batchItemFailures": []}
@@ -47,7 +49,7 @@ DAY = LIFETIME.total_seconds()
 
 def deliver(worker: Worker, request: object, **more: Any) -> Any:
     """A message of the queue, of one run."""
-    return worker(message(request, **{"message_id": "run-1", **more}))
+    return worker(queued(request, "run-1", **{"message_id": "run-1", **more}))
 
 
 def again(swept: SweepWorld) -> SweepWorld:
@@ -670,6 +672,71 @@ def test_stop_running_is_asked_for_tasks_that_were_listed_running_only(
     assert running & {task_id for _, task_id in swept.requested()} == stopped
 
 
+# -- an unknown age ------------------------------------------------
+
+AGELESS: dict[str, Any] = {
+    "plain": lambda request: message(request, message_id="run-1"),
+    "plain, sent back": lambda request: message(request, message_id="x", attributes={"origin_id": "run-1"}),
+    "event without a time": lambda request: message({**bridge_event(request, "run-1"), "time": None}),
+    "event from the future": lambda request: message(
+        {**bridge_event(request, "run-1"), "time": "2099-01-01T00:00:00Z"}
+    ),
+    "event from the future, straight": lambda request: {
+        **bridge_event(request, "run-1"),
+        "time": "2099-01-01T00:00:00Z",
+    },
+}
+
+
+@pytest.mark.parametrize("what", ["policy", "report"])
+@pytest.mark.parametrize("form", AGELESS)
+def test_an_apply_of_unknown_age_is_refused_before_anything_is_listed(
+    swept: SweepWorld, form: str, what: str
+) -> None:
+    """It may have waited for weeks in the dead-letter queue, and its policy with it."""
+    swept.seed()
+    request = policy() if what == "policy" else {"apply_report": new_report(swept, limits=WIDE)}
+    swept.cloud.journal.clear()
+    before = dict(swept.aws.objects)
+
+    swept.worker()(AGELESS[form](request))
+
+    ((kind, end),) = swept.summaries()
+    (refusal,) = end["refusals"]
+    assert (kind, end["outcome"], end["mode"], end["run_id"]) == ("Sweep Refused", "refused", "apply", "run-1")
+    assert refusal["code"] == "SentTimeUnknown"
+    assert "with its `id` and `time`" in refusal["message"]
+    assert (swept.requests(), swept.cloud.journal.entries(), swept.aws.objects) == ([], [], before)
+    for moved in swept.aws.messages:
+        assert ("origin_time" in moved["MessageAttributes"]) is ("future" in form), "unknown stays unknown"
+    assert len(swept.aws.messages) == (form != "event from the future, straight")
+
+    assert deliver(swept.worker(), request) == DONE, "with its time it is taken, under the same run id"
+    check_requests(swept)
+
+
+def test_a_report_may_be_of_unknown_age(swept: SweepWorld) -> None:
+    swept.seed()
+    assert swept.worker()(message(policy(mode="report"))) == DONE
+    assert swept.summaries()[0][1]["outcome"] == "reported"
+
+
+def test_what_a_dry_run_stack_makes_a_report_of_may_be_of_unknown_age(swept: SweepWorld) -> None:
+    swept.seed()
+    assert swept.worker(DRY_RUN="true")(message(policy())) == DONE
+    assert swept.summaries()[0][1]["outcome"] == "reported"
+    assert swept.requests() == []
+
+
+def test_a_run_that_is_over_is_not_refused_when_it_comes_again_without_its_time(swept: SweepWorld) -> None:
+    """Its end stands, and nobody is told another one."""
+    swept.seed()
+    assert deliver(swept.worker(), policy()) == DONE
+    assert swept.worker()(message(policy(), message_id="run-1")) == DONE
+    check_end(swept)
+    check_requests(swept)
+
+
 # -- DRY_RUN ------------------------------------------------
 
 
@@ -697,7 +764,7 @@ def test_dry_run_stops_a_run_that_another_worker_had_begun(swept: SweepWorld, nu
     ((kind, end),) = swept.summaries()
     assert (kind, [refusal["code"] for refusal in end["refusals"]]) == ("Sweep Refused", ["DryRun"])
     assert len(swept.aws.messages) == 1
-    sent_back = {"attributes": {"origin_id": "run-1"}, "message_id": "back"}
+    sent_back = {"attributes": {"origin_id": "run-1"}, "message_id": "back"}  # its body tells its time
     assert deliver(swept.worker(DRY_RUN="false"), policy(), **sent_back) == DONE
     check_requests(swept)
     assert swept.summaries()[-1][1]["outcome"] == "requested"

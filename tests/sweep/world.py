@@ -394,6 +394,11 @@ def bridge_event(request: object, event_id: str = "6f1d2c1e-0b7a-4d0e-9a53-1c6f1
     return {**sample("eventbridge"), "id": event_id, "detail": request}
 
 
+def queued(request: object, run_id: str = "6f1d2c1e-0b7a-4d0e-9a53-1c6f1f2e0041", **more: Any) -> Json:
+    """An event of the bus as it comes from the queue. It tells when it was sent, which a plain body does not."""
+    return message(bridge_event(request, run_id), **more)
+
+
 def http_post(request: object, key: str | None = None, **members: Any) -> Json:
     """``POST /sweeps``."""
     event = sample("http")

@@ -4,6 +4,7 @@ import json
 
 from jsonschema import Draft202012Validator
 
+from tests.conftest import sample_event
 from tests.template.support import OPERATIONS, listed, of_type, properties, statements, template
 
 
@@ -36,7 +37,13 @@ def test_every_schedule_of_an_operation_is_off_and_sends_a_valid_dry_run_to_a_qu
         assert target["RoleArn"] == {"Fn::GetAtt": ["SchedulerRole", "Arn"]}
         assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0
         assert target["DeadLetterConfig"]["Arn"] == operation.arn("DeadLetterQueue")
-        request = json.loads(target["Input"])
+        sent = json.loads(target["Input"])
+        assert sent.keys() == sample_event(operation.folder, "schedule").keys()
+        assert sent["id"] == "<aws.scheduler.schedule-arn>@<aws.scheduler.scheduled-time>"
+        assert sent["time"] == "<aws.scheduler.scheduled-time>"
+        assert sent["resources"] == ["<aws.scheduler.schedule-arn>"]
+        assert (sent["source"], sent["detail-type"]) == ("aws.scheduler", "Task Cleanup Requested")
+        request = sent["detail"]
         Draft202012Validator(operation.schema).validate(request)
         assert request["operation"] == operation.name
         assert request["dry_run"] is True
