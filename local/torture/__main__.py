@@ -43,6 +43,7 @@ def facts(report: Report) -> list[str]:
     changes = sum(entry.effect is not None for entry in evidence.journal)
     copies = {copy: sum(sent.message.copy is copy for sent in evidence.sent) for copy in Copy}
     silent = sum(bool(entry.effect and set(entry.faults) - HARMLESS) for entry in evidence.journal)
+    moved = sum(letter.result is None for letter in evidence.letters)
     refused = ", ".join(f"{name}: {count}" for name, count in sorted(report.refused.items()))
     copied = f"{copies[Copy.REDELIVERED]} delivered twice and {copies[Copy.SENT_AGAIN]} sent twice"
     return [
@@ -50,6 +51,7 @@ def facts(report: Report) -> list[str]:
         f"calls to the providers: {len(evidence.journal)}, of them {failed} hit by a fault",
         f"changes at the providers: {changes}, of them {silent} without a proper answer",
         f"workers killed in the middle of a batch: {evidence.kills}",
+        f"messages that SQS moved, since they killed every worker: {moved}",
         f"calls to AWS that failed: {refused}",
         f"dead-letter queues: {len(evidence.letters)} before the redrive, {len(evidence.left)} after it",
         f"time: {report.seconds:.0f} seconds",

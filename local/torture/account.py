@@ -15,6 +15,7 @@ from local.torture.evidence import Ending, Evidence, Letter, Receive, Result, Se
 from local.torture.messages import CANCEL, CHANGING, OPERATIONS, REFUSALS, Kind, Message, Target
 
 MAX_RECEIVES = 5  # the template's
+CANCEL_LIFETIME = timedelta(hours=1)  # from when a queued cancel was first sent
 _TICK = timedelta(milliseconds=2)  # times are cut to milliseconds
 _TELLS_GONE = {operation.name for operation in OPERATIONS if operation.tells_gone}
 
@@ -144,6 +145,15 @@ class _Books:
         for entry in self.evidence.journal:
             if entry.effect:
                 found[target_of_entry(entry)].append(entry)
+        return found
+
+    @cached_property
+    def cancels(self) -> dict[Target, list[str | None]]:
+        """For every migration that messages ask to cancel: when each says that it was first sent."""
+        found: dict[Target, list[str | None]] = defaultdict(list)
+        for sent in self.evidence.sent:
+            if sent.message.operation is CANCEL:
+                found[sent.message.target].append(sent.first_sent)
         return found
 
     @cached_property
@@ -319,6 +329,22 @@ def nothing_is_changed_twice(books: _Books) -> Iterator[str]:
             yield f"{entries[0].effect} {len(entries)} times: {' '.join(target)}"
 
 
+def no_cancel_of_unknown_age_is_sent(books: _Books) -> Iterator[str]:
+    """A cancel stops whatever runs when it arrives: only a message that tells its time, and is young, gets so far."""
+    for entry in books.evidence.journal:
+        target = target_of_entry(entry)
+        ages = [moment(entry.time) - moment(text) for text in books.cancels.get(target, []) if text is not None]
+        if target in books.cancels and not any(age <= CANCEL_LIFETIME for age in ages):
+            yield f"cancel sent to the provider ({'too old' if ages else 'of unknown age'}): {' '.join(target)}"
+
+
+def every_doomed_message_is_moved_by_sqs(books: _Books) -> Iterator[str]:
+    """What comes while every worker dies is moved by SQS: else that case would not have been looked at."""
+    for case in books.cases:
+        if case.message.doomed and not case.died:
+            yield f"not moved by SQS ({case.endings}): {case.name}"
+
+
 def every_signature_is_good(books: _Books) -> Iterator[str]:
     """No provider saw a signature that it rejects."""
     for entry in books.evidence.journal:
@@ -372,6 +398,8 @@ RULES: tuple[Callable[[_Books], Iterator[str]], ...] = (
     no_change_is_silent,
     nothing_is_gone_unasked,
     nothing_is_changed_twice,
+    no_cancel_of_unknown_age_is_sent,
+    every_doomed_message_is_moved_by_sqs,
     every_signature_is_good,
     strays_are_unrouted,
     only_the_hopeless_are_left,

@@ -21,6 +21,7 @@ class Sent:
     message: Message
     origin: str  # its first id: the event's, or the first queue message's
     message_id: str | None
+    first_sent: str | None = None  # as it tells itself; None for a plain body
 
 
 class Ending(StrEnum):

@@ -16,6 +16,7 @@ DUPLICATES = 0.2  # of all messages
 INVALID = 0.1  # of those that are no duplicates
 BYSTANDERS = 0.05  # tasks that no message names, per message
 OVER_BUS = 0.5
+DOOMED = 12  # of as many messages that go straight to a queue, one comes while every worker dies
 SEND_DELAY = 0.02  # of the whole run: how long a duplicate comes after its first, at least
 
 
@@ -36,11 +37,13 @@ class Kind(StrEnum):
     UNKNOWN_OPERATION = "unknown operation on the bus"
     EXPIRED = "not_after is over"
     TOO_OLD = "cancel, two hours old"
+    AGELESS = "cancel, of unknown age"
 
 
 CHANGING = frozenset({Kind.PRESENT, Kind.FINISHES, Kind.FINISHES_LATE, Kind.RUNS_ON})
 RUNNING = (Kind.FINISHES, Kind.FINISHES_LATE, Kind.RUNS_ON)
 REFUSALS: Mapping[Kind, str] = {  # how an invalid message ends: our code
+    Kind.AGELESS: "SentTimeUnknown",
     Kind.UNREADABLE: "UnreadableRequest",
     Kind.REPEATED_NAME: "UnreadableRequest",
     Kind.VIOLATION: "SchemaViolation",
@@ -50,7 +53,8 @@ REFUSALS: Mapping[Kind, str] = {  # how an invalid message ends: our code
     Kind.TOO_OLD: "Expired",
 }
 _INVALID = (*REFUSALS, Kind.UNKNOWN_OPERATION)
-_QUEUE_ONLY = frozenset({Kind.UNREADABLE, Kind.REPEATED_NAME, Kind.WRONG_OPERATION, Kind.TOO_OLD})
+_QUEUE_ONLY = frozenset({Kind.UNREADABLE, Kind.REPEATED_NAME, Kind.WRONG_OPERATION, Kind.TOO_OLD, Kind.AGELESS})
+_AS_THEY_ARE = frozenset({Kind.UNREADABLE, Kind.REPEATED_NAME, Kind.TOO_OLD, Kind.AGELESS})
 
 
 class Copy(StrEnum):
@@ -120,7 +124,11 @@ _DMS_INSTANCE = "b9f1c1de-5b1a-4f0c-9e0e-00000000{:04d}"
 
 @dataclass(frozen=True)
 class Message:
-    """One message. ``text`` is an event's detail or a queue message's body; ``first`` numbers a copy's first."""
+    """One message. ``text`` is an event's detail or a queue message's body; ``first`` numbers a copy's first.
+
+    ``in_event``: it goes straight to its queue, in the shape of an event, as schedules send it. ``doomed``: it comes
+    while every worker dies, until SQS itself moves it.
+    """
 
     number: int
     first: int
@@ -130,18 +138,22 @@ class Message:
     target: Target
     text: str
     over_bus: bool
+    in_event: bool = False
+    doomed: bool = False
 
 
 def make_messages(count: int, seed: int) -> tuple[Message, ...]:
     """``count`` messages in the order of sending; a copy never comes before its first."""
     dice = random.Random(seed)
     firsts = [_first(number, kind, dice) for number, kind in enumerate(_kinds(round(count * (1 - DUPLICATES)), dice))]
+    doomed = _doomed(firsts)
+    firsts = [replace(message, doomed=message.number in doomed) for message in firsts]
     moments = {message.number: dice.random() for message in firsts}
     order = [(moments[message.number], message) for message in firsts]
     for number in range(len(firsts), count):
         first = dice.choice(firsts)
         moment = dice.uniform(moments[first.number] + SEND_DELAY, 1 + SEND_DELAY)
-        order.append((moment, replace(first, number=number, copy=_copy_of(first, dice))))
+        order.append((moment, replace(first, number=number, copy=_copy_of(first, dice), doomed=False)))
     return tuple(message for _, message in sorted(order, key=lambda item: (item[0], item[1].number)))
 
 
@@ -155,6 +167,15 @@ def _kinds(count: int, dice: random.Random) -> list[Kind]:
     return kinds
 
 
+def _doomed(firsts: Sequence[Message]) -> frozenset[int]:
+    """Numbers of the first messages that SQS will move: of each sort some, and always a cancel of unknown age."""
+    straight = [message for message in firsts if not message.over_bus]
+    ageless = [message for message in straight if message.kind is Kind.AGELESS]
+    events = [message for message in straight if message.in_event]
+    plain = [message for message in straight if message not in ageless and message not in events]
+    return frozenset(m.number for m in (*ageless[::2], *events[:: DOOMED // 2], *plain[::DOOMED]))
+
+
 def _copy_of(first: Message, dice: random.Random) -> Copy:
     if first.kind is Kind.UNKNOWN_OPERATION:
         return Copy.SENT_AGAIN  # what no rule takes has no queue for a second delivery
@@ -166,11 +187,14 @@ def _first(number: int, kind: Kind, dice: random.Random) -> Message:
     target = _target(operation, number)
     request = {"operation": operation.name, "region": operation.region, **_ids(operation, target)}
     over_bus = kind is Kind.UNKNOWN_OPERATION or (kind not in _QUEUE_ONLY and dice.random() < OVER_BUS)
-    return Message(number, number, kind, Copy.FIRST, operation, target, _text(kind, request, dice), over_bus)
+    text = _text(kind, request, dice)
+    # A plain cancel has no age, and is refused: good ones are in the shape of an event.
+    in_event = operation is CANCEL and not over_bus and kind not in _AS_THEY_ARE
+    return Message(number, number, kind, Copy.FIRST, operation, target, text, over_bus, in_event)
 
 
 def _operation_for(kind: Kind, dice: random.Random) -> Operation:
-    if kind is Kind.TOO_OLD:
+    if kind in (Kind.TOO_OLD, Kind.AGELESS):
         return CANCEL
     return dice.choice([operation for operation in OPERATIONS if operation.running or kind not in RUNNING])
 

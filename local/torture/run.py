@@ -3,6 +3,7 @@
 import json
 import random
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from local.emulators.journal import Entry
 from local.stack import QueueMapping
 from local.torture.account import target_of_entry
 from local.torture.crew import Crew
-from local.torture.evidence import Evidence, Letter, Result, Sent
+from local.torture.evidence import Ending, Evidence, Letter, Receive, Result, Sent
 from local.torture.messages import (
     CANCEL,
     CHANGING,
@@ -33,7 +34,7 @@ from local.torture.messages import (
     seed_records,
 )
 from local.torture.trouble import AWAY, Doors, spoil
-from local.torture.worker import origin_of
+from local.torture.worker import first_sent_of, origin_of
 
 WAVE = 40  # messages that are sent without looking around
 MOST_WAITING = 160  # in all queues: local SQS takes longer the more there are
@@ -101,6 +102,7 @@ def run(conditions: Conditions, say: Say) -> Report:
             began + conditions.time_limit,
             lambda text: say(f"{time.monotonic() - began:4.0f} s  {text}"),
         )
+        torture.doom()
         crew.start()
         try:
             evidence = torture.run()
@@ -123,11 +125,12 @@ class _Torture:
     sent: list[Sent] = field(default_factory=list)
     published: list[Result] = field(default_factory=list)
     read: int = 0  # entries of the journal that were looked at
+    doomed: list[Receive] = field(default_factory=list)  # of workers that died each time
 
     def __post_init__(self) -> None:
         self._dice = random.Random(self.conditions.seed)
         self._mappings = {item.folder: self.cloud.stack.mapping_of(item.folder) for item in OPERATIONS}
-        self._origins: dict[int, str] = {}  # number of a first message -> its first id
+        self._firsts: dict[int, Sent] = {}  # by the message's number
         self._away = list(AWAY)
         self._kill_at = time.monotonic() + self.conditions.kill_every
         again = {message.first for message in self.messages if message.copy is Copy.SENT_AGAIN}
@@ -139,6 +142,35 @@ class _Torture:
         }
         self._results_url = self.cloud.sqs.get_queue_url(QueueName="watch-results")["QueueUrl"]
         self._events = self.cloud.client("events")
+
+    def doom(self) -> None:
+        """Before there are other workers: each receive of some messages kills its worker, until SQS moves them.
+
+        That is a broken deployment, as seen by SQS: nobody answers, eight times, and then the message is moved as it
+        is, without a result and without an attribute that would tell its first id or its time.
+        """
+        if self._is_over():
+            return
+        self._send_to_queues([message for message in self.messages if message.doomed])
+        for mapping in self._mappings.values():
+            while messages := self._received_in_vain(mapping.queue_url):
+                self.doomed += messages
+
+    def _received_in_vain(self, queue_url: str) -> list[Receive]:
+        received = self.cloud.sqs.receive_message(
+            QueueUrl=queue_url, MaxNumberOfMessages=BATCH, AttributeNames=["All"], VisibilityTimeout=0
+        )
+        return [
+            Receive(
+                message_id=message["MessageId"],
+                origin=_origin(message["MessageId"], {"MessageBody": message["Body"]}),
+                number=int(message["Attributes"]["ApproximateReceiveCount"]),
+                access_key_id="",  # it signed nothing
+                ending=Ending.KILLED,
+                result=None,
+            )
+            for message in received.get("Messages", [])
+        ]
 
     def run(self) -> Evidence:
         before = present(self.cloud.emulators.tasks())
@@ -157,7 +189,7 @@ class _Torture:
         return Evidence(
             sent=tuple(self.sent),
             unsent=len(self.messages) - len(self.sent),
-            receives=tuple(receives),
+            receives=(*self.doomed, *receives),
             crashes=(*crashes, *deaths),
             published=tuple(self.published),
             letters=letters,
@@ -174,13 +206,14 @@ class _Torture:
     # -- the phases ------------------------------------------------
 
     def _send_all(self) -> None:
-        for start in range(0, len(self.messages), WAVE):
+        messages = [message for message in self.messages if not message.doomed]
+        for start in range(0, len(messages), WAVE):
             self._make_way(kill=True)
             if self._is_over():
                 return
-            self._send(self.messages[start : start + WAVE])
+            self._send(messages[start : start + WAVE])
             self._tick(kill=True)
-            self._leave(start / len(self.messages))
+            self._leave(start / len(messages))
 
     def _make_way(self, *, kill: bool) -> None:
         """Wait until there is room for more messages."""
@@ -212,7 +245,11 @@ class _Torture:
                 self.cloud.emulators.seed(finished_record(message))
 
     def _redrive(self) -> tuple[tuple[Letter, ...], dict[str, str]]:
-        """Receive and send, attributes kept: what ``StartMessageMoveTask`` does, which local SQS does not know."""
+        """Receive and send: what ``StartMessageMoveTask`` does, which local SQS does not know.
+
+        Body and message attributes stay; id, time and receive count are those of a new message. What SQS had moved
+        has no attributes, so a plain body of that kind is nobody's redelivery any more.
+        """
         letters: list[Letter] = []
         redriven: dict[str, str] = {}
         taken = list(self._take_letters())
@@ -286,7 +323,7 @@ class _Torture:
         ]
         reply = self._events.put_events(Entries=entries)
         for message, entry in zip(batch, reply["Entries"], strict=True):
-            self._accepted(message, entry["EventId"], None)
+            self._accepted(Sent(message, entry["EventId"], None, datetime.now(UTC).isoformat()))
 
     def _send_to_queues(self, messages: Sequence[Message]) -> None:
         for folder, mapping in self._mappings.items():
@@ -296,15 +333,20 @@ class _Torture:
                 for message, entry, message_id in zip(
                     batch, entries, self._send_batch(mapping.queue_url, entries), strict=True
                 ):
-                    self._accepted(message, _origin(message_id, entry), message_id)
+                    sent_at = first_sent_of(entry["MessageBody"])
+                    self._accepted(Sent(message, _origin(message_id, entry), message_id, sent_at))
 
     def _entry(self, message: Message) -> dict[str, Any]:
-        """A second delivery has the first one's id, as event or as the attribute that a redrive keeps."""
-        if message.copy is not Copy.REDELIVERED:
+        """A second delivery has the first one's id: as an event, with its time, or as the attribute of a redrive."""
+        again = message.copy is Copy.REDELIVERED
+        if message.over_bus or message.in_event:
+            first = self._firsts[message.first] if again else None
+            origin = first.origin if first else str(uuid.uuid4())
+            sent_at = first.first_sent if first and first.first_sent else datetime.now(UTC).isoformat()
+            return {"MessageBody": envelope(origin, message.text, sent_at)}
+        if not again:
             return {"MessageBody": message.text}
-        origin = self._origins[message.first]
-        if message.over_bus:
-            return {"MessageBody": envelope(origin, message.text, datetime.now(UTC).isoformat())}
+        origin = self._firsts[message.first].origin
         return {"MessageBody": message.text, "MessageAttributes": _attributes({"origin_id": origin})}
 
     def _send_batch(self, queue_url: str, entries: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -315,10 +357,10 @@ class _Torture:
         ids = {item["Id"]: item["MessageId"] for item in reply["Successful"]}
         return [ids[str(number)] for number in range(len(entries))]
 
-    def _accepted(self, message: Message, origin: str, message_id: str | None) -> None:
-        self.sent.append(Sent(message, origin, message_id))
-        if message.copy is Copy.FIRST:
-            self._origins[message.number] = origin
+    def _accepted(self, sent: Sent) -> None:
+        self.sent.append(sent)
+        if sent.message.copy is Copy.FIRST:
+            self._firsts[sent.message.number] = sent
 
     # -- taking ------------------------------------------------
 

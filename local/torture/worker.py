@@ -52,6 +52,15 @@ def origin_of(message: Mapping[str, Any]) -> str:
     return moved or str(message["messageId"])
 
 
+def first_sent_of(body: str) -> str | None:
+    """When the message says that it was first sent, read without the layer: an event's time."""
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return None
+    return str(content["time"]) if isinstance(content, dict) and "detail-type" in content else None
+
+
 def _received(record: Mapping[str, Any]) -> dict[str, Any]:
     number = int(record["attributes"]["ApproximateReceiveCount"])
     return {"message_id": record["messageId"], "origin": origin_of(record), "number": number}

@@ -19,6 +19,7 @@ from local.torture import account
 from local.torture.account import settle
 from local.torture.evidence import Ending, Evidence, Letter, Receive, Result, Sent, read_log
 from local.torture.messages import (
+    CHANGING,
     DUPLICATES,
     INVALID,
     OPERATIONS,
@@ -27,11 +28,13 @@ from local.torture.messages import (
     Kind,
     Message,
     Target,
+    envelope,
     make_messages,
     present,
     seed_records,
 )
 from local.torture.trouble import Doors, Refusals
+from local.torture.worker import first_sent_of
 from tests.conftest import ROOT
 
 Change = Callable[[Evidence], Evidence]
@@ -57,6 +60,8 @@ def test_a_short_run_accounts_for_every_message() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "All 120 messages are accounted for." in done.stdout
     assert "workers killed in the middle of a batch: 0" not in done.stdout
+    assert "since they killed every worker: 0" not in done.stdout
+    assert Kind.AGELESS.value in done.stdout
 
 
 def test_a_run_without_time_says_what_is_missing() -> None:
@@ -78,11 +83,12 @@ def test_a_run_without_time_says_what_is_missing() -> None:
 ALIBABA, CANCEL, OMS, DMS = OPERATIONS
 KEY = "AKFAKEWORKER0001"
 TIMES = {
-    name: f"2026-11-21T08:{minute}:00.000Z" for name, minute in (("call", "30"), ("end", "31"), ("redrive", "40"))
+    name: f"2026-11-21T08:{minute}:00.000Z"
+    for name, minute in (("sent", "29"), ("call", "30"), ("end", "31"), ("redrive", "40"))
 }
 
 
-def make_message(number: int, operation: Any, kind: Kind, copy: Copy = Copy.FIRST) -> Message:
+def make_message(number: int, operation: Any, kind: Kind, copy: Copy = Copy.FIRST, **more: bool) -> Message:
     names = {
         ALIBABA: ("es-cn-fake1", f"et_cn_fake{number}"),
         CANCEL: (f"es-cn-fake{number}", ""),
@@ -90,7 +96,7 @@ def make_message(number: int, operation: Any, kind: Kind, copy: Copy = Copy.FIRS
         DMS: ("b9f1c1de-5b1a-4f0c-9e0e-000000000001", f"{number:032x}"),
     }
     target = Target(operation.service, *names[operation])
-    return Message(number, number, kind, copy, operation, target, "{}", over_bus=False)
+    return Message(number, number, kind, copy, operation, target, "{}", over_bus=False, **more)
 
 
 def make_result(message: Message, origin: str, outcome: str, **changes: Any) -> Result:
@@ -147,6 +153,7 @@ INVALID_ONE = make_message(5, OMS, Kind.VIOLATION)
 DOUBTFUL = make_message(6, OMS, Kind.PRESENT)  # changed by a call that got no answer; told after the redrive
 RUNNING = make_message(7, OMS, Kind.RUNS_ON)
 STRAY = make_message(8, OMS, Kind.UNKNOWN_OPERATION)
+AGELESS = make_message(9, CANCEL, Kind.AGELESS, doomed=True)  # moved by SQS, and sent back under another id
 ENDS = {
     DELETED: ("succeeded", None),
     CANCELLED: ("succeeded", None),
@@ -169,7 +176,7 @@ def origin(message: Message) -> str:
 
 
 def honest() -> Evidence:
-    """Eight messages, each with an end of its own, all as it should be."""
+    """Nine messages, each with an end of its own, all as it should be."""
     first = {message: make_result(message, origin(message), *end[:1], error=end[1]) for message, end in ENDS.items()}
     again = {
         message: make_result(message, origin(message), end[0], error=end[1], completed_at=TIMES["redrive"])
@@ -184,20 +191,33 @@ def honest() -> Evidence:
         Receive(f"new-{message.number}", origin(message), 1, KEY, Ending.DONE, result)
         for message, result in again.items()
     ]
-    before = {message.target for message in (*ENDS, STRAY) if message is not GONE} | {BYSTANDER}
+    receives += [Receive("id-9", origin(AGELESS), number, "", Ending.KILLED, None) for number in range(1, 9)]
+    unknown = make_result(
+        AGELESS, "new-9", "failed", error=make_error("SentTimeUnknown"), completed_at=TIMES["redrive"]
+    )
+    receives.append(Receive("new-9", "new-9", 1, KEY, Ending.DONE, unknown))
+    before = {message.target for message in (*ENDS, STRAY, AGELESS) if message is not GONE} | {BYSTANDER}
     return Evidence(
         sent=(
-            *(Sent(message, origin(message), f"id-{message.number}") for message in ENDS),
+            *(Sent(message, origin(message), f"id-{message.number}", TIMES["sent"]) for message in ENDS),
             Sent(STRAY, origin(STRAY), None),
+            Sent(AGELESS, origin(AGELESS), "id-9"),
         ),
         unsent=0,
         receives=tuple(receives),
         crashes=(),
-        published=(*first.values(), *again.values()),
-        letters=tuple(Letter(origin(message), f"letter-{message.number}", first[message]) for message in REDRIVEN),
-        redriven={f"new-{message.number}": origin(message) for message in REDRIVEN},
-        left=tuple(
-            Letter(origin(message), f"left-{message.number}", again[message]) for message in (INVALID_ONE, RUNNING)
+        published=(*first.values(), *again.values(), unknown),
+        letters=(
+            *(Letter(origin(message), f"letter-{message.number}", first[message]) for message in REDRIVEN),
+            Letter(origin(AGELESS), "id-9", None),
+        ),
+        redriven={f"new-{message.number}": origin(message) for message in (*REDRIVEN, AGELESS)},
+        left=(
+            *(
+                Letter(origin(message), f"left-{message.number}", again[message])
+                for message in (INVALID_ONE, RUNNING)
+            ),
+            Letter("new-9", "left-9", unknown),
         ),
         unrouted=(origin(STRAY),),
         waiting=0,
@@ -215,10 +235,13 @@ def honest() -> Evidence:
 def test_an_honest_world_has_no_differences() -> None:
     settled = settle(honest())
     assert settled.differences == ()
+    all_of_them = (*ENDS, STRAY, AGELESS)
     assert {kind: sum(ends.values()) for kind, ends in settled.ends.items()} == {
-        kind: sum(message.kind is kind for message in (*ENDS, STRAY))
-        for kind in {message.kind for message in (*ENDS, STRAY)}
+        kind: sum(message.kind is kind for message in all_of_them)
+        for kind in {message.kind for message in all_of_them}
     }
+    assert settled.ends[Kind.AGELESS] == {account.End.NO_RESULT: 1}
+    assert settled.after_redrive[Kind.AGELESS] == {account.End.FAILED: 1}
 
 
 # -- … and what must not go unnoticed ------------------------------------------------
@@ -277,6 +300,13 @@ def change_entry(message: Message, **changes: Any) -> Change:
             replace(entry, **changes) if entry.request_id == f"request-{origin(message)}" else entry
             for entry in evidence.journal
         ),
+    )
+
+
+def change_sent(message: Message, **changes: Any) -> Change:
+    return lambda evidence: replace(
+        evidence,
+        sent=tuple(replace(sent, **changes) if sent.message is message else sent for sent in evidence.sent),
     )
 
 
@@ -407,6 +437,22 @@ DOCTORED: dict[str, tuple[Change, set[Any]]] = {
         with_entry(make_entry(CANCELLED, origin(CANCELLED), "cancelled", request_id="request-2")),
         {account.nothing_is_changed_twice},
     ),
+    "a cancel of unknown age was sent to the provider": (
+        with_entry(make_entry(AGELESS, "new-9", None, status=400, code="InstanceNotFound")),
+        {account.no_cancel_of_unknown_age_is_sent},
+    ),
+    "a cancel that told no time was carried out": (
+        change_sent(CANCELLED, first_sent=None),
+        {account.no_cancel_of_unknown_age_is_sent},
+    ),
+    "a cancel was carried out after more than an hour": (
+        change_sent(CANCELLED, first_sent="2026-11-21T07:29:59.000Z"),
+        {account.no_cancel_of_unknown_age_is_sent},
+    ),
+    "SQS did not move what killed every worker": (
+        without("letters", AGELESS),
+        {account.every_message_ends, account.every_doomed_message_is_moved_by_sqs},
+    ),
     "a signature was rejected": (change_entry(RUNNING, signature_ok=False), {account.every_signature_is_good}),
     "an unknown operation vanished": (fields(unrouted=()), {account.strays_are_unrouted}),
     "a good event was not routed": (
@@ -512,6 +558,31 @@ def test_messages_are_mixed_as_promised_and_the_same_for_a_seed() -> None:
     assert {message.operation for message in messages} == set(OPERATIONS)
     places = {message.number: place for place, message in enumerate(messages)}
     assert all(places[message.first] <= places[message.number] for message in messages)
+
+
+def test_some_messages_meet_workers_that_all_die_and_a_cancel_of_unknown_age_is_among_them() -> None:
+    for count, seed in ((120, 7), (300, 1), (1000, 3)):
+        messages = make_messages(count, seed)
+        doomed = [message for message in messages if message.doomed]
+        assert {Kind.AGELESS, Kind.PRESENT} <= {message.kind for message in doomed}
+        assert {(message.copy, message.over_bus) for message in doomed} == {(Copy.FIRST, False)}
+        assert {True, False} == {message.in_event for message in doomed}
+        assert len(doomed) < count / 10
+
+
+def test_a_cancel_goes_to_its_queue_as_an_event_unless_that_is_what_is_wrong_with_it() -> None:
+    for message in make_messages(1000, 3):
+        good = message.kind in CHANGING or message.kind is Kind.DRY_RUN
+        if message.operation is CANCEL and good and not message.over_bus:
+            assert message.in_event
+        if message.kind is Kind.AGELESS:
+            assert (message.operation, message.in_event, message.over_bus) == (CANCEL, False, False)
+            assert first_sent_of(message.text) is None
+
+
+def test_a_message_tells_its_time_as_an_event_only() -> None:
+    assert first_sent_of(envelope("id", "{}", "2026-11-21T08:29:00Z")) == "2026-11-21T08:29:00Z"
+    assert [first_sent_of(text) for text in ("{}", "[]", "{", '{"time": "2026-11-21T08:29:00Z"}')] == [None] * 4
 
 
 def test_a_copy_asks_for_the_same_as_its_first() -> None:
