@@ -61,7 +61,10 @@ class Delivery:
         return result.retryable and message.receives < settings.max_receives
 
     def _move_to_dead_letters(self, message: QueueMessage, result: Result, deadline: Deadline) -> None:
-        """The body as it came, so that a redrive sends the same request with the same client token."""
+        """The body as it came, so that a redrive sends the same request with the same client token.
+
+        And with the same age. Where it is unknown, no time is added: it would be known after the redrive, and wrong.
+        """
         received = message.received
         attributes = {"result": json.dumps(result.to_event()), "origin_id": received.origin_id}
         if received.first_sent is not None:
