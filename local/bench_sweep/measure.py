@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,7 @@ def event(request: Mapping[str, Any], run_id: str) -> dict[str, Any]:
         "id": run_id,
         "source": "bench",
         "detail-type": "Sweep Requested",
+        "time": datetime.now(UTC).isoformat(),  # without one an apply is refused
         "detail": {**request, "run_id": run_id},
     }
     record = {

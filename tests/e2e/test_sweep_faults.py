@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def _event(run_id: str) -> str:
             "id": run_id,
             "source": "task-cleanup",
             "detail-type": "Sweep Requested",
-            "time": "2026-11-22T03:00:00Z",
+            "time": datetime.now(UTC).isoformat(),
             "detail": _policy(),
         }
     )

@@ -36,7 +36,7 @@ def request_of(folder: str, changes: Changes | None = None) -> dict[str, Any]:
     return _changed(sample_event(folder, "direct"), changes)
 
 
-def _changed(request: dict[str, Any], changes: Changes | None) -> dict[str, Any]:
+def _changed(request: Mapping[str, Any], changes: Changes | None) -> dict[str, Any]:
     merged = {**request, **(changes or {})}
     return {name: value for name, value in merged.items() if value is not None}
 
@@ -79,7 +79,7 @@ def batch(*records: dict[str, Any]) -> dict[str, Any]:
     return {"Records": list(records)}
 
 
-def plain_body(folder: str, request: dict[str, Any], changes: Changes | None = None) -> str:
+def plain_body(folder: str, request: Mapping[str, Any], changes: Changes | None = None) -> str:
     """The request as a body without an event around it."""
     until = {"not_after": GOOD_UNTIL} if folder in NEED_AN_AGE else {}
     return json.dumps(_changed({**until, **request}, changes))

@@ -160,7 +160,8 @@ def _refuse_expired(operation: Operation, request: Request, received: Received, 
         if system.now() > parse_time(request["not_after"]):
             raise invalid_request(Code.EXPIRED, "the request came later than its not_after")
     elif lifetime is not None and received.is_queued:
-        if received.age(system.now(), "put `not_after` into the request") > lifetime:
+        age = received.age(system.now(), "put `not_after` into the request")
+        if age > lifetime:
             raise invalid_request(Code.EXPIRED, f"the request was first sent more than {lifetime} hours ago")
 
 

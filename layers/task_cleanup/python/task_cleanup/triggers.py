@@ -41,7 +41,7 @@ class Received:
     """One unwrapped request, not yet validated, and where it came from.
 
     ``origin_id`` is the trigger's own first id, the same at every redelivery and redrive. One case has none: a plain
-    body that SQS itself moved to the dead-letter queue and that somebody sent back; it is a new message with a new id.
+    body that SQS itself moved to the dead-letter queue and that somebody sent back. That is a new message.
     ``first_sent`` is the earliest time that the event or message tells and that a redrive does not change; None where
     there is none. ``refusal`` is set instead of ``request`` where nothing readable could be unwrapped; ``redriven``
     marks a message that a function had moved to the dead-letter queue, and that somebody sent back.
