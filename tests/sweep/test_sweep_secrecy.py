@@ -6,7 +6,7 @@ from tests.conftest import AWS_VARIABLES
 from tests.fakes.aws import Trouble
 from tests.fakes.runtime_log import runtime_log
 from tests.handlers.world import fake_secret
-from tests.sweep.world import Failure, SweepWorld, http_get, http_post, message, policy
+from tests.sweep.world import Failure, SweepWorld, http_get, http_post, policy, queued
 
 SECRETS = [
     AWS_VARIABLES["AWS_SECRET_ACCESS_KEY"],
@@ -26,12 +26,12 @@ def test_no_library_writes_into_the_log_at_debug(swept: SweepWorld) -> None:
     with runtime_log() as log:
         worker = swept.worker(POWERTOOLS_LOG_LEVEL="DEBUG", AWS_LAMBDA_LOG_LEVEL="DEBUG")
         report = worker(policy(mode="report", run_id="look"))
-        worker(message({"apply_report": report["report"]["json"], "run_id": "apply"}))
+        worker(queued({"apply_report": report["report"]["json"], "run_id": "apply"}))
         worker(http_post(policy(run_id="asked")))
         worker(http_get("look"))
         swept.aws.failures["GET claim.json"] = Failure((503, "SlowDown"), times=1)
         swept.aws.failures["PUT report.json"] = Failure(Trouble.RESET, times=1)
-        worker(message(policy(run_id="troubled")))
+        worker(queued(policy(run_id="troubled")))
         swept.rotate_key("huawei")
         swept.worker()(policy(run_id="rejected"))
     assert report["outcome"] == "reported"
