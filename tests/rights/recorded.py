@@ -31,8 +31,8 @@ from tests.sweep.world import (
     bridge_event,
     http_get,
     http_post,
-    message,
     policy,
+    queued,
 )
 
 SWEEP = "sweep"
@@ -145,13 +145,13 @@ def _run_sweep(function: Function, new_world: Callable[[str], SweepWorld]) -> No
     world = new_world(SWEEP)
     world.seed()
     worker = world.worker(**_variables(function))
-    worker(message(policy(mode="report"), message_id="reported"))
-    worker(message({"apply_report": "reports/reported/report.json"}, message_id="applied"))
-    worker(message({"apply_report": "reports/reported/report.json"}, message_id="applied-again"))
+    worker(queued(policy(mode="report"), "reported"))
+    worker(queued({"apply_report": "reports/reported/report.json"}, "applied"))
+    worker(queued({"apply_report": "reports/reported/report.json"}, "applied-again"))
     worker(bridge_event(policy(limits={"max_tasks": 1, "max_fraction": 0.6}), "refused"))
-    worker(message(policy(targets=[]), message_id="invalid"))
+    worker(queued(policy(targets=[]), "invalid"))
     world.aws.failures["PUT report.json"] = Failure((500, "InternalError"))
-    worker(message(policy(), message_id="failed", receives=last))
+    worker(queued(policy(), "failed", receives=last))
     world.aws.failures.clear()
     worker(http_post(policy(), "asked"))
     for run_id in ("reported", "never-was"):
