@@ -24,7 +24,7 @@ from task_cleanup.transport import (
     exchange,
     new_session,
 )
-from tests.unit.builders import NAMES, OPERATIONS, SECRET, FakeAws, direct, success
+from tests.unit.builders import NAMES, OMS_DELETE, OPERATIONS, SECRET, FakeAws, direct, success
 from tests.unit.scripted_server import ScriptedServer, Step, drip, flood, raw, reply, reset, silence
 
 SLACK = 3.0  # seconds; nothing here is about speed
@@ -326,6 +326,19 @@ def test_a_connection_that_breaks_when_it_is_used_again_is_reopened_and_re_signe
     if OPERATIONS[name].service.provider == "alibaba":
         assert broken.headers["x-acs-signature-nonce"] != repeated.headers["x-acs-signature-nonce"]
         assert broken.headers["authorization"] != repeated.headers["authorization"]
+
+
+def test_after_an_attempt_without_an_answer_no_connection_is_used_again() -> None:
+    """Not even a kept one to AWS: what cut off one connection has cut off the others, too, while the function slept."""
+    with ScriptedServer(promised(OMS_DELETE), reset, promised(OMS_DELETE)) as server, ScriptedServer(reply()) as aws:
+        there = Wire(OMS_DELETE, server)
+        for _ in range(2):
+            exchange(there.transport.session, request(aws), deadline())
+            there.run()
+        exchange(there.transport.session, request(aws), deadline())
+        there.transport.session.close()
+    assert [arrived.connection for arrived in server.arrived] == [1, 1, 2]
+    assert [arrived.connection for arrived in aws.arrived] == [1, 1, 2]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -132,10 +132,14 @@ def test_backoff_is_full_jitter_that_doubles_up_to_a_cap(name: str) -> None:
 def test_the_providers_own_hint_is_obeyed(name: str, headers: dict[str, str], seconds: float) -> None:
     operation = OPERATIONS[name]
     first = throttle(operation)
-    there = world(name, Answer(first.status, first.body, headers), success(operation))
-    assert there.run().outcome is Outcome.SUCCEEDED
-    [wait] = there.clock.slept
-    assert seconds <= wait <= seconds + 5.0
+    waits = []
+    for fraction in (0.0, 0.999999):
+        there = world(name, Answer(first.status, first.body, headers), success(operation), clock=Clock(fraction))
+        assert there.run().outcome is Outcome.SUCCEEDED
+        waits += there.clock.slept
+    soonest, latest = waits
+    assert soonest == seconds
+    assert seconds < latest <= seconds + 5.0, "all who were told the same do not come back in the same instant"
 
 
 def test_a_hint_beyond_the_deadline_is_not_waited_for_but_handed_on(name: str) -> None:
@@ -273,6 +277,15 @@ def test_the_clock_is_corrected_once_and_the_offset_is_kept(name: str, minutes: 
     ]
 
 
+def test_a_kept_offset_is_no_reason_to_correct_the_clock_again(name: str) -> None:
+    """The server's clock agrees with what was signed: whatever was wrong with the signature, it was not the time."""
+    operation, date = OPERATIONS[name], http_date(timedelta(minutes=16))
+    there = world(name, auth_failure(operation, Date=date), success(operation), auth_failure(operation, Date=date))
+    there.run()
+    result = there.run()
+    assert (result.outcome, result.attempts, len(there.script.sent)) == (Outcome.FAILED, 1, 3)
+
+
 def test_an_offset_that_was_not_accepted_is_not_kept(name: str) -> None:
     operation = OPERATIONS[name]
     there = world(
@@ -356,6 +369,19 @@ def test_after_a_final_rejection_the_credentials_are_suspended_for_the_caches_ti
     assert (second.attempts, second.retryable, len(there.script.sent)) == (0, True, 1)
     there.clock.pass_(3600)
     assert there.run().outcome is Outcome.SUCCEEDED
+
+
+def test_a_rotated_key_that_is_rejected_as_well_is_not_tried_by_the_next_call(name: str) -> None:
+    """The key of the last attempt is the one that is suspended: the next call has it from the cache."""
+    operation = OPERATIONS[name]
+    there = world(name, success(operation), auth_failure(operation))
+    there.run()
+    there.aws.secrets[there.secret_name] = ROTATED
+    assert there.run().attempts == 2
+    last = there.run()
+    assert last.error is not None
+    assert (last.error.code, last.attempts) == (Code.CREDENTIAL_SUSPENDED, 0)
+    assert [key_id(request)[-1] for request in there.script.sent] == ["1", "1", "2"]
 
 
 def test_other_credentials_are_not_suspended(name: str) -> None:
