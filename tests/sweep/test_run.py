@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from random import Random
 from typing import Any
@@ -16,10 +17,11 @@ from hypothesis import strategies as st
 from task_cleanup.sweep import handler as sweep_handler
 from task_cleanup.sweep.plan import LIFETIME
 from task_cleanup.sweep.run import run_id_of
+from task_cleanup.times import rfc3339
 from task_cleanup.validation import RequestValidator
 from tests.conftest import request_schema
 from tests.fakes.aws import Trouble
-from tests.handlers.world import PROJECT
+from tests.handlers.world import PROJECT, fake_secret
 from tests.sweep.world import (
     ES_TARGET,
     HUAWEI_DMS_TARGET,
@@ -462,14 +464,25 @@ def test_a_refused_run_is_not_tried_by_a_delivery_that_looked_too_early(swept: S
     assert {kind for kind, _ in swept.summaries()} == {"Sweep Refused"}
 
 
-@pytest.mark.parametrize("receives", [1, 2])
-def test_the_same_run_id_with_another_policy_is_refused(swept: SweepWorld, receives: int) -> None:
+ANOTHER: dict[str, Any] = {
+    "name": "another",
+    "mode": "report",
+    "targets": [OMS_TARGET],
+    "select": {"older_than": "P1D"},
+    "protect": {"names": ["*prod*"]},
+    "limits": {"max_tasks": 100, "max_fraction": 1},
+    "stop_running": True,
+}
+
+
+@pytest.mark.parametrize(("member", "receives"), [*((member, 2) for member in ANOTHER), ("select", 1)])
+def test_the_same_run_id_with_another_policy_is_refused(swept: SweepWorld, member: str, receives: int) -> None:
+    """Another in any of its members."""
     swept.seed()
     worker = swept.worker()
     assert deliver(worker, policy()) == DONE
     before = dict(swept.aws.objects)
-    other = policy(select={"older_than": "P1D"}, limits={"max_tasks": 100, "max_fraction": 1})
-    assert deliver(worker, other, receives=receives) == DONE
+    assert deliver(worker, policy(**{member: ANOTHER[member]}), receives=receives) == DONE
     kind, end = swept.summaries()[-1]
     assert (kind, [refusal["code"] for refusal in end["refusals"]]) == ("Sweep Refused", ["RunIdReused"])
     assert swept.aws.objects == before
@@ -486,6 +499,27 @@ def test_another_policy_does_not_take_over_a_dead_workers_run(swept: SweepWorld)
     assert swept.requests() == []
     assert deliver(swept.worker(), policy(), receives=2) == DONE
     check_requests(swept)
+
+
+def test_a_worker_that_outlived_its_lease_gives_no_claim_back(swept: SweepWorld) -> None:
+    """By then the claim is another worker's: a third one that took it would work beside it."""
+    swept.seed()
+    second = swept.worker()
+
+    def taken_over() -> None:
+        swept.pass_time(LEASE_SECONDS)
+        swept.aws.cut(6, after=True)  # the second worker has taken over the claim, and is heard of no more for now
+        deliver(second, policy(), receives=2)
+        assert "PUT claim.json" in swept.aws.names
+        swept.aws.restore()
+
+    meanwhile(swept, "PUT report.json", taken_over)
+    assert deliver(swept.worker(), policy()) != DONE
+    assert deliver(swept.worker(), policy(), receives=3) != DONE
+    assert swept.requests() == []
+    swept.pass_time(LEASE_SECONDS)
+    assert deliver(swept.worker(), policy(), receives=4) == DONE
+    assert Counter(swept.requested()) == Counter(PLANNED)
 
 
 # -- guards ------------------------------------------------
@@ -579,6 +613,19 @@ def test_a_target_by_another_name_counts_as_a_repetition(swept: SweepWorld, one:
     swept.cloud.otc_dms.instances[PROJECT, OTC_DMS_TARGET["instance_id"].upper()] = instance
     limits = {"max_fraction": 1, "allow_incomplete": True}
     assert refused(swept, policy(targets=[one, other], limits=limits)) == ["SameTarget"]
+
+
+def test_two_projects_of_one_region_are_two_targets(swept: SweepWorld) -> None:
+    other = "f" * 32
+    swept.aws.secrets["task-cleanup/huawei/second"] = json.dumps({**fake_secret("huawei"), "project_id": other})
+    swept.cloud.add_key("huawei", **{**fake_secret("huawei"), "project_id": None})  # as for any project
+    swept.cloud.seed(oms_task(1, 5, OLD))
+    swept.cloud.seed({**oms_task(1, 5, OLD), "project_id": other})
+    targets = [OMS_TARGET, {**OMS_TARGET, "account": "second"}]
+    summary = swept.worker()(policy(targets=targets, limits={"max_fraction": 1}))
+    assert (summary["outcome"], summary["refusals"]) == ("requested", [])
+    asked = {(request["account"], request["project_id"], request["task_id"]) for request in swept.requests()}
+    assert asked == {("default", PROJECT, "1"), ("second", other, "1")}
 
 
 def test_the_same_target_twice_is_not_a_valid_policy(swept: SweepWorld) -> None:
@@ -767,6 +814,16 @@ def test_a_report_that_was_written_again_is_as_old_as_its_list(swept: SweepWorld
     key = new_report(swept)
     swept.pass_time(DAY + 1)
     change(swept, key, lambda report: None)
+    assert refused(swept, {"apply_report": key}) == ["PlanTooOld"]
+
+
+def test_a_report_is_as_old_as_the_bucket_says_whatever_is_written_in_it(swept: SweepWorld) -> None:
+    swept.seed()
+    key = new_report(swept)
+    stored = swept.aws.objects[key]
+    swept.pass_time(DAY + 1)
+    change(swept, key, lambda report: report.update(listed_at=rfc3339(swept.system.now())))
+    swept.aws.objects[key] = replace(swept.aws.objects[key], modified=stored.modified)
     assert refused(swept, {"apply_report": key}) == ["PlanTooOld"]
 
 

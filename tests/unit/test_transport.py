@@ -329,7 +329,7 @@ def test_a_connection_that_breaks_when_it_is_used_again_is_reopened_and_re_signe
 
 
 def test_after_an_attempt_without_an_answer_no_connection_is_used_again() -> None:
-    """Not even a kept one to AWS: what cut off one connection has cut off the others, too, while the function slept."""
+    """Not even a kept one to AWS: whatever cut off the one while the function slept has cut off the other, too."""
     with ScriptedServer(promised(OMS_DELETE), reset, promised(OMS_DELETE)) as server, ScriptedServer(reply()) as aws:
         there = Wire(OMS_DELETE, server)
         for _ in range(2):
