@@ -24,7 +24,7 @@ from task_cleanup.transport import (
     exchange,
     new_session,
 )
-from tests.unit.builders import NAMES, OMS_DELETE, OPERATIONS, SECRET, FakeAws, direct, success
+from tests.unit.builders import LISTS, NAMES, OMS_DELETE, OPERATIONS, SECRET, FakeAws, direct, success
 from tests.unit.scripted_server import ScriptedServer, Step, drip, flood, raw, reply, reset, silence
 
 SLACK = 3.0  # seconds; nothing here is about speed
@@ -379,6 +379,7 @@ def test_a_success_that_is_not_what_the_provider_promises_is_no_success(name: st
     assert result.error is not None
     assert (result.outcome, result.error.category) == (Outcome.FAILED, Category.PROVIDER_ERROR)
     assert not result.retryable
+    assert bool((result.error.detail or {}).get("note")) is (name not in LISTS), "the change may have been made"
     assert len(server.arrived) == 1
 
 

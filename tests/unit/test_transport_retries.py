@@ -218,6 +218,24 @@ def test_nothing_is_sent_after_the_deadline(name: str) -> None:
     assert there.clock.seconds - started <= 1.0
 
 
+CURABLE: dict[str, Callable[[Operation], Answer | Exception]] = {
+    **MAKERS,
+    "clock": lambda operation: auth_failure(operation, Date=http_date(timedelta(hours=1))),
+    "rotated key": auth_failure,
+}
+
+
+@pytest.mark.parametrize("kind", CURABLE)
+def test_no_second_attempt_begins_without_the_time_to_end(name: str, kind: str) -> None:
+    """Whatever could be put right: a call that is cut off leaves doubt."""
+    operation = OPERATIONS[name]
+    there = world(name, success(operation), CURABLE[kind](operation), success(operation), clock=Clock(fraction=0.0))
+    there.run()
+    there.aws.secrets[there.secret_name] = ROTATED
+    assert there.run(seconds=0.4).attempts <= 1
+    assert len(there.script.sent) <= 2
+
+
 def test_timeouts_come_from_the_time_that_is_left(name: str) -> None:
     """Every attempt's connect and read time-out is derived from the remaining time (read at most 10 s)."""
     operation = OPERATIONS[name]
