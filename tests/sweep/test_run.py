@@ -296,6 +296,18 @@ def test_a_failed_run_that_is_sent_back_goes_on_where_it_was(swept: SweepWorld) 
     assert (kind, end["outcome"], end["totals"]["requested"]) == ("Sweep Completed", "requested", len(PLANNED))
 
 
+def test_a_better_end_is_told_by_a_later_delivery_where_the_first_could_not_tell_it(swept: SweepWorld) -> None:
+    """The worse end before it was told already, and that is no reason to keep silent."""
+    swept.seed()
+    swept.aws.failures["PUT index.html"] = Failure((403, "AccessDenied"))
+    deliver(swept.worker(), policy(), receives=3)
+    swept.aws.failures = {"PutEvents Sweep Completed": Failure((403, "AccessDenied"), times=1)}
+    back = {"message_id": "back", "attributes": {"origin_id": "run-1"}}
+    assert deliver(swept.worker(), policy(), **back) != DONE
+    assert deliver(swept.worker(), policy(), receives=2, **back) == DONE
+    assert [kind for kind, _ in swept.summaries()] == ["Sweep Failed", "Sweep Completed"]
+
+
 def test_a_page_that_cannot_be_made_does_not_hide_what_was_asked_for(
     swept: SweepWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -499,6 +511,28 @@ def test_another_policy_does_not_take_over_a_dead_workers_run(swept: SweepWorld)
     assert swept.requests() == []
     assert deliver(swept.worker(), policy(), receives=2) == DONE
     check_requests(swept)
+
+
+def test_only_one_of_two_workers_takes_over_a_dead_workers_claim(swept: SweepWorld) -> None:
+    """Both have seen that the lease is over."""
+    swept.seed()
+    swept.aws.cut(3, after=True)
+    deliver(swept.worker(), policy())
+    swept.aws.restore()
+    swept.pass_time(LEASE_SECONDS)
+    other = swept.worker()
+
+    def taken_over() -> None:
+        swept.aws.cut(6, after=True)  # the other worker has taken over the claim, and is heard of no more for now
+        deliver(other, policy(), receives=2)
+        swept.aws.restore()
+
+    def second() -> None:  # the first put is "if there is none", the second takes over
+        meanwhile(swept, "PUT claim.json", taken_over)
+
+    meanwhile(swept, "PUT claim.json", second)
+    assert deliver(swept.worker(), policy(), receives=3) != DONE
+    assert swept.requests() == []
 
 
 def test_a_worker_that_outlived_its_lease_gives_no_claim_back(swept: SweepWorld) -> None:
