@@ -87,6 +87,7 @@ def test_each_account_has_its_own_entry() -> None:
     ("code", "category", "ours"),
     [
         ("ResourceNotFoundException", Category.INTERNAL, "SecretNotFound"),
+        ("InvalidRequestException", Category.INTERNAL, "SecretNotFound"),  # it is marked for deletion
         ("AccessDeniedException", Category.INTERNAL, "SecretDenied"),
         ("DecryptionFailure", Category.INTERNAL, "SecretDenied"),
         ("UnrecognizedClientException", Category.INTERNAL, "SecretDenied"),

@@ -304,13 +304,18 @@ def test_a_kept_offset_is_no_reason_to_correct_the_clock_again(name: str) -> Non
     assert (result.outcome, result.attempts, len(there.script.sent)) == (Outcome.FAILED, 1, 3)
 
 
-def test_an_offset_that_was_not_accepted_is_not_kept(name: str) -> None:
+@pytest.mark.parametrize(
+    "second",
+    [
+        lambda operation: auth_failure(operation, Date=http_date(timedelta(hours=4))),
+        lambda operation: throttle(operation, Retry_After="120"),  # nobody has looked at the signature
+    ],
+    ids=["rejected", "throttled"],
+)
+def test_an_offset_that_was_not_accepted_is_not_kept(name: str, second: Callable[[Operation], Answer]) -> None:
     operation = OPERATIONS[name]
     there = world(
-        name,
-        auth_failure(operation, Date=http_date(timedelta(hours=2))),
-        auth_failure(operation, Date=http_date(timedelta(hours=4))),
-        success(operation),
+        name, auth_failure(operation, Date=http_date(timedelta(hours=2))), second(operation), success(operation)
     )
     assert there.run().attempts == 2, "the clock is corrected once"
     there.clock.pass_(3600)  # until the credentials are no longer suspended
@@ -402,6 +407,19 @@ def test_a_rotated_key_that_is_rejected_as_well_is_not_tried_by_the_next_call(na
     assert [key_id(request)[-1] for request in there.script.sent] == ["1", "1", "2"]
 
 
+def test_a_rotated_key_that_is_suspended_is_not_sent(name: str) -> None:
+    """Another account had it before, and it was rejected there."""
+    operation = OPERATIONS[name]
+    there = world(name, success(operation), auth_failure(operation))
+    there.run()
+    there.aws.secrets["task-cleanup/" + operation.service.provider + "/other"] = ROTATED
+    there.run(direct(operation, account="other"))
+    there.aws.secrets[there.secret_name] = ROTATED
+    result = there.run()
+    assert (result.outcome, result.attempts) == (Outcome.FAILED, 1)
+    assert [key_id(request)[-1] for request in there.script.sent] == ["1", "2", "1"]
+
+
 def test_other_credentials_are_not_suspended(name: str) -> None:
     """The suspension is by id and digest: a secret that was put right works at the next fetch."""
     operation = OPERATIONS[name]
@@ -486,6 +504,17 @@ def test_a_call_that_never_left_leaves_no_doubt(name: str) -> None:
     result = there.run()
     assert result.error is not None
     assert "note" not in (result.error.detail or {})
+
+
+def test_an_internal_error_leaves_doubt_whatever_its_status(name: str) -> None:
+    """OMS sends even its internal errors with HTTP 400: here the code tells that the change may have been made."""
+    operation = OPERATIONS[name]
+    codes = {"elasticsearch": "InternalError", "oms": "OMS.1001", "dms": "DMS.00500006"}
+    there = world(name, refusal(operation, codes[operation.service.name], 400), conflict(operation))
+    result = there.run()
+    assert result.error is not None
+    assert (result.outcome, result.attempts) == (Outcome.CONFLICT, 2)
+    assert bool((result.error.detail or {}).get("note")) is (name not in LISTS)
 
 
 @pytest.mark.parametrize("status", [501, 520, 599])
