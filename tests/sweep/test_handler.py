@@ -189,6 +189,10 @@ def test_a_refused_sweep_stands_in_the_dead_letter_queue_and_can_be_sent_back(sw
     _check_moved(swept, event, logged)
     assert swept.worker()(event) == DONE, "a second delivery changes nothing"
     assert len(swept.summaries()) == 1
+    refused = policy(limits={"max_tasks": 12, "max_fraction": 0.6})
+    early = message(refused, message_id="m-1b", attributes={"origin_id": "m-1"})
+    assert swept.worker()(early) == DONE, "sent back too early, it is the same run, and refused once more"
+    assert {moved["MessageAttributes"]["origin_id"]["StringValue"] for moved in swept.aws.messages} == {"m-1"}
     task = swept.cloud.huawei_oms.find("0123456789abcdef0123456789abcdef", "1001")
     assert task is not None
     swept.cloud.huawei_oms.remove(task)
@@ -198,7 +202,7 @@ def test_a_refused_sweep_stands_in_the_dead_letter_queue_and_can_be_sent_back(sw
     assert swept.worker()(back) == DONE
 
     assert Counter(swept.requested()) == Counter(PLANNED - {("huawei_oms", "1001")})
-    assert [kind for kind, _ in swept.summaries()] == ["Sweep Refused", "Sweep Completed"]
+    assert [kind for kind, _ in swept.summaries()] == ["Sweep Refused", "Sweep Refused", "Sweep Completed"]
 
 
 def test_an_event_is_given_back_to_lambda_while_it_may_end_better(swept: SweepWorld) -> None:

@@ -419,6 +419,31 @@ def test_without_time_for_requests_none_is_said_to_be_sent(swept: SweepWorld) ->
     assert Counter(swept.requested()) == Counter(PLANNED)
 
 
+def test_a_list_that_takes_the_time_of_the_requests_is_no_list(swept: SweepWorld) -> None:
+    """What it found could not be asked for any more: the run ends with a word for it, and in time."""
+    swept.seed()
+    seconds = iter([0, 70])  # the claim takes none, and the list 70 of 100
+    swept.on_nonce = lambda: swept.pass_time(next(seconds, 0))
+    summary = swept.worker()(policy(targets=[OMS_TARGET]), timeout=100)
+    assert refused_or(summary) == ["ListFailed"]
+    assert swept.requests() == []
+
+
+def test_requests_leave_time_to_say_which_of_them_were_sent(swept: SweepWorld) -> None:
+    swept.seed()
+    swept.aws.untaken = {"1001": 1}
+
+    def tick(name: str) -> None:
+        if name == "PutEvents Task Cleanup Requested":
+            swept.pass_time(860)  # of 899 seconds
+
+    swept.aws.on_call = tick
+    assert deliver(swept.worker(), policy(targets=[OMS_TARGET])) != DONE
+    stored = swept.aws.document("reports/run-1/summary.json")
+    assert (stored["totals"]["requested"], stored["totals"]["failed"]) == (2, 1)
+    assert len(swept.requests()) == 2
+
+
 # -- two workers ------------------------------------------------
 
 
