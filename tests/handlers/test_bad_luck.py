@@ -575,6 +575,40 @@ def test_a_batch_goes_on_after_failed_records(world: World, folder: str) -> None
     assert len(world.effects) == made(folder)
 
 
+def test_one_record_that_nobody_foresaw_comes_again_and_the_others_go_on(world: World) -> None:
+    """A bug in our own code must not lose a message either."""
+    function, request = start(world, OMS_DELETE)
+    run = function.handler._run  # type: ignore[attr-defined]
+
+    def broken(received: Any, deadline: Any) -> Any:
+        if received.origin_id == "bad":
+            raise ZeroDivisionError("text that may hold anything")
+        return run(received, deadline)
+
+    world.monkeypatch.setattr(function.handler, "_run", broken)
+    records = [with_body(OMS_DELETE, json.dumps(request), message_id=name) for name in ("bad", "good")]
+
+    outcome = function.invoke(batch(*records))
+
+    assert outcome.reply == {"batchItemFailures": [{"itemIdentifier": "bad"}]}
+    assert [result["outcome"] for result in world.published()] == ["succeeded"]
+    assert [line for line in world.log_lines() if "bad" in json.dumps(line)], "the log names the message"
+    assert "anything" not in world.output
+
+
+def test_no_record_of_a_batch_waits_longer_than_its_share(world: World) -> None:
+    """The second one would find no time left."""
+    function, request = start(world, OMS_DELETE)
+    add_fault(world, OMS_DELETE, "throttle", count=1, retry_after=15.0)  # of the 22 seconds for both
+    records = [with_body(OMS_DELETE, json.dumps(request), message_id=f"m{number}") for number in range(2)]
+
+    outcome = function.invoke(batch(*records))
+
+    assert world.naps == []
+    assert outcome.reply == {"batchItemFailures": [{"itemIdentifier": "m0"}]}
+    assert [result["outcome"] for result in world.logged_results()] == ["failed", "succeeded"]
+
+
 @every_function
 def test_a_batch_mixes_what_comes_again_and_what_does_not(world: World, folder: str) -> None:
     """Every record on its own: `batchItemFailures` names the records that must come again."""

@@ -105,6 +105,28 @@ def _check_seen_once(swept: SweepWorld, summary: Json) -> None:
     assert {name: metrics[name] for name in expected} == {name: [float(value)] for name, value in expected.items()}
 
 
+@pytest.mark.parametrize(
+    ("step", "gone", "request_", "counted"),
+    [
+        ("", "", policy(limits={"max_tasks": 1, "max_fraction": 1}), {"Refused": 1}),
+        ("PUT claim.json", "", policy(), {"Failed": 1}),
+        ("", "huawei", policy(mode="report"), {"TargetsIncomplete": 2}),
+    ],
+    ids=["refused", "failed", "incomplete"],
+)
+def test_what_the_alarms_look_at_is_counted(
+    swept: SweepWorld, step: str, gone: str, request_: Json, counted: dict[str, int]
+) -> None:
+    """An alarm that sees zeros for ever is a failure that nobody hears of."""
+    swept.seed()
+    swept.aws.failures[step] = Failure((403, "AccessDenied"))
+    swept.aws.secrets.pop(f"task-cleanup/{gone}/default", None)
+    swept.worker()(request_)
+    (metrics,) = swept.sweep_metrics()
+    names = ("Refused", "Failed", "TargetsIncomplete")
+    assert {name: metrics[name] for name in names} == {name: [float(counted.get(name, 0))] for name in names}
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in (EVENTS / "sweep").glob("*.json")))
 def test_every_sample_event_is_understood(swept: SweepWorld, name: str) -> None:
     swept.seed()
