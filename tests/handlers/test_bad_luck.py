@@ -541,6 +541,15 @@ def test_an_events_result_that_cannot_be_published_raises(own_world: World, fold
     assert outcome.error is not None
 
 
+def test_an_event_s_call_leaves_time_to_publish_its_result(world: World) -> None:
+    """A change that is made when no time is left to tell of it would be a change that nobody hears of."""
+    function, _ = start(world, OMS_DELETE)
+    world.on_nonce = lambda: world.pass_time(24)  # of the 28 seconds
+    outcome = function.invoke(arrival(OMS_DELETE, "eventbridge").event)
+    assert outcome.error is not None, "Lambda tries again"
+    assert world.effects == world.published() == []
+
+
 @pytest.mark.parametrize("trigger", ["eventbridge", "sqs_plain", "sqs_eventbridge"])
 def test_a_redelivery_after_an_unpublished_success_does_not_change_twice(world: World, trigger: str) -> None:
     """A redelivered event repeats the same client token, so that the provider answers as before."""
@@ -646,10 +655,11 @@ def test_a_batch_stops_starting_records_when_time_is_short(world: World) -> None
     assert len(world.arrived("huawei.oms.DeleteTask")) == len(world.logged_results()) < len(tasks)
 
 
-def test_no_record_is_started_without_time(world: World) -> None:
+@pytest.mark.parametrize("timeout", [1.5, 8.5])  # of the latter, 7 seconds are the answer's and the delivery's
+def test_no_record_is_started_without_time(world: World, timeout: float) -> None:
     function, request = start(world, OMS_DELETE)
     record = with_body(OMS_DELETE, json.dumps(request))
-    outcome = function.invoke(batch(record), timeout=1.5)
+    outcome = function.invoke(batch(record), timeout=timeout)
     assert outcome.reply == {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
     assert world.effects == []
     assert world.aws.events == world.aws.messages == []
@@ -711,7 +721,7 @@ def test_a_retryable_failure_is_published_and_moved_on_its_last_receive(
         assert only_result(world)["retryable"] is True
 
 
-@pytest.mark.parametrize("empty", [("MAX_RECEIVES",), ("DEAD_LETTER_QUEUE_URL",), None], ids=str)
+@pytest.mark.parametrize("empty", [("MAX_RECEIVES",), ("DEAD_LETTER_QUEUE_URL",), ("EVENT_BUS_NAME",), None], ids=str)
 @pytest.mark.parametrize("permanent", [True, False], ids=["permanent", "retryable"])
 @every_function
 def test_without_a_dead_letter_queue_every_failure_is_an_item_failure(
