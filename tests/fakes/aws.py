@@ -38,6 +38,7 @@ class Trouble(StrEnum):
     SLOW = "slow"
     RESET = "reset"
     GARBAGE = "garbage"
+    EMPTY = "empty"  # a JSON object that says nothing
     FAILED_ENTRY = "failed_entry"
     STALE = "stale"
 
@@ -47,6 +48,14 @@ ERRORS = {
     Trouble.THROTTLED: (400, "ThrottlingException"),
     Trouble.DOWN: (500, "InternalServiceError"),
     Trouble.STALE: (400, "InvalidSignatureException"),
+}
+# With HTTP 200.
+NOT_TAKEN: dict[Trouble, dict[str, Any]] = {
+    Trouble.EMPTY: {},
+    Trouble.FAILED_ENTRY: {
+        "FailedEntryCount": 1,
+        "Entries": [{"ErrorCode": "InternalFailure", "ErrorMessage": "no"}],
+    },
 }
 
 
@@ -126,8 +135,8 @@ class FakeAws:
         if trouble in ERRORS:
             status, code = ERRORS[trouble]
             return status, {"__type": code, "message": "A trouble that was asked for."}
-        if trouble is Trouble.FAILED_ENTRY:
-            return 200, {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure", "ErrorMessage": "no"}]}
+        if trouble in NOT_TAKEN:
+            return 200, NOT_TAKEN[trouble]
         if trouble is not None:
             return trouble
         if service == "secretsmanager":

@@ -112,6 +112,28 @@ def _check_seen_once(swept: SweepWorld, summary: Json) -> None:
     assert {name: metrics[name] for name in expected} == {name: [float(value)] for name, value in expected.items()}
 
 
+@pytest.mark.parametrize(
+    ("step", "gone", "request_", "counted"),
+    [
+        ("", "", policy(limits={"max_tasks": 1, "max_fraction": 1}), {"Refused": 1}),
+        ("PUT claim.json", "", policy(), {"Failed": 1}),
+        ("", "huawei", policy(mode="report"), {"TargetsIncomplete": 2}),
+    ],
+    ids=["refused", "failed", "incomplete"],
+)
+def test_what_the_alarms_look_at_is_counted(
+    swept: SweepWorld, step: str, gone: str, request_: Json, counted: dict[str, int]
+) -> None:
+    """An alarm that sees zeros for ever is a failure that nobody hears of."""
+    swept.seed()
+    swept.aws.failures[step] = Failure((403, "AccessDenied"))
+    swept.aws.secrets.pop(f"task-cleanup/{gone}/default", None)
+    swept.worker()(request_)
+    (metrics,) = swept.sweep_metrics()
+    names = ("Refused", "Failed", "TargetsIncomplete")
+    assert {name: metrics[name] for name in names} == {name: [float(counted.get(name, 0))] for name in names}
+
+
 @pytest.mark.parametrize("name", sorted(path.stem for path in (EVENTS / "sweep").glob("*.json")))
 def test_every_sample_event_is_understood(swept: SweepWorld, name: str) -> None:
     swept.seed()
@@ -196,6 +218,10 @@ def test_a_refused_sweep_stands_in_the_dead_letter_queue_and_can_be_sent_back(sw
     _check_moved(swept, event, logged)
     assert swept.worker()(event) == DONE, "a second delivery changes nothing"
     assert len(swept.summaries()) == 1
+    refused = policy(limits={"max_tasks": 12, "max_fraction": 0.6})
+    early = message(refused, message_id="m-1b", attributes={"origin_id": "m-1"})
+    assert swept.worker()(early) == DONE, "sent back too early, it is the same run, and refused once more"
+    assert {moved["MessageAttributes"]["origin_id"]["StringValue"] for moved in swept.aws.messages} == {"m-1"}
     task = swept.cloud.huawei_oms.find("0123456789abcdef0123456789abcdef", "1001")
     assert task is not None
     swept.cloud.huawei_oms.remove(task)
@@ -205,7 +231,7 @@ def test_a_refused_sweep_stands_in_the_dead_letter_queue_and_can_be_sent_back(sw
     assert swept.worker()(back) == DONE
 
     assert Counter(swept.requested()) == Counter(PLANNED - {("huawei_oms", "1001")})
-    assert [kind for kind, _ in swept.summaries()] == ["Sweep Refused", "Sweep Completed"]
+    assert [kind for kind, _ in swept.summaries()] == ["Sweep Refused", "Sweep Refused", "Sweep Completed"]
 
 
 def test_an_event_is_given_back_to_lambda_while_it_may_end_better(swept: SweepWorld) -> None:

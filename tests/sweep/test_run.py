@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count
 from random import Random
 from typing import Any
@@ -16,10 +17,11 @@ from hypothesis import strategies as st
 from task_cleanup.sweep import handler as sweep_handler
 from task_cleanup.sweep.plan import LIFETIME
 from task_cleanup.sweep.run import run_id_of
+from task_cleanup.times import rfc3339
 from task_cleanup.validation import RequestValidator
 from tests.conftest import request_schema
 from tests.fakes.aws import Trouble
-from tests.handlers.world import PROJECT
+from tests.handlers.world import PROJECT, fake_secret
 from tests.sweep.world import (
     ES_TARGET,
     HUAWEI_DMS_TARGET,
@@ -296,6 +298,18 @@ def test_a_failed_run_that_is_sent_back_goes_on_where_it_was(swept: SweepWorld) 
     assert (kind, end["outcome"], end["totals"]["requested"]) == ("Sweep Completed", "requested", len(PLANNED))
 
 
+def test_a_better_end_is_told_by_a_later_delivery_where_the_first_could_not_tell_it(swept: SweepWorld) -> None:
+    """The worse end before it was told already, and that is no reason to keep silent."""
+    swept.seed()
+    swept.aws.failures["PUT index.html"] = Failure((403, "AccessDenied"))
+    deliver(swept.worker(), policy(), receives=3)
+    swept.aws.failures = {"PutEvents Sweep Completed": Failure((403, "AccessDenied"), times=1)}
+    back = {"message_id": "back", "attributes": {"origin_id": "run-1"}}
+    assert deliver(swept.worker(), policy(), **back) != DONE
+    assert deliver(swept.worker(), policy(), receives=2, **back) == DONE
+    assert [kind for kind, _ in swept.summaries()] == ["Sweep Failed", "Sweep Completed"]
+
+
 def test_a_page_that_cannot_be_made_does_not_hide_what_was_asked_for(
     swept: SweepWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -407,6 +421,31 @@ def test_without_time_for_requests_none_is_said_to_be_sent(swept: SweepWorld) ->
     assert Counter(swept.requested()) == Counter(PLANNED)
 
 
+def test_a_list_that_takes_the_time_of_the_requests_is_no_list(swept: SweepWorld) -> None:
+    """What it found could not be asked for any more: the run ends with a word for it, and in time."""
+    swept.seed()
+    seconds = iter([0, 70])  # the claim takes none, and the list 70 of 100
+    swept.on_nonce = lambda: swept.pass_time(next(seconds, 0))
+    summary = swept.worker()(policy(targets=[OMS_TARGET]), timeout=100)
+    assert refused_or(summary) == ["ListFailed"]
+    assert swept.requests() == []
+
+
+def test_requests_leave_time_to_say_which_of_them_were_sent(swept: SweepWorld) -> None:
+    swept.seed()
+    swept.aws.untaken = {"1001": 1}
+
+    def tick(name: str) -> None:
+        if name == "PutEvents Task Cleanup Requested":
+            swept.pass_time(860)  # of 899 seconds
+
+    swept.aws.on_call = tick
+    assert deliver(swept.worker(), policy(targets=[OMS_TARGET])) != DONE
+    stored = swept.aws.document("reports/run-1/summary.json")
+    assert (stored["totals"]["requested"], stored["totals"]["failed"]) == (2, 1)
+    assert len(swept.requests()) == 2
+
+
 # -- two workers ------------------------------------------------
 
 
@@ -464,14 +503,25 @@ def test_a_refused_run_is_not_tried_by_a_delivery_that_looked_too_early(swept: S
     assert {kind for kind, _ in swept.summaries()} == {"Sweep Refused"}
 
 
-@pytest.mark.parametrize("receives", [1, 2])
-def test_the_same_run_id_with_another_policy_is_refused(swept: SweepWorld, receives: int) -> None:
+ANOTHER: dict[str, Any] = {
+    "name": "another",
+    "mode": "report",
+    "targets": [OMS_TARGET],
+    "select": {"older_than": "P1D"},
+    "protect": {"names": ["*prod*"]},
+    "limits": {"max_tasks": 100, "max_fraction": 1},
+    "stop_running": True,
+}
+
+
+@pytest.mark.parametrize(("member", "receives"), [*((member, 2) for member in ANOTHER), ("select", 1)])
+def test_the_same_run_id_with_another_policy_is_refused(swept: SweepWorld, member: str, receives: int) -> None:
+    """Another in any of its members."""
     swept.seed()
     worker = swept.worker()
     assert deliver(worker, policy()) == DONE
     before = dict(swept.aws.objects)
-    other = policy(select={"older_than": "P1D"}, limits={"max_tasks": 100, "max_fraction": 1})
-    assert deliver(worker, other, receives=receives) == DONE
+    assert deliver(worker, policy(**{member: ANOTHER[member]}), receives=receives) == DONE
     kind, end = swept.summaries()[-1]
     assert (kind, [refusal["code"] for refusal in end["refusals"]]) == ("Sweep Refused", ["RunIdReused"])
     assert swept.aws.objects == before
@@ -488,6 +538,49 @@ def test_another_policy_does_not_take_over_a_dead_workers_run(swept: SweepWorld)
     assert swept.requests() == []
     assert deliver(swept.worker(), policy(), receives=2) == DONE
     check_requests(swept)
+
+
+def test_only_one_of_two_workers_takes_over_a_dead_workers_claim(swept: SweepWorld) -> None:
+    """Both have seen that the lease is over."""
+    swept.seed()
+    swept.aws.cut(3, after=True)
+    deliver(swept.worker(), policy())
+    swept.aws.restore()
+    swept.pass_time(LEASE_SECONDS)
+    other = swept.worker()
+
+    def taken_over() -> None:
+        swept.aws.cut(6, after=True)  # the other worker has taken over the claim, and is heard of no more for now
+        deliver(other, policy(), receives=2)
+        swept.aws.restore()
+
+    def second() -> None:  # the first put is "if there is none", the second takes over
+        meanwhile(swept, "PUT claim.json", taken_over)
+
+    meanwhile(swept, "PUT claim.json", second)
+    assert deliver(swept.worker(), policy(), receives=3) != DONE
+    assert swept.requests() == []
+
+
+def test_a_worker_that_outlived_its_lease_gives_no_claim_back(swept: SweepWorld) -> None:
+    """By then the claim is another worker's: a third one that took it would work beside it."""
+    swept.seed()
+    second = swept.worker()
+
+    def taken_over() -> None:
+        swept.pass_time(LEASE_SECONDS)
+        swept.aws.cut(6, after=True)  # the second worker has taken over the claim, and is heard of no more for now
+        deliver(second, policy(), receives=2)
+        assert "PUT claim.json" in swept.aws.names
+        swept.aws.restore()
+
+    meanwhile(swept, "PUT report.json", taken_over)
+    assert deliver(swept.worker(), policy()) != DONE
+    assert deliver(swept.worker(), policy(), receives=3) != DONE
+    assert swept.requests() == []
+    swept.pass_time(LEASE_SECONDS)
+    assert deliver(swept.worker(), policy(), receives=4) == DONE
+    assert Counter(swept.requested()) == Counter(PLANNED)
 
 
 # -- guards ------------------------------------------------
@@ -581,6 +674,19 @@ def test_a_target_by_another_name_counts_as_a_repetition(swept: SweepWorld, one:
     swept.cloud.otc_dms.instances[PROJECT, OTC_DMS_TARGET["instance_id"].upper()] = instance
     limits = {"max_fraction": 1, "allow_incomplete": True}
     assert refused(swept, policy(targets=[one, other], limits=limits)) == ["SameTarget"]
+
+
+def test_two_projects_of_one_region_are_two_targets(swept: SweepWorld) -> None:
+    other = "f" * 32
+    swept.aws.secrets["task-cleanup/huawei/second"] = json.dumps({**fake_secret("huawei"), "project_id": other})
+    swept.cloud.add_key("huawei", **{**fake_secret("huawei"), "project_id": None})  # as for any project
+    swept.cloud.seed(oms_task(1, 5, OLD))
+    swept.cloud.seed({**oms_task(1, 5, OLD), "project_id": other})
+    targets = [OMS_TARGET, {**OMS_TARGET, "account": "second"}]
+    summary = swept.worker()(policy(targets=targets, limits={"max_fraction": 1}))
+    assert (summary["outcome"], summary["refusals"]) == ("requested", [])
+    asked = {(request["account"], request["project_id"], request["task_id"]) for request in swept.requests()}
+    assert asked == {("default", PROJECT, "1"), ("second", other, "1")}
 
 
 def test_the_same_target_twice_is_not_a_valid_policy(swept: SweepWorld) -> None:
@@ -834,6 +940,16 @@ def test_a_report_that_was_written_again_is_as_old_as_its_list(swept: SweepWorld
     key = new_report(swept)
     swept.pass_time(DAY + 1)
     change(swept, key, lambda report: None)
+    assert refused(swept, {"apply_report": key}) == ["PlanTooOld"]
+
+
+def test_a_report_is_as_old_as_the_bucket_says_whatever_is_written_in_it(swept: SweepWorld) -> None:
+    swept.seed()
+    key = new_report(swept)
+    stored = swept.aws.objects[key]
+    swept.pass_time(DAY + 1)
+    change(swept, key, lambda report: report.update(listed_at=rfc3339(swept.system.now())))
+    swept.aws.objects[key] = replace(swept.aws.objects[key], modified=stored.modified)
     assert refused(swept, {"apply_report": key}) == ["PlanTooOld"]
 
 

@@ -1,6 +1,7 @@
 """A plan makes requests that the delete functions take, for every service that a sweep knows."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -84,6 +85,21 @@ def test_a_token_goes_only_to_a_function_that_knows_it_and_is_the_runs(service: 
     assert one == same
     if SERVICES[service].takes_token:
         assert one["client_token"] != other["client_token"]
+
+
+@pytest.mark.parametrize("service", [name for name, swept in SERVICES.items() if swept.takes_token])
+def test_no_two_tasks_of_a_run_share_a_token(service: str) -> None:
+    """The provider would answer the second request as it answered the first: deleted, and the task is still there."""
+    plan = a_plan(service)
+    (place,) = plan.targets
+    (first, _) = place.judged
+    places = [
+        replace(place, judged=(first, replace(first, task=replace(first.task, task_id="another")))),
+        replace(place, target=replace(place.target, region="another")),
+        replace(place, target=replace(place.target, instance_id="another")),
+    ]
+    tokens = [request["client_token"] for request in requests_of(replace(plan, targets=tuple(places)), "run-1")]
+    assert len(set(tokens)) == len(tokens) == 4
 
 
 @pytest.mark.parametrize("run_id", ["a", "n" * 128, "6f1d2c1e-0b7a-4d0e-9a53-1c6f1f2e0041"])

@@ -1,6 +1,7 @@
 """Credentials from the secret store: cached for a while, named when they are wrong, never shown."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -86,6 +87,7 @@ def test_each_account_has_its_own_entry() -> None:
     ("code", "category", "ours"),
     [
         ("ResourceNotFoundException", Category.INTERNAL, "SecretNotFound"),
+        ("InvalidRequestException", Category.INTERNAL, "SecretNotFound"),  # it is marked for deletion
         ("AccessDeniedException", Category.INTERNAL, "SecretDenied"),
         ("DecryptionFailure", Category.INTERNAL, "SecretDenied"),
         ("UnrecognizedClientException", Category.INTERNAL, "SecretDenied"),
@@ -132,6 +134,11 @@ MALFORMED: list[Any] = [
     {**SECRET, "security_token": f"{MARK}\n"},
     {**SECRET, "security_token": ""},
     {**SECRET, "project_id": MARK},
+    {**SECRET, "project_id": PROJECT[:-1] + "g"},
+    {**SECRET, "project_id": PROJECT[:-1] + "z"},
+    {**SECRET, "project_id": PROJECT.upper()},
+    {**SECRET, "project_id": PROJECT[:-1]},
+    {**SECRET, "project_id": PROJECT + "0"},
     {**SECRET, "project_id": PROJECT + "\n"},
     {**SECRET, "project_id": "../" + PROJECT[3:]},
     {**SECRET, "project_id": "\u0660" * 32},
@@ -179,12 +186,16 @@ def test_suspended_credentials_are_refused_for_the_cache_s_time() -> None:
     ],
 )
 def test_a_suspension_is_by_id_and_digest(change: dict[str, str]) -> None:
-    """Whatever part of the credentials was put right, they are other credentials."""
+    """Whatever part of the credentials was put right, they are other credentials, while the old ones are refused."""
     store = Store()
-    store.suspend(store.get())
+    rejected = store.get()
+    store.clock.pass_(CACHE - 1)
+    store.suspend(rejected)
     store.aws.secrets[NAME] = {**SECRET, **change}
-    store.clock.pass_(CACHE + 1)
+    store.clock.pass_(2)  # the cache is over, the suspension is not
     store.check(store.get())
+    with pytest.raises(CleanupError):
+        store.check(rejected)
 
 
 def test_the_same_key_under_another_alias_is_suspended_too() -> None:
@@ -194,3 +205,23 @@ def test_the_same_key_under_another_alias_is_suspended_too() -> None:
     store.suspend(store.get())
     with pytest.raises(CleanupError):
         store.check(store.get("other"))
+
+
+def test_two_threads_may_meet_the_end_of_a_suspension() -> None:
+    """A sweep's threads share the store. Here one of them looks at the clock, and meanwhile another one asks."""
+    clock = Clock()
+    credentials = Credentials("AKFAKE0000000001", "testSecretFake0000000001")
+    others: list[str] = []
+
+    def monotonic() -> float:
+        if others:
+            others.pop()
+            store.refuse_if_suspended(credentials)
+        return clock.seconds
+
+    store = CredentialStore(FakeAws(), "team", "huawei", replace(clock.system, monotonic=monotonic))
+    store.suspend(credentials)
+    clock.pass_(CACHE + 1)
+    others.append("another thread")
+    store.refuse_if_suspended(credentials)
+    assert others == []

@@ -25,7 +25,7 @@ from task_cleanup.transport import (
     exchange,
     new_session,
 )
-from tests.unit.builders import NAMES, OPERATIONS, SECRET, FakeAws, direct, success
+from tests.unit.builders import LISTS, NAMES, OMS_DELETE, OPERATIONS, SECRET, FakeAws, direct, success
 from tests.unit.scripted_server import ScriptedServer, Step, drip, flood, raw, reply, reset, silence
 
 SLACK = 3.0  # seconds; nothing here is about speed
@@ -329,6 +329,19 @@ def test_a_connection_that_breaks_when_it_is_used_again_is_reopened_and_re_signe
         assert broken.headers["authorization"] != repeated.headers["authorization"]
 
 
+def test_after_an_attempt_without_an_answer_no_connection_is_used_again() -> None:
+    """Not even a kept one to AWS: whatever cut off the one while the function slept has cut off the other, too."""
+    with ScriptedServer(promised(OMS_DELETE), reset, promised(OMS_DELETE)) as server, ScriptedServer(reply()) as aws:
+        there = Wire(OMS_DELETE, server)
+        for _ in range(2):
+            exchange(there.transport.session, request(aws), deadline())
+            there.run()
+        exchange(there.transport.session, request(aws), deadline())
+        there.transport.session.close()
+    assert [arrived.connection for arrived in server.arrived] == [1, 1, 2]
+    assert [arrived.connection for arrived in aws.arrived] == [1, 1, 2]
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("step", [silence, drip(b"HTTP/1.1 200 OK\r\nX: ")], ids=["silence", "drip"])
 def test_an_operation_answers_before_its_deadline(name: str, step: Step) -> None:
@@ -367,6 +380,7 @@ def test_a_success_that_is_not_what_the_provider_promises_is_no_success(name: st
     assert result.error is not None
     assert (result.outcome, result.error.category) == (Outcome.FAILED, Category.PROVIDER_ERROR)
     assert not result.retryable
+    assert bool((result.error.detail or {}).get("note")) is (name not in LISTS), "the change may have been made"
     assert len(server.arrived) == 1
 
 

@@ -132,10 +132,14 @@ def test_backoff_is_full_jitter_that_doubles_up_to_a_cap(name: str) -> None:
 def test_the_providers_own_hint_is_obeyed(name: str, headers: dict[str, str], seconds: float) -> None:
     operation = OPERATIONS[name]
     first = throttle(operation)
-    there = world(name, Answer(first.status, first.body, headers), success(operation))
-    assert there.run().outcome is Outcome.SUCCEEDED
-    [wait] = there.clock.slept
-    assert seconds <= wait <= seconds + 5.0
+    waits = []
+    for fraction in (0.0, 0.999999):
+        there = world(name, Answer(first.status, first.body, headers), success(operation), clock=Clock(fraction))
+        assert there.run().outcome is Outcome.SUCCEEDED
+        waits += there.clock.slept
+    soonest, latest = waits
+    assert soonest == seconds
+    assert seconds < latest <= seconds + 5.0, "all who were told the same do not come back in the same instant"
 
 
 def test_a_hint_beyond_the_deadline_is_not_waited_for_but_handed_on(name: str) -> None:
@@ -214,6 +218,24 @@ def test_nothing_is_sent_after_the_deadline(name: str) -> None:
     assert there.clock.seconds - started <= 1.0
 
 
+CURABLE: dict[str, Callable[[Operation], Answer | Exception]] = {
+    **MAKERS,
+    "clock": lambda operation: auth_failure(operation, Date=http_date(timedelta(hours=1))),
+    "rotated key": auth_failure,
+}
+
+
+@pytest.mark.parametrize("kind", CURABLE)
+def test_no_second_attempt_begins_without_the_time_to_end(name: str, kind: str) -> None:
+    """Whatever could be put right: a call that is cut off leaves doubt."""
+    operation = OPERATIONS[name]
+    there = world(name, success(operation), CURABLE[kind](operation), success(operation), clock=Clock(fraction=0.0))
+    there.run()
+    there.aws.secrets[there.secret_name] = ROTATED
+    assert there.run(seconds=0.4).attempts <= 1
+    assert len(there.script.sent) <= 2
+
+
 def test_timeouts_come_from_the_time_that_is_left(name: str) -> None:
     """Every attempt's connect and read time-out is derived from the remaining time (read at most 10 s)."""
     operation = OPERATIONS[name]
@@ -273,13 +295,27 @@ def test_the_clock_is_corrected_once_and_the_offset_is_kept(name: str, minutes: 
     ]
 
 
-def test_an_offset_that_was_not_accepted_is_not_kept(name: str) -> None:
+def test_a_kept_offset_is_no_reason_to_correct_the_clock_again(name: str) -> None:
+    """The server's clock agrees with what was signed: whatever was wrong with the signature, it was not the time."""
+    operation, date = OPERATIONS[name], http_date(timedelta(minutes=16))
+    there = world(name, auth_failure(operation, Date=date), success(operation), auth_failure(operation, Date=date))
+    there.run()
+    result = there.run()
+    assert (result.outcome, result.attempts, len(there.script.sent)) == (Outcome.FAILED, 1, 3)
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        lambda operation: auth_failure(operation, Date=http_date(timedelta(hours=4))),
+        lambda operation: throttle(operation, Retry_After="120"),  # nobody has looked at the signature
+    ],
+    ids=["rejected", "throttled"],
+)
+def test_an_offset_that_was_not_accepted_is_not_kept(name: str, second: Callable[[Operation], Answer]) -> None:
     operation = OPERATIONS[name]
     there = world(
-        name,
-        auth_failure(operation, Date=http_date(timedelta(hours=2))),
-        auth_failure(operation, Date=http_date(timedelta(hours=4))),
-        success(operation),
+        name, auth_failure(operation, Date=http_date(timedelta(hours=2))), second(operation), success(operation)
     )
     assert there.run().attempts == 2, "the clock is corrected once"
     there.clock.pass_(3600)  # until the credentials are no longer suspended
@@ -356,6 +392,32 @@ def test_after_a_final_rejection_the_credentials_are_suspended_for_the_caches_ti
     assert (second.attempts, second.retryable, len(there.script.sent)) == (0, True, 1)
     there.clock.pass_(3600)
     assert there.run().outcome is Outcome.SUCCEEDED
+
+
+def test_a_rotated_key_that_is_rejected_as_well_is_not_tried_by_the_next_call(name: str) -> None:
+    """The key of the last attempt is the one that is suspended: the next call has it from the cache."""
+    operation = OPERATIONS[name]
+    there = world(name, success(operation), auth_failure(operation))
+    there.run()
+    there.aws.secrets[there.secret_name] = ROTATED
+    assert there.run().attempts == 2
+    last = there.run()
+    assert last.error is not None
+    assert (last.error.code, last.attempts) == (Code.CREDENTIAL_SUSPENDED, 0)
+    assert [key_id(request)[-1] for request in there.script.sent] == ["1", "1", "2"]
+
+
+def test_a_rotated_key_that_is_suspended_is_not_sent(name: str) -> None:
+    """Another account had it before, and it was rejected there."""
+    operation = OPERATIONS[name]
+    there = world(name, success(operation), auth_failure(operation))
+    there.run()
+    there.aws.secrets["task-cleanup/" + operation.service.provider + "/other"] = ROTATED
+    there.run(direct(operation, account="other"))
+    there.aws.secrets[there.secret_name] = ROTATED
+    result = there.run()
+    assert (result.outcome, result.attempts) == (Outcome.FAILED, 1)
+    assert [key_id(request)[-1] for request in there.script.sent] == ["1", "2", "1"]
 
 
 def test_other_credentials_are_not_suspended(name: str) -> None:
@@ -442,6 +504,17 @@ def test_a_call_that_never_left_leaves_no_doubt(name: str) -> None:
     result = there.run()
     assert result.error is not None
     assert "note" not in (result.error.detail or {})
+
+
+def test_an_internal_error_leaves_doubt_whatever_its_status(name: str) -> None:
+    """OMS sends even its internal errors with HTTP 400: here the code tells that the change may have been made."""
+    operation = OPERATIONS[name]
+    codes = {"elasticsearch": "InternalError", "oms": "OMS.1001", "dms": "DMS.00500006"}
+    there = world(name, refusal(operation, codes[operation.service.name], 400), conflict(operation))
+    result = there.run()
+    assert result.error is not None
+    assert (result.outcome, result.attempts) == (Outcome.CONFLICT, 2)
+    assert bool((result.error.detail or {}).get("note")) is (name not in LISTS)
 
 
 @pytest.mark.parametrize("status", [501, 520, 599])
