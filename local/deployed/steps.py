@@ -25,9 +25,10 @@ INVOKE = "execute-api:Invoke"
 READ_SECRET = "secretsmanager:GetSecretValue"
 SUCCEEDED = "Task Cleanup Completed: succeeded"
 DENIED = "Task Cleanup Failed: failed, SecretDenied"
-# The night's, but without running tasks: what was told to stop comes again after the queue's three minutes.
-POLICY = {name: value for name, value in night.POLICY.items() if name != "stop_running"} | {
-    "select": {"statuses": ["succeeded", "failed", "cancelled"], "older_than": "P7D"}
+# The night's without its running tasks: what was told to stop comes again after the queue's three minutes.
+POLICY = {name: value for name, value in night.POLICY.items() if name not in {"stop_running", "stop_statuses"}} | {
+    "select": {name: value for name, value in night.POLICY["select"].items() if name != "running_since"}
+    | {"statuses": [status for status in night.POLICY["select"]["statuses"] if status != "running"]}
 }
 
 Detail = dict[str, Any]
@@ -180,7 +181,7 @@ def _schedule(check: Check, run: str) -> None:
     event = {"id": run, "source": "aws.scheduler", "detail-type": "Sweep Requested", "detail": POLICY}
     event |= {"time": f"{now:%Y-%m-%dT%H:%M:%SZ}", "resources": []}
     check.aws.client("scheduler").create_schedule(
-        Name="once",
+        Name=run,
         GroupName=outputs["ScheduleGroupName"],
         ScheduleExpression=f"at({now + timedelta(seconds=2):%Y-%m-%dT%H:%M:%S})",
         FlexibleTimeWindow={"Mode": "OFF"},
