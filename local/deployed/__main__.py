@@ -43,8 +43,9 @@ def main(template: Path) -> int:
     if not python.exists() or subprocess.run(asked, check=False, capture_output=True).returncode:
         print("Not in .build/deployed/venv: CPython 3.13 with ministack and SAM. `make deployed` puts them there.")
         return 2
-    for name in [name for name in os.environ if name.startswith("AWS_")]:
-        del os.environ[name]  # no profile and no key of the user's may get into this
+    # No profile and no key of the user's may get into this, nor what `make` hands on to the makefiles of the layers.
+    for name in [name for name in os.environ if name.startswith(("AWS_", "MAKE"))]:
+        del os.environ[name]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an orderly end, as with Ctrl-C
     begun = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="task-cleanup-") as folder, Emulators() as emulators:
