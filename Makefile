@@ -5,7 +5,8 @@ PYTHON ?= $(shell for p in python3.13 python3 python3.14 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 # Not compiled: modules are when they are imported, and most of the SDKs that the tests compare with never are.
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-compile
+PIP := -m pip install --quiet --disable-pip-version-check --require-hashes --no-compile
+PIP_INSTALL := $(BIN)/python $(PIP)
 export SAM_CLI_TELEMETRY := 0
 # More than the cores: many tests wait for time-outs.
 WORKERS ?= 4
@@ -44,6 +45,16 @@ bench-sweep: .venv/local ## Measure sweeps of 1,000 to 100,000 tasks, and write 
 .PHONY: bench
 bench: .venv/dev ## Measure cold starts beside the official SDKs; writes docs/performance.*
 	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.bench
+
+# What deploys and what runs the deployed functions. It pins another botocore than the rest, so it is kept apart.
+DEPLOYED := .build/deployed
+RUNTIME_PYTHON ?= $(shell for p in python3.13 python3 python; do \
+	$$p -c 'import sys; sys.exit((sys.implementation.name, *sys.version_info[:2]) != ("cpython", 3, 13))' \
+		2>/dev/null && echo $$p && break; done)
+
+.PHONY: deployed
+deployed: $(DEPLOYED)/installed .venv/local ## Really deploy the built template, into a local AWS that enforces roles (1 minute)
+	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.deployed
 
 .PHONY: openapi
 openapi: .venv/local ## Write docs/openapi.json again, from the schemas and the template
@@ -90,11 +101,13 @@ lock: .venv/dev ## Pin the requirements again (needs uv), with hashes and withou
 		-c requirements-dev.txt layers/dependencies/requirements.in -o layers/dependencies/requirements.txt
 	uv pip compile -q --universal --python-version 3.11 --no-header --generate-hashes \
 		-c requirements-dev.txt layers/dependencies/requirements-report.in -o layers/dependencies/requirements-report.txt
+	uv pip compile -q --universal --python-version 3.13 --no-header --generate-hashes \
+		requirements-deployed.in -o requirements-deployed.txt
 	cd tests/rights && $(NPM) install --package-lock-only --omit-lockfile-registry-resolved
 
 .PHONY: clean
 clean: ## Remove what the targets made
-	rm -rf .venv .aws-sam .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv $(DEPLOYED) .aws-sam .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/python:
 	@test -n "$(PYTHON)" || { echo "No CPython from 3.11 on was found: install 3.13, or name one with PYTHON=" >&2; exit 1; }
@@ -118,4 +131,13 @@ clean: ## Remove what the targets made
 	@echo "Installing the policy simulator …"
 	@rm -rf $@ && mkdir $@ && cp $^ $@
 	@cd $@ && $(NPM) ci
+	@touch $@
+
+$(DEPLOYED)/installed: requirements-deployed.txt
+	@test -n "$(RUNTIME_PYTHON)" || { echo "CPython 3.13 was not found, and only it runs functions that are built for" \
+		"Lambda's python3.13: install it, or name one with RUNTIME_PYTHON=" >&2; exit 2; }
+	@echo "Installing what deploys, and a local AWS that enforces roles …"
+	@rm -rf $(DEPLOYED)/venv
+	@$(RUNTIME_PYTHON) -m venv $(DEPLOYED)/venv
+	@$(DEPLOYED)/venv/bin/python $(PIP) -r requirements-deployed.txt
 	@touch $@

@@ -63,9 +63,8 @@ def aws_client(service: str, url: str) -> Any:  # noqa: ANN401 - boto3 makes its
     )
 
 
-def store_secrets(aws_url: str, emulators: Emulators) -> None:
-    """Put every provider's secret into local AWS, and let its key in."""
-    secrets = aws_client("secretsmanager", aws_url)
+def store_secrets(secrets: Any, emulators: Emulators) -> None:  # noqa: ANN401 - boto3 makes its clients at run time
+    """Put every provider's secret into local AWS by this client of Secrets Manager, and let its key in."""
     for provider, secret in SECRETS.items():
         secrets.create_secret(Name=f"task-cleanup/{provider}/default", SecretString=json.dumps(secret))
         emulators.add_key(provider=provider, **secret)
@@ -107,7 +106,7 @@ class LocalCloud:
         self.sqs = self.client("sqs")
         self._results_url = self._watch("watch-results", RESULTS)
         self._sweep_results_url = self._watch("watch-sweeps", SWEEP_RESULTS)
-        store_secrets(self.aws_url, self.emulators)
+        store_secrets(self.client("secretsmanager"), self.emulators)
         self._functions: dict[str, LocalFunction] = {}
         return self
 

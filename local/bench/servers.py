@@ -21,7 +21,7 @@ from cryptography.x509.oid import NameOID
 from moto.server import ThreadedMotoServer
 
 from local import seeds
-from local.cloud import PROJECT_ID, store_secrets
+from local.cloud import PROJECT_ID, aws_client, store_secrets
 from local.emulators import Emulators
 
 CHUNK = 65536
@@ -60,7 +60,7 @@ class Servers:
         aws_url = f"http://127.0.0.1:{aws.get_host_and_port()[1]}"
         self.urls = {**self.emulators.urls, "secretsmanager": aws_url}
         requests.post(f"{aws_url}/moto-api/reset", timeout=30).raise_for_status()
-        store_secrets(aws_url, self.emulators)
+        store_secrets(aws_client("secretsmanager", aws_url), self.emulators)
         context = server_context(self._scratch)
         for name, url in self.urls.items():
             front = self._closing.enter_context(TlsFront(url, context))

@@ -1,0 +1,56 @@
+"""What is changed in the built template before ministack gets it, and why. The template that ships stays as it is."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+# What ministack judges otherwise than AWS. A statement that allows loses the key; one that denies is left out, since
+# without its condition it would deny everything.
+CONDITIONS: Mapping[str, str] = {
+    "events:source": "ministack does not know it, and would deny every PutEvents",
+    "events:detail-type": "ministack does not know it, and would deny every PutEvents",
+    "aws:PrincipalArn": "ministack takes a function's session for it, where AWS takes the role",
+    "aws:SecureTransport": "this AWS is reached over plain http, the real one over TLS",
+}
+NOTHING = {"Ref": "AWS::NoValue"}
+NEVER = {"Fn::Equals": ["inside", "outside"]}
+
+
+def for_ministack(template: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """A copy with the changes that ministack needs, and a sentence for each kind of change that was made."""
+    made: Counter[str] = Counter()
+    changed: dict[str, Any] = _changed(template, template.get("Parameters", {}), made)
+    if "IsInVpc" in changed.get("Conditions", {}):
+        changed["Conditions"]["IsInVpc"] = NEVER
+        made["condition IsInVpc is false: ministack joins no lists there, and takes it for true"] += 1
+    return changed, [f"{times} x {what}" for what, times in made.items()]
+
+
+def _changed(node: Any, parameters: Mapping[str, Any], made: Counter[str]) -> Any:  # noqa: ANN401 - any part of it
+    if isinstance(node, list):
+        return [_changed(item, parameters, made) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if "Effect" in node and "Condition" in node:
+        return _statement(node, made)
+    copy = {name: _changed(item, parameters, made) for name, item in node.items()}
+    limit = node.get("MaximumConcurrency")
+    if isinstance(limit, dict) and "Ref" in limit:
+        copy["MaximumConcurrency"] = int(parameters[limit["Ref"]]["Default"])
+        made["MaximumConcurrency as a number: a parameter stays a text, and ends ministack's poll of all queues"] += 1
+    return copy
+
+
+def _statement(statement: Mapping[str, Any], made: Counter[str]) -> Mapping[str, Any]:
+    reasons = {key.lower(): f"condition {key} left out: {reason}" for key, reason in CONDITIONS.items()}
+    found = {key.lower() for keys in statement["Condition"].values() for key in keys} & reasons.keys()
+    made.update(reasons[key] for key in sorted(found))
+    if not found or statement["Effect"] == "Deny":
+        return NOTHING if found else statement
+    kept = {
+        operator: {key: value for key, value in keys.items() if key.lower() not in found}
+        for operator, keys in statement["Condition"].items()
+    }
+    rest = {name: item for name, item in statement.items() if name != "Condition"}
+    left = {operator: keys for operator, keys in kept.items() if keys}
+    return {**rest, "Condition": left} if left else rest
