@@ -678,8 +678,10 @@ def test_a_target_by_another_name_counts_as_a_repetition(swept: SweepWorld, one:
 
 def test_two_projects_of_one_region_are_two_targets(swept: SweepWorld) -> None:
     other = "f" * 32
-    swept.aws.secrets["task-cleanup/huawei/second"] = json.dumps({**fake_secret("huawei"), "project_id": other})
-    swept.cloud.add_key("huawei", **{**fake_secret("huawei"), "project_id": None})  # as for any project
+    key = fake_secret("huawei")
+    del key["project_id"]
+    swept.cloud.add_key("huawei", **key)  # of no project, so it may use both
+    swept.put_secret("huawei", {**key, "project_id": other}, "second")
     swept.cloud.seed(oms_task(1, 5, OLD))
     swept.cloud.seed({**oms_task(1, 5, OLD), "project_id": other})
     targets = [OMS_TARGET, {**OMS_TARGET, "account": "second"}]
