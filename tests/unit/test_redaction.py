@@ -82,6 +82,23 @@ def test_no_secret_survives_in_base64(encoding: str, escape: str | None, secret:
     assert not any(form[start : start + 12] in clean for start in range(14, len(form) - 14))
 
 
+@pytest.mark.parametrize(
+    "secret", ["r0000000000:", "testSecretFake%41+", "u0041testSecretFake", "amp;testSecretFake&"]
+)
+@pytest.mark.parametrize("before", ["", "\\", "%", "&", "&#", "\\u", "%25", "\\\\"])
+@pytest.mark.parametrize("escape", ESCAPES)
+def test_what_is_in_front_of_a_secret_does_not_hide_it(before: str, escape: str, secret: str) -> None:
+    for form in (secret, ESCAPES[escape](secret)):
+        assert form[4:] not in redact(f"token {before}{form} is bad", [secret])
+
+
+def test_of_a_text_without_end_only_the_beginning_is_read_and_no_half_secret_is_left() -> None:
+    secret = "testSecretFake" * 40
+    text = " ".join([secret] * 50)
+    assert "Secret" not in redact(text, [secret])
+    assert redact("x" * 20_000, [secret]) == ""
+
+
 @settings(max_examples=200, deadline=None)
 @given(text=TEXTS, secret=SECRETS)
 def test_a_text_without_the_secret_keeps_its_characters(text: str, secret: str) -> None:

@@ -5,6 +5,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Iterator
 
 MAX_LENGTH = 500
+_MAX_READ = 10_000  # characters of a text; what is behind them would not be shown
 _ROUNDS = 4  # encodings inside each other that are undone: a gateway that quotes another gateway's quotation
 
 # Where a quoted request begins: ``APIGW.0301`` writes it with ``|`` for newline, Alibaba with real newlines.
@@ -14,10 +15,11 @@ _QUOTED_REQUEST = re.compile(
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
-# One character in percent-encoding, in JSON, in a Python or shell string, or in HTML.
-_ENCODED = re.compile(
-    r"%(?P<percent>[0-9A-Fa-f]{2})|\\u(?P<u>[0-9A-Fa-f]{4})|\\x(?P<x>[0-9A-Fa-f]{2})|\\(?P<escaped>[^ux])"
-    r"|&#(?P<decimal>[0-9]{1,7});|&#[xX](?P<hex>[0-9A-Fa-f]{1,6});|&(?P<entity>[A-Za-z]{2,8});"
+# One character, as percent-encoding, JSON (or a Python or shell string), and HTML write it.
+_ENCODINGS = (
+    re.compile(r"%(?P<hex>[0-9A-Fa-f]{2})"),
+    re.compile(r"\\u(?P<hex>[0-9A-Fa-f]{4})|\\x(?P<x>[0-9A-Fa-f]{2})|\\(?P<escaped>[^ux])"),
+    re.compile(r"&#(?P<decimal>[0-9]{1,7});|&#[xX](?P<hex>[0-9A-Fa-f]{1,6});|&(?P<entity>[A-Za-z]{2,8});"),
 )
 _LETTERS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 # A form's plus is a blank, and Base64 has two alphabets: each pair counts as one character, in texts and in secrets.
@@ -30,6 +32,8 @@ def redact(text: str, secrets: Iterable[str]) -> str:
     Known are: plain, percent-encoding, JSON and HTML escapes (each also inside each other), and Base64 of the secret
     or of a text that holds it. At most ``MAX_LENGTH`` characters on one line.
     """
+    if len(text) > _MAX_READ:
+        text = text[:_MAX_READ].rpartition(" ")[0]  # no secret has a blank, so none is cut into two
     found: list[tuple[int, int]] = []
     end, known = len(text), list(secrets)
     for plain, starts in _views(text):
@@ -83,22 +87,23 @@ def _merged(found: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 
 
 def _views(text: str) -> Iterator[tuple[str, list[int] | range]]:
-    """The text as it is, and with one encoding after another undone.
+    """The text as it is, and with encodings undone, one after another in every order.
 
     Each with where in the text its characters begin (one more for the end).
     """
-    starts: list[int] | range = range(len(text) + 1)
-    yield text, starts
+    seen = {text}
+    views: list[tuple[str, list[int] | range]] = [(text, range(len(text) + 1))]
     for _ in range(_ROUNDS):
-        if not _ENCODED.search(text):
-            break
-        text, starts = _decoded_once(text, starts)
-        yield text, starts
+        yield from views
+        undone = [_decoded(pattern, *view) for view in views for pattern in _ENCODINGS if pattern.search(view[0])]
+        views = [view for view in undone if view[0] not in seen]
+        seen.update(view[0] for view in views)
+    yield from views
 
 
-def _decoded_once(text: str, starts: list[int] | range) -> tuple[str, list[int]]:
+def _decoded(pattern: re.Pattern[str], text: str, starts: list[int] | range) -> tuple[str, list[int]]:
     parts, kept, position = [], [], 0
-    for match in _ENCODED.finditer(text):
+    for match in pattern.finditer(text):
         parts += [text[position : match.start()], _character(match)]
         kept += [*starts[position : match.start()], *[starts[match.start()]] * len(parts[-1])]
         position = match.end()
