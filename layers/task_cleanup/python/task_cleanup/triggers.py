@@ -161,7 +161,7 @@ def _queue_message(record: Event) -> QueueMessage:
     return QueueMessage(
         message_id,
         body,
-        int(receives) if receives.isascii() and receives.isdigit() else 1,
+        int(receives) if _DIGITS.fullmatch(receives) else 1,
         _from_body(record, attributes, message_id, body),
     )
 
