@@ -170,8 +170,8 @@ def _request() -> Json:
 def with_regions(schema: Mapping[str, Any], service_id: str) -> Json:
     """The schema whose field ``region`` tells the service's own regions.
 
-    In words and not as ``enum``: a stack can have more (``ExtraRegions``), and a client that is made from the document
-    must not refuse those.
+    In words and not as ``enum``: a stack can have more (``ExtraRegions``), and a client that is made from this
+    document must be able to name those.
     """
     if service_id not in SERVICES:
         return dict(schema)
