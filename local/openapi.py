@@ -185,10 +185,12 @@ def operations(root: Path = stack.ROOT) -> list[HttpOperation]:
         if folder == openapi_sweep.FOLDER:
             continue
         event = json.loads((root / "events" / folder / "http.json").read_text())
+        schema = load_schema(root / "functions" / folder / "schema.json")
+        provider, service, _ = str(schema["properties"]["operation"]["const"]).split(".")
         operation = HttpOperation(
             route["method"].lower(),
             route["path"],
-            load_schema(root / "functions" / folder / "schema.json"),
+            openapi_sweep.with_regions(schema, f"{provider}_{service}"),
             event["pathParameters"],
         )
         if missing := set(operation.schema["required"]) - set(operation.path_fields):

@@ -14,6 +14,7 @@ from local import stack
 from task_cleanup import triggers
 from task_cleanup.errors import Category, Code
 from task_cleanup.results import Error
+from task_cleanup.sweep.services import SERVICES
 from task_cleanup.validation import load_schema
 
 Json = dict[str, Any]
@@ -162,7 +163,21 @@ def _tell(gateway: Mapping[int, str]) -> Json:
 
 
 def _request() -> Json:
-    return load_schema(stack.ROOT / "functions" / FOLDER / "schema.json")
+    schema = load_schema(stack.ROOT / "functions" / FOLDER / "schema.json")
+    return {**schema, "$defs": {key: with_regions(part, key) for key, part in schema["$defs"].items()}}
+
+
+def with_regions(schema: Mapping[str, Any], service_id: str) -> Json:
+    """The schema whose field ``region`` tells the service's own regions.
+
+    In words and not as ``enum``: a stack can have more (``ExtraRegions``), and a client that is made from this
+    document must be able to name those.
+    """
+    if service_id not in SERVICES:
+        return dict(schema)
+    rule = schema["properties"]["region"]
+    told = f"{rule['description']} The service's: {', '.join(SERVICES[service_id].service.regions)}."
+    return {**schema, "properties": {**schema["properties"], "region": {**rule, "description": told}}}
 
 
 def _run_id() -> Json:

@@ -35,7 +35,14 @@ AWS_VARIABLES = {
 FOLDERS = ("e2e", "rights", "template", "handlers", "sweep", "contract", "unit")
 _PREFIXES = ("AWS_", "POWERTOOLS_", "LAMBDA_", "_X_AMZN_", "ALIBABA_", "HUAWEI", "OTC_")
 _NAMES = frozenset(
-    {"CREDENTIALS_SECRET_PREFIX", "DRY_RUN", "EVENT_BUS_NAME", "DEAD_LETTER_QUEUE_URL", "MAX_RECEIVES"}
+    {
+        "CREDENTIALS_SECRET_PREFIX",
+        "DRY_RUN",
+        "EVENT_BUS_NAME",
+        "DEAD_LETTER_QUEUE_URL",
+        "EXTRA_REGIONS",
+        "MAX_RECEIVES",
+    }
 )
 _PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"})
 

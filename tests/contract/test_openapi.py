@@ -21,6 +21,7 @@ from local.runner import HttpApi
 from task_cleanup import triggers
 from task_cleanup.errors import Category
 from task_cleanup.results import Error, Outcome, Result, Target
+from task_cleanup.sweep.services import SERVICES
 from task_cleanup.validation import load_schema
 from tests.conftest import ROOT, function_folders, operation_name, request_schema, sample_event
 
@@ -130,7 +131,19 @@ def test_descriptions_are_the_schemas_own(folder: str) -> None:
     schema = request_schema(folder)
     assert operation_of(folder)["summary"] == schema["title"]
     for item in [*parameters(folder, "path").values(), *parameters(folder, "query").values()]:
-        assert item.get("description") == schema["properties"][item["name"]].get("description")
+        if item["name"] != "region":
+            assert item.get("description") == schema["properties"][item["name"]].get("description")
+
+
+@every_function
+def test_region_tells_the_service_s_own_and_takes_others(folder: str) -> None:
+    """Not as an enumeration: a client made from the document must be able to name a region that a stack added."""
+    service = SERVICES["_".join(operation_name(folder).split(".")[:2])].service
+    region = parameters(folder, "path")["region"]
+    begin = request_schema(folder)["properties"]["region"]["description"]
+    assert region["description"] == f"{begin} The service's: {', '.join(service.regions)}."
+    assert all(inside(region["schema"]).is_valid(name) for name in [*service.regions, "xx-name-1"])
+    assert not any(inside(region["schema"]).is_valid(name) for name in ("EU-DE", "eu.de", "", "a" * 64))
 
 
 @every_function

@@ -169,9 +169,16 @@ class Sent:
         merged = dict(pairs)
         try:
             is_valid = len(merged) == len(pairs) and _validator(operation.schema).is_valid(merged)
+            is_valid = is_valid and merged["region"] in regions_of(operation)
         except RecursionError:  # no field is nested
             return None
         return merged if is_valid else None
+
+
+def regions_of(operation: openapi.HttpOperation) -> Sequence[str]:
+    """Those that the document tells of the operation's service. This stack has no other."""
+    told: str = operation.schema["properties"]["region"]["description"]
+    return told.rpartition(": ")[2].removesuffix(".").split(", ")
 
 
 def _typed(operation: openapi.HttpOperation, name: str, text: str) -> tuple[str, str | bool | int]:
@@ -334,7 +341,11 @@ DOCUMENTED = [
 
 
 def promising(case: Case) -> None:
-    """Leave each field in one place only and let no time be past: else few valid data make a good request."""
+    """Leave each field in one place only, let no time be past and most regions be known: else few data do it."""
+    known = regions_of(next(it for it in OPERATIONS if it.name == case.operation.definition.raw["operationId"]))
+    region = case.path_parameters["region"]
+    if len(region) % 4:  # one in four stays: what fits the pattern and is no region must be refused
+        case.path_parameters["region"] = known[len(region) % len(known)]
     body = _in_time(case.body) if isinstance(case.body, dict) else {}
     if body:
         case.body = body
@@ -464,7 +475,7 @@ def test_trick_in_a_path_parameter_is_refused(
     for name, value in operation.sample.items():
         changed = {**operation.sample, name: trick[0].format(value) + trick[1]}
         answer = send(api, operation.method.upper(), operation.path.format(**changed))
-        assert violations(answer) == [(f"/{name}", "enum" if name == "region" else "pattern")]
+        assert violations(answer) == [(f"/{name}", "pattern")]
     assert api.calls() == []
 
 

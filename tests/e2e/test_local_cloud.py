@@ -55,6 +55,19 @@ def test_event_reaches_its_operation_by_the_rule_of_the_template(cloud: LocalClo
     assert [result["outcome"] for result in cloud.results()] == ["succeeded"]
 
 
+def test_extra_regions_of_the_stack_are_the_functions_and_the_sweep_s() -> None:
+    with LocalCloud(parameters={"ExtraRegions": '{"huawei.oms": ["xx-name-1"]}'}) as cloud, HttpApi(cloud) as api:
+        seeds.seed(cloud.emulators)
+        policy = {"name": "x", "select": {"older_than": "P7D"}}
+        found = {}
+        for region in ("xx-name-1", "yy-name-1"):
+            path = f"{api.url}/huawei/oms/{region}/tasks/{seeds.OMS_FINISHED}"
+            targets = [{"provider": "huawei", "service": "oms", "region": region}]
+            swept = requests.post(f"{api.url}/sweeps", json={**policy, "targets": targets}, timeout=30)
+            found[region] = (requests.delete(path, timeout=30).status_code, swept.status_code)
+        assert found == {"xx-name-1": (200, 202), "yy-name-1": (400, 400)}
+
+
 def test_changing_a_rule_changes_where_events_go(tmp_path: Path) -> None:
     template = changed_template(tmp_path, "operation: [huawei.oms.DeleteTask]", "operation: [huawei.oms.Nobody]")
     with LocalCloud(template=template) as cloud:

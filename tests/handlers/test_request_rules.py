@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from task_cleanup.settings import SettingsError
 from tests.conftest import function_folders, operation_name, request_schema, sample_event
 from tests.handlers.checks import check_shape, only_result
 from tests.handlers.scenes import Request, is_still_there, made, provider_of, put_task, service_of
@@ -30,6 +31,7 @@ OMS_DELETE = "huawei_oms_delete_task"
 OMS_STOP = "huawei_oms_stop_task"
 WITH_TOKEN = [folder for folder in FOLDERS if "client_token" in request_schema(folder)["properties"]]
 WITHOUT_TOKEN = [folder for folder in FOLDERS if folder not in WITH_TOKEN]
+SERVICES = sorted({service_of(folder) for folder in FOLDERS})
 WITH_PROJECT = [folder for folder in FOLDERS if "project_id" in request_schema(folder)["properties"]]
 
 every_function = pytest.mark.parametrize("folder", FOLDERS)
@@ -466,16 +468,76 @@ def test_an_account_is_an_alias_and_nothing_else(world: World, folder: str, acco
     assert world.aws.calls_of("secretsmanager") == 0
 
 
-@pytest.mark.parametrize(
-    "region", ["", "atlantis-1", "evil.example.com", "cn-hangzhou.evil.example.com#", "EU-DE", None]
-)
+REGIONS = {"": "pattern", "evil.example.com": "pattern", "EU-DE": "pattern", "eu-de\n": "pattern", None: "type"}
+EXTRA = json.dumps({service.replace("_", ".", 1): ["xx-name-1"] for service in SERVICES})
+
+
+@pytest.mark.parametrize(("dry_run", "endpoint"), [(True, ""), (False, ""), (False, "http://127.0.0.1:1")])
+@pytest.mark.parametrize(("region", "rule"), [*REGIONS.items(), ("atlantis-1", "enum"), ("xx-name-1", "enum")])
 @every_function
-def test_a_region_is_one_of_the_services(world: World, folder: str, region: object) -> None:
-    function, request = start(world, folder)
-    result = function.result({**request, "region": region})
+def test_a_region_is_one_of_the_service_s(
+    world: World, folder: str, region: object, rule: str, *, dry_run: bool, endpoint: str
+) -> None:
+    """Refused before a secret is read; an extra region of another service is none of this one."""
+    service = service_of(folder)
+    others = {name.replace("_", ".", 1): ["xx-name-1"] for name in SERVICES if name != service}
+    variables = {"EXTRA_REGIONS": json.dumps(others), f"{service.upper()}_ENDPOINT": endpoint}
+    function, request = start(world, folder, **variables)
+    result = function.result({**request, "region": region, "dry_run": dry_run})
     refused(world, folder, result, "SchemaViolation")
-    assert violations(result) == {("/region", "enum")}
+    assert violations(result) == {("/region", rule)}
     assert str(region or "evil") not in json.dumps(result)
+    assert world.aws.calls_of("secretsmanager") == 0
+
+
+@every_trigger
+@every_function
+def test_an_unknown_region_is_told_with_all_else_that_is_wrong(world: World, folder: str, trigger: str) -> None:
+    """And once: not as a violation of the pattern too."""
+    function, _ = start(world, folder)
+    function.invoke(arrival(folder, trigger, {"region": "atlantis-1", "account": "UPPER"}).event)
+    result = only_result(world)
+    refused(world, folder, result, "SchemaViolation")
+    assert violations(result) == {("/region", "enum"), ("/account", "pattern")}
+
+
+@every_trigger
+@every_function
+def test_an_extra_region_is_a_region(world: World, folder: str, trigger: str) -> None:
+    function, _ = start(world, folder, EXTRA_REGIONS=EXTRA)
+    function.invoke(arrival(folder, trigger, {"region": "xx-name-1"}).event)
+    result = only_result(world)
+    assert (result["outcome"], result["target"]["region"]) == ("succeeded", "xx-name-1")
+    assert len(world.arrived(operation_name(folder))) == 1
+
+
+@every_function
+def test_an_extra_region_s_host_is_made_by_the_service_s_rule(world: World, folder: str) -> None:
+    request = request_of(folder)
+    service = service_of(folder)
+    function = world.function(folder, {f"{service.upper()}_ENDPOINT": "", "EXTRA_REGIONS": EXTRA})
+    plans = [
+        function.result({**request, "region": region, "dry_run": True})["plan"]
+        for region in ("xx-name-1", request["region"])
+    ]
+    extra, known = ((plan["url"].split("/")[2], plan["url"].split("/", 3)[3].split("?")[0]) for plan in plans)
+    assert extra == (known[0].replace(request["region"], "xx-name-1"), known[1])
+    assert "xx-name-1" in extra[0].split(".")
+
+
+@pytest.mark.parametrize("value", ['{"huawei.oms": ["a.b"]}', '["xx-name-1"]', "xx-name-1"])
+@every_function
+def test_extra_regions_that_cannot_be_read_stop_the_function(world: World, folder: str, value: str) -> None:
+    with pytest.raises(SettingsError, match="EXTRA_REGIONS"):
+        world.function(folder, {"EXTRA_REGIONS": value})
+
+
+@pytest.mark.parametrize("region", ["ap-northeast-2", "ap-southeast-7"])
+def test_seoul_and_bangkok_are_regions_of_alibaba(world: World, region: str) -> None:
+    request = {**request_of(DELETE_DATA_TASK), "region": region}
+    function = world.function(DELETE_DATA_TASK, {"ALIBABA_ELASTICSEARCH_ENDPOINT": ""})
+    url = function.result({**request, "dry_run": True})["plan"]["url"]
+    assert url.split("/")[2] == f"elasticsearch.{region}.aliyuncs.com"
 
 
 @every_trigger

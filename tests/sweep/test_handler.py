@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import time
 from collections import Counter
 from typing import Any
@@ -17,9 +18,11 @@ from tests.fakes.aws import Trouble
 from tests.handlers.world import BUS, fake_secret
 from tests.sweep.world import (
     BUCKET,
+    ES_TARGET,
     OMS_TARGET,
     PLANNED,
     SEEDS,
+    TARGETS,
     Failure,
     Json,
     SweepWorld,
@@ -169,6 +172,7 @@ INVALID: dict[str, Any] = {
     "no select": policy(select=None),
     "not a request": ["sweep"],
     "a word": "sweep",
+    "an unknown region": policy(targets=[OMS_TARGET, {**ES_TARGET, "region": "atlantis-1"}], mode="apply"),
 }
 
 
@@ -436,6 +440,7 @@ BAD_POSTS: dict[str, Json] = {
     "a key with a newline": http_post(policy(), key="night\n"),
     "an empty key": http_post(policy(), key=""),
     "a long key": http_post(policy(), key="n" * 129),
+    "an unknown region": http_post(policy(targets=[OMS_TARGET, {**ES_TARGET, "region": "atlantis-1"}])),
     "a report elsewhere": http_post({"apply_report": "reports/../x/report.json"}),
     "a report and a policy": http_post({**policy(), "apply_report": "reports/x/report.json"}),
 }
@@ -447,6 +452,34 @@ def test_an_invalid_post_is_answered_at_once_and_asks_for_nothing(swept: SweepWo
     assert (reply["statusCode"], reply["headers"]["Content-Type"]) == (400, "application/problem+json")
     assert body_of(reply)["type"] == "urn:task-cleanup:problem:invalid_request"
     assert swept.aws.names == []
+
+
+def test_every_target_in_an_unknown_region_is_named_at_once(swept: SweepWorld) -> None:
+    """By where it is; an extra region of one service is none of another."""
+    asked = policy(targets=[{**target, "region": "xx-name-1"} for target in TARGETS.values()])
+    asked["targets"].append({**OMS_TARGET, "region": "UPPER"})
+    reply = swept.worker(EXTRA_REGIONS='{"otc.dms": ["xx-name-1"]}')(http_post(asked))
+    assert reply["statusCode"] == 400
+    wanted = [f"/targets/{number}/region" for number, name in enumerate([*TARGETS, "upper"]) if name != "otc_dms"]
+    assert re.findall("/targets/[0-9]+/region", body_of(reply)["detail"]) == wanted
+    assert swept.aws.names == []
+
+
+@pytest.mark.parametrize(
+    "value", ['{"huawei.omss": ["xx-name-1"]}', '{"huawei.oms": ["xx-name-1"], "x.y": ["a-1"]}', "[]"]
+)
+def test_extra_regions_of_no_service_stop_the_sweep(swept: SweepWorld, value: str) -> None:
+    with pytest.raises(SettingsError, match="EXTRA_REGIONS"):
+        swept.worker(EXTRA_REGIONS=value)
+
+
+def test_a_target_in_an_extra_region_is_listed_and_asked_for_there(swept: SweepWorld) -> None:
+    swept.seed()
+    extra = json.dumps({name.replace("_", ".", 1): ["xx-name-1"] for name in TARGETS})
+    targets = [{**target, "region": "xx-name-1"} for target in TARGETS.values()]
+    summary = swept.worker(EXTRA_REGIONS=extra)(policy(targets=targets))
+    assert (summary["outcome"], summary["totals"]["found"]) == ("requested", len(SEEDS))
+    assert {request["region"] for request in swept.requests()} == {"xx-name-1"}
 
 
 def test_a_post_may_come_in_base64(swept: SweepWorld) -> None:

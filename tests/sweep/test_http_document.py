@@ -1,6 +1,7 @@
 """The published document's two sweep routes are the template's, and take and give what the schemas say."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from local import openapi, openapi_sweep, stack
 from task_cleanup import triggers
 from task_cleanup.errors import Category
 from task_cleanup.results import Error
+from task_cleanup.sweep.services import SERVICES
 from task_cleanup.validation import load_schema
 from tests.conftest import ROOT, request_schema, sample_event
 
@@ -115,7 +117,8 @@ OMS, ELASTICSEARCH = POLICY["targets"][0], POLICY["targets"][1]
         ({**POLICY, "mode": "delete"}, False),
         ({**POLICY, "targets": []}, False),
         ({**POLICY, "targets": [{**OMS, "instance_id": "x"}]}, False),
-        ({**POLICY, "targets": [{**OMS, "region": "eu-de"}]}, False),
+        ({**POLICY, "targets": [{**OMS, "region": "EU-DE"}]}, False),
+        ({**POLICY, "targets": [{**OMS, "region": "xx-name-1"}]}, True),  # a stack may have added it
         ({**POLICY, "targets": [{**OMS, "service": "elasticsearch"}]}, False),
         ({**POLICY, "targets": [{k: v for k, v in ELASTICSEARCH.items() if k != "instance_id"}]}, False),
         ({**POLICY, "select": {}}, False),
@@ -131,8 +134,13 @@ def test_document_judges_requests_as_the_schema_does(request_: Json, valid: bool
 
 
 def test_request_is_the_functions_schema_with_its_definitions() -> None:
+    """And each target's region names the service's own."""
     schema = request_schema("sweep")
     for name, rule in schema["$defs"].items():
+        told = COMPONENTS[f"Sweep.Request.{name}"]["properties"]["region"]["description"]
+        assert told.startswith(rule["properties"]["region"]["description"])
+        assert set(SERVICES[name].service.regions) <= set(re.findall(r"[a-z0-9-]+", told))
+        rule["properties"]["region"]["description"] = told
         assert COMPONENTS[f"Sweep.Request.{name}"] == rule
     text = json.dumps({key: value for key, value in schema.items() if key not in {"$schema", "$id", "$defs"}})
     assert COMPONENTS["Sweep.Request"] == json.loads(

@@ -995,6 +995,37 @@ def test_a_report_of_an_incomplete_list_stays_a_report(swept: SweepWorld) -> Non
     assert refused(swept, {"apply_report": key, "limits": {"allow_incomplete": True}}) == ["ListFailed"]
 
 
+EXTRA = '{"huawei.oms": ["xx-name-1"]}'
+ELSEWHERE = [ES_TARGET, {**OMS_TARGET, "region": "xx-name-1"}]
+
+
+def test_a_report_is_applied_in_the_regions_that_there_still_are(swept: SweepWorld) -> None:
+    """The deletes in another one would all be refused, each on its own."""
+    swept.seed()
+    asked = policy(mode="report", run_id="seen", targets=ELSEWHERE)
+    key = swept.worker(EXTRA_REGIONS=EXTRA)(asked)["report"]["json"]
+    summary = swept.worker(EXTRA_REGIONS="")({"apply_report": key, "run_id": "run-1"})
+    assert refused_or(summary) == ["RegionUnknown"]
+    assert re.findall("/targets/[0-9]/region", summary["refusals"][0]["message"]) == ["/targets/1/region"]
+    assert swept.requests() == []
+    assert swept.worker(EXTRA_REGIONS=EXTRA)({"apply_report": key, "run_id": "run-2"})["outcome"] == "requested"
+    assert {request["region"] for request in swept.requests()} == {"cn-hangzhou", "xx-name-1"}
+
+
+def test_a_run_that_broke_off_does_not_go_on_in_a_region_that_is_none_any_more(swept: SweepWorld) -> None:
+    swept.seed()
+    key = swept.worker(EXTRA_REGIONS=EXTRA)(policy(mode="report", run_id="seen", targets=ELSEWHERE))["report"]["json"]
+    request_ = {"apply_report": key}
+    swept.aws.failures["PutEvents Task Cleanup Requested"] = Failure((500, "InternalFailure"))
+    assert deliver(swept.worker(EXTRA_REGIONS=EXTRA), request_) != DONE
+    swept.aws.failures.clear()
+    assert deliver(swept.worker(EXTRA_REGIONS=""), request_) == DONE
+    ((kind, end),) = swept.summaries()
+    assert (kind, refused_or(end)) == ("Sweep Refused", ["RegionUnknown"])
+    assert "stand" in end["refusals"][0]["message"]
+    assert swept.requests() == []
+
+
 def change(swept: SweepWorld, key: str, edit: Any) -> None:
     """Somebody writes another version of a document."""
     document = swept.aws.document(key)

@@ -1,16 +1,17 @@
 """The sweep's request schema agrees with the functions that it stands for, for every service that a sweep knows."""
 
+from collections.abc import Collection
 from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from task_cleanup.errors import CleanupError
-from task_cleanup.sweep.services import SERVICES
+from task_cleanup.sweep.services import SERVICES, region_violations
 from task_cleanup.tasks import Status
 from task_cleanup.validation import RequestValidator
 from tests.conftest import function_folders, operation_name, request_schema, sample_event
-from tests.sweep.world import ES_TARGET, OMS_TARGET, OTC_DMS_TARGET, policy
+from tests.sweep.world import ES_TARGET, OMS_TARGET, OTC_DMS_TARGET, TARGETS, policy
 
 SCHEMA = request_schema("sweep")
 VALIDATOR = RequestValidator(SCHEMA)
@@ -28,10 +29,10 @@ def target_of(service: str) -> dict[str, Any]:
     return dict(zip(("provider", "service"), service.split("_", 1), strict=True)) | place
 
 
-def violations(request: Any) -> list[str]:
-    """Where the schema is violated."""
+def violations(request: Any, **extra: Collection[str]) -> list[str]:
+    """Where the request is not valid, with these extra regions."""
     with pytest.raises(CleanupError) as raised:
-        VALIDATOR.validate(request)
+        VALIDATOR.validate(request, lambda asked: region_violations(asked, extra))
     return sorted({violation["pointer"] for violation in (raised.value.detail or {})["violations"]})
 
 
@@ -72,12 +73,11 @@ def test_its_target_is_asked_for_like_its_list(service: str) -> None:
     assert rest == {"operation", "dry_run", "not_after", "correlation_id"}
     assert set(target["required"]) == set(listed["required"]) | {"provider", "service"}
     assert target["additionalProperties"] is False
-    assert set(target["properties"]["region"]["enum"]) == set(SERVICES[service].service.hosts)
     assert [target["properties"][name]["const"] for name in ("provider", "service")] == service.split("_", 1)
 
 
 @every_service
-def test_its_regions_are_the_delete_functions(service: str) -> None:
+def test_its_place_is_named_as_its_delete_names_it(service: str) -> None:
     """What could be listed and not deleted would be requested in vain."""
     deleted = request_schema(FOLDERS[SERVICES[service].delete_name])["properties"]
     for name, rule in SCHEMA["$defs"][service]["properties"].items():
@@ -94,9 +94,34 @@ def test_its_target_is_valid_and_every_part_of_it_counts(service: str) -> None:
         assert any(place.startswith("/targets/0") for place in violations(policy(targets=[short])))
     for name, value in {"region": "mars-1", "account": "A", "limit": 0, "host": "x", "limits": 1}.items():
         assert violations(policy(targets=[{**target, name: value}])) == [f"/targets/0/{name}"]
-    regions = {region for other in SERVICES.values() for region in other.service.hosts}
-    for region in sorted(regions - set(SERVICES[service].service.hosts)):
-        assert violations(policy(targets=[{**target, "region": region}])) == ["/targets/0/region"]
+
+
+@every_service
+def test_its_region_is_one_of_the_service_s_or_an_extra_one_of_it(service: str) -> None:
+    target = target_of(service)
+    others = {region for other in SERVICES.values() for region in other.service.regions}
+    for region in [
+        *sorted(others - set(SERVICES[service].service.regions)),
+        "",
+        "EU-DE",
+        "xx-name-1",
+        None,
+        ["eu-de"],
+    ]:
+        asked = policy(targets=[*TARGETS.values(), {**target, "region": region}])
+        elsewhere = {other: ["xx-name-1"] for other in SERVICES if other != service}
+        assert violations(asked, **elsewhere) == ["/targets/4/region"], region
+    for region in [*SERVICES[service].service.regions, "xx-name-1"]:
+        asked = policy(targets=[{**target, "region": region}])
+        assert list(region_violations(asked, {service: ["xx-name-1"]})) == [], region
+
+
+@pytest.mark.parametrize(
+    "targets", [None, 7, "otc", {}, [None, 7, "otc", []], [{}], [{"provider": []}], [{"service": {}}]]
+)
+def test_what_is_no_target_is_the_schemas_to_refuse(targets: object) -> None:
+    assert list(region_violations({"targets": targets}, {})) == []
+    assert violations({**policy(), "targets": targets})
 
 
 # -- the rest of the policy ------------------------------------------------

@@ -1,7 +1,13 @@
 """Each function has its block, its own role with its provider's rights only, its log group, its environment."""
 
+import json
+import re
 from typing import Any
 
+import pytest
+
+from task_cleanup.settings import Settings, SettingsError
+from tests.conftest import AWS_VARIABLES
 from tests.template.support import (
     BUS,
     FUNCTIONS,
@@ -14,6 +20,7 @@ from tests.template.support import (
     statements,
     template,
 )
+from tests.unit.builders import NO_REGIONS
 
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 NETWORK = {
@@ -29,6 +36,7 @@ SECRET = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:
 COMMON_ENVIRONMENT: dict[str, Any] = {
     "CREDENTIALS_SECRET_PREFIX": {"Ref": "CredentialsSecretPrefix"},
     "DRY_RUN": {"Ref": "DryRun"},
+    "EXTRA_REGIONS": {"Ref": "ExtraRegions"},
     "EVENT_BUS_NAME": BUS,
     "MAX_RECEIVES": "5",
     "AWS_ENDPOINT_URL_SECRETS_MANAGER": {"Fn::Sub": "https://secretsmanager.${AWS::Region}.${AWS::URLSuffix}"},
@@ -113,6 +121,42 @@ def test_environment_is_complete(operation: Operation) -> None:
         **COMMON_ENVIRONMENT,
         "DEAD_LETTER_QUEUE_URL": {"Ref": operation.id("DeadLetterQueue")},
     }
+
+
+@pytest.mark.parametrize(
+    ("value", "valid"),
+    [
+        ("", True),
+        ('{"huawei.oms": ["xx-name-1"]}', True),
+        ('{"huawei.oms":["xx-name-1","yy-name-2"],"otc.dms":["eu-nl2"]}', True),
+        ('{\n  "huawei.oms": [\n    "xx-name-1",\n    "yy-name-2"\n  ],\n  "otc.dms": ["eu-nl2"]\n}', True),
+        ("{}", False),
+        ("[]", False),
+        ('["xx-name-1"]', False),
+        ('{"huawei.oms": []}', False),
+        ('{"huawei.oms": "xx-name-1"}', False),
+        ('{"huawei.oms": ["xx-name-1",]}', False),
+        ('{"huawei.oms": ["xx-name-1" "yy-name-2"]}', False),
+        ('{"huawei.oms": ["xx-name-1"],}', False),
+        ('{"huawei.oms": ["xx-name-1"] "otc.dms": ["eu-nl2"]}', False),
+        ('{"huawei_oms": ["xx-name-1"]}', False),
+        ('{"huawei": ["xx-name-1"]}', False),
+        (' {"huawei.oms": ["xx-name-1"]}', False),
+        ('{"huawei.oms": ["xx-name-1"]}x', False),
+        *((json.dumps({"huawei.oms": [region]}), False) for region in NO_REGIONS),
+    ],
+)
+def test_what_the_parameter_of_extra_regions_takes_the_functions_can_read(value: str, *, valid: bool) -> None:
+    parameter = template()["Parameters"]["ExtraRegions"]
+    assert bool(re.search(parameter["AllowedPattern"], value)) is valid
+    try:
+        Settings.from_env([], {**AWS_VARIABLES, "EXTRA_REGIONS": value})
+        taken = True
+    except SettingsError:
+        taken = False
+    assert taken or not valid
+    assert parameter["Default"] == ""
+    assert parameter["MaxLength"] <= 1024, "all variables of a function are 4 KB at most"
 
 
 def test_log_levels_never_hide_what_was_done() -> None:

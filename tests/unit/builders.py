@@ -94,6 +94,44 @@ RECORDS: Mapping[str, Mapping[str, Any]] = {
 _ID = {"elasticsearch": "taskId", "oms": "id", "dms": "id"}
 
 
+# What is no region anywhere: it could make another host of a service's rule, or looks like a region and is none.
+NO_REGIONS = (
+    *(
+        "",
+        "a",
+        "cn-north-4\n",
+        "\ncn-north-4",
+        "cn-north-4 ",
+        " cn-north-4",
+        "CN-NORTH-4",
+        "cn_north_4",
+        "cn north 4",
+    ),
+    *(
+        "example.com",
+        "cn-north-4.",
+        ".",
+        "..",
+        "cn-north-4/x",
+        "cn-north-4@x",
+        "cn-north-4:1",
+        "cn-north-4#",
+        "-cn",
+        "cn-",
+    ),
+    *(
+        "4-cn",
+        "cn-north-\u0664",
+        "cn-north-\uff14",
+        "\u0441n-north-4",
+        "cn\u2010north\u20104",
+        "cn-north-4\x00",
+        "%63n",
+    ),
+    *("a" * 64, "a" * 65, "a" * 5000),
+)
+
+
 class Clock:
     """Time that passes only while somebody sleeps, and chance that is no chance."""
 

@@ -1,10 +1,12 @@
 """The environment contract: what is read, what the defaults are, and that a bad value is named and not guessed."""
 
+import json
 from dataclasses import FrozenInstanceError
 
 import pytest
 
 from task_cleanup.settings import Settings, SettingsError
+from tests.unit.builders import NO_REGIONS
 
 BASE = {
     "AWS_REGION": "eu-central-1",
@@ -33,6 +35,7 @@ def test_the_defaults() -> None:
     assert settings.dead_letter_queue_url is None
     assert settings.max_receives is None
     assert settings.provider_endpoints == {}
+    assert settings.extra_regions == {}
     assert settings.aws_endpoints == {
         service: f"https://{service}.eu-central-1.amazonaws.com" for service in AWS_ENDPOINTS.values()
     }
@@ -44,7 +47,10 @@ def test_settings_are_frozen() -> None:
 
 
 def test_empty_means_nowhere() -> None:
-    settings = read(EVENT_BUS_NAME="", DEAD_LETTER_QUEUE_URL="", MAX_RECEIVES="", CREDENTIALS_SECRET_PREFIX="")
+    settings = read(
+        EVENT_BUS_NAME="", DEAD_LETTER_QUEUE_URL="", MAX_RECEIVES="", CREDENTIALS_SECRET_PREFIX="", EXTRA_REGIONS=""
+    )
+    assert settings.extra_regions == {}
     assert (settings.event_bus_name, settings.dead_letter_queue_url, settings.max_receives) == (None, None, None)
     assert settings.secret_prefix == "task-cleanup"
 
@@ -69,6 +75,33 @@ def test_dry_run_is_a_boolean(value: str, expected: bool) -> None:
 
 
 BAD = {
+    "EXTRA_REGIONS": [
+        "huawei.oms",
+        "{",
+        "[]",
+        "{}",
+        "null",
+        '"cn-x-1"',
+        "[" * 100_000,
+        '{"huawei.oms": "cn-x-1"}',
+        '{"huawei.oms": ["cn-x-1"]} ,',
+        '{"huawei.oms": []}',
+        '{"huawei.oms": {"cn-x-1": 1}}',
+        '{"huawei.oms": null}',
+        '{"huawei.oms": [1]}',
+        '{"huawei.oms": ["cn-x-1", null]}',
+        '{"huawei.oms": ["cn-x-1", ["cn-x-2"]]}',
+        '{"huawei.oms": ["cn-x-1", "cn-x-1"]}',
+        '{"huawei.oms": ["cn-x-1"], "huawei.oms": ["cn-x-2"]}',
+        '{"huawei_oms": ["cn-x-1"]}',
+        '{"huawei": ["cn-x-1"]}',
+        '{"huawei.oms.tasks": ["cn-x-1"]}',
+        '{"Huawei.oms": ["cn-x-1"]}',
+        '{"huawei.oms\\n": ["cn-x-1"]}',
+        '{"huawei.oms ": ["cn-x-1"]}',
+        '{"": ["cn-x-1"]}',
+        *(f'{{"huawei.oms": [{json.dumps(region)}]}}' for region in NO_REGIONS),
+    ],
     "DRY_RUN": ["yes", "1", "0", "on", " true", "tru", "wahr"],
     "MAX_RECEIVES": ["0", "-1", "5.0", "five", "\u0665", " 5", "1e2"],
     **{
@@ -139,6 +172,19 @@ def test_the_standard_aws_overrides_are_honoured(name: str, service: str) -> Non
 def test_china_has_another_suffix() -> None:
     endpoints = read(AWS_REGION="cn-north-1").aws_endpoints.values()
     assert all(endpoint.endswith(".cn-north-1.amazonaws.com.cn") for endpoint in endpoints)
+
+
+def test_extra_regions_are_every_service_s() -> None:
+    """All functions of a stack have the same variable: that it names others' services is no mistake."""
+    value = '{"huawei.oms": ["xx-name-1", "yy-name-2"], "else.where": ["xx-name-1"]}'
+    expected = {"huawei_oms": ("xx-name-1", "yy-name-2"), "else_where": ("xx-name-1",)}
+    assert read(EXTRA_REGIONS=value).extra_regions == expected
+    assert Settings.from_env(["otc_dms"], {**BASE, "EXTRA_REGIONS": value}).extra_regions == expected
+
+
+def test_region_of_the_service_s_own_list_may_be_an_extra_one() -> None:
+    """What a stack added, a later release may know: that must not stop the stack."""
+    assert read(EXTRA_REGIONS='{"otc.dms": ["eu-de"]}').extra_regions == {"otc_dms": ("eu-de",)}
 
 
 def test_no_secret_is_in_the_representation() -> None:

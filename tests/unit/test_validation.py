@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from task_cleanup.errors import Category, CleanupError, Code
+from task_cleanup.settings import REGION
 from task_cleanup.times import parse_time, plausible, rfc3339
 from task_cleanup.validation import RequestValidator, strict_json
 from tests.unit.builders import (
@@ -24,6 +25,7 @@ from tests.unit.builders import (
     HUAWEI_DMS_DELETE,
     HUAWEI_DMS_LIST,
     NAMES,
+    NO_REGIONS,
     OMS_DELETE,
     OMS_LIST,
     OMS_STOP,
@@ -81,6 +83,46 @@ def test_no_pattern_takes_other_scripts_digits_or_a_newline_at_its_end(path: Any
         assert pattern.endswith(TAIL.replace("\\", "\\\\"))
 
 
+@pytest.mark.parametrize(
+    "path", [path for path in SCHEMAS if path.name == "schema.json"], ids=lambda it: it.parent.name
+)
+def test_a_region_is_the_same_pattern_everywhere_and_no_schema_lists_any(path: Any) -> None:
+    """Which regions there are is in the service's module alone; EXTRA_REGIONS takes what a request takes."""
+    schema = json.loads(path.read_bytes())
+    parts = [schema, *schema.get("$defs", {}).values()]
+    rules = [part["properties"]["region"] for part in parts if "region" in part["properties"]]
+    assert rules
+    for rule in rules:
+        assert {name: value for name, value in rule.items() if name != "description"} == {
+            "type": "string",
+            "pattern": f"^{REGION.pattern}{TAIL}",
+        }
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("region", ["aa", "a" * 63, "cn-north-4", "xx-name-101", "eu-west-0"])
+def test_what_the_schema_takes_for_a_region(name: str, region: str) -> None:
+    assert OPERATIONS[name].validator.validate(request(name, region=region))["region"] == region
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_only_code_can_tell_is_listed_with_the_schema_s_violations_and_once(name: str) -> None:
+    def more(_: object) -> list[tuple[str, str]]:
+        return [("/region", "enum"), ("/account", "enum")]
+
+    validator = OPERATIONS[name].validator
+    for changes, expected in (
+        ({}, [("/account", "enum"), ("/region", "enum")]),
+        ({"region": "EU-DE", "x": 1}, [("/account", "enum"), ("/region", "pattern"), ("/x", "additionalProperties")]),
+    ):
+        with pytest.raises(CleanupError) as caught:
+            validator.validate(request(name, **changes), more)
+        listed = (caught.value.detail or {})["violations"]
+        assert [(entry["pointer"], entry["rule"]) for entry in listed] == expected
+    with pytest.raises(CleanupError):
+        validator.validate([], more)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_example_is_valid_and_defaults_are_filled_in(name: str) -> None:
     accepted = OPERATIONS[name].validator.validate(REQUESTS[name])
@@ -99,11 +141,8 @@ def test_validation_does_not_change_what_it_was_given() -> None:
 ALL: list[tuple[str, Any, str]] = [
     ("operation", "somebody.elses.Operation", "const"),
     ("operation", None, "const"),
-    ("region", "eu-central-9", "enum"),
-    ("region", "example.com", "enum"),
-    ("region", "", "enum"),
-    ("region", None, "enum"),
-    ("region", ["cn-north-4"], "enum"),
+    *(("region", value, "pattern") for value in NO_REGIONS),
+    *(("region", value, "type") for value in (None, 4, True, ["cn-north-4"], {"a": 1})),
     ("account", "Upper", "pattern"),
     ("account", "-dash", "pattern"),
     ("account", "a" * 64, "pattern"),
@@ -173,7 +212,7 @@ def _cases() -> list[Any]:
     for name in (DMS_DELETE, DMS_LIST, HUAWEI_DMS_DELETE, HUAWEI_DMS_LIST):
         cases += [(name, "instance_id", value, "pattern") for value in bad]
     cases += [(CANCEL_TASK, "task_type", value, "const") for value in ("migratedata", "", None, "MigrateData\n")]
-    return [pytest.param(*case, id=f"{case[0]}-{case[1]}-{case[2]!r:.30}") for case in cases]
+    return [pytest.param(*case, id=f"{case[0]}-{case[1]}-{len(repr(case[2]))}-{case[2]!r:.30}") for case in cases]
 
 
 @pytest.mark.parametrize(("name", "field", "value", "rule"), _cases())
@@ -385,7 +424,10 @@ def requests_of(name: str) -> st.SearchStrategy[dict[str, Any]]:
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_whatever_the_schema_accepts_builds_a_url_of_the_expected_shape(name: str, data: st.DataObject) -> None:
-    """The path has exactly the expected number of segments, and no dot segments."""
+    """The path has exactly the expected number of segments, and no dot segments; the host is the provider's own.
+
+    Any region that the schema accepts can be an extra one.
+    """
     operation = OPERATIONS[name]
     accepted = operation.validator.validate(data.draw(requests_of(name)))
     accepted = {"project_id": PROJECT, "client_token": "token", **accepted}
@@ -393,7 +435,9 @@ def test_whatever_the_schema_accepts_builds_a_url_of_the_expected_shape(name: st
     example = operation.call(
         {"project_id": PROJECT, "client_token": "t", "task_type": "MigrateData", **REQUESTS[name]}
     )
-    url = call.url(operation.service.base(accepted["region"], None))
+    region, sample = accepted["region"], REQUESTS[name]["region"]
+    url = call.url(operation.service.base(region, None, [region]))
+    assert urlsplit(url).hostname == operation.service.host(sample).replace(sample, region)
     segments = urlsplit(url).path.split("/")[1:]
     assert len(segments) == len(example.segments) == SEGMENTS.get(name, len(example.segments))
     assert all(unquote(segment) == sent for segment, sent in zip(segments, call.segments, strict=True))

@@ -79,6 +79,7 @@ class _Handler:
             system=system,
             endpoint=settings.provider_endpoints.get(service.id),
             dry_run=settings.dry_run,
+            extra_regions=settings.extra_regions.get(service.id, ()),
         )
 
     def __call__(self, event: Any, context: LambdaContext) -> Any:  # noqa: ANN401 - any trigger's event and reply

@@ -5,7 +5,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -76,6 +76,7 @@ class Environment:
     system: System
     endpoint: str | None  # base URL instead of the region's
     dry_run: bool
+    extra_regions: Collection[str] = ()  # of the operation's service, beside its own
 
 
 def run(operation: Operation, received: Received, environment: Environment, deadline: Deadline) -> Result:
@@ -84,7 +85,7 @@ def run(operation: Operation, received: Received, environment: Environment, dead
     request: Request = {}
     plan = listed = None
     try:
-        request = _accept(operation, received, environment.system)
+        request = _accept(operation, received, environment)
         ready = _prepare(operation, request, environment, deadline)
         request = ready.request
         if environment.dry_run or request.get("dry_run"):
@@ -135,16 +136,20 @@ def _target(service: Service, request: Request) -> Target:
 # -- before anything is sent ------------------------------------------------
 
 
-def _accept(operation: Operation, received: Received, system: System) -> Request:
+def _accept(operation: Operation, received: Received, environment: Environment) -> Request:
     """The validated request, with its defaults, its client token, and not too late."""
     if received.refusal is not None:
         raise received.refusal
-    request = operation.validator.validate(received.request)
+
+    def regions(asked: Request) -> list[tuple[str, str]]:
+        return operation.service.region_violations(asked.get("region"), environment.extra_regions)
+
+    request = operation.validator.validate(received.request, regions)
     if "task_id" in request:
         request["task_id"] = str(request["task_id"])
     if operation.validator.has("client_token") and "client_token" not in request:
         request["client_token"] = _derived_token(operation, request, received.origin_id)
-    _refuse_expired(operation, request, received, system)
+    _refuse_expired(operation, request, received, environment.system)
     return request
 
 
@@ -177,7 +182,7 @@ class _Ready:
 
 def _prepare(operation: Operation, request: Request, environment: Environment, deadline: Deadline) -> _Ready:
     """The credentials, and the call with everything that only they could tell."""
-    base = operation.service.base(request["region"], environment.endpoint)
+    base = operation.service.base(request["region"], environment.endpoint, environment.extra_regions)
     credentials = environment.credentials.get(request["account"], deadline)
     if operation.service.needs_project:
         project_id = request.get("project_id") or credentials.project_id

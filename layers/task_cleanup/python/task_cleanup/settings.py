@@ -1,11 +1,18 @@
 """The environment contract: the only module that reads environment variables, once, at start-up."""
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from typing import Self
 from urllib.parse import urlsplit
+
+from task_cleanup.validation import strict_json
+
+# One label of a host name, as in every schema: no dot, so that a region can never name a host of somebody else.
+REGION = re.compile("[a-z][a-z0-9-]{0,61}[a-z0-9]")
+_SERVICE = re.compile(r"[a-z][a-z0-9]*\.[a-z][a-z0-9]*")
 
 _AWS_SERVICES = {
     # signing name: (variable suffix, the AWS SDKs' own; host label)
@@ -41,6 +48,7 @@ class Settings:
     max_receives: int | None
     report_bucket: str | None
     provider_endpoints: Mapping[str, str]  # service id ("huawei_oms") -> base URL
+    extra_regions: Mapping[str, tuple[str, ...]]  # service id -> regions beside the service's own
     aws_endpoints: Mapping[str, str]  # signing name ("sqs") -> base URL
     aws: AwsIdentity
     metrics_namespace: str
@@ -66,6 +74,7 @@ class Settings:
             max_receives=_positive(env, "MAX_RECEIVES"),
             report_bucket=env.get("REPORT_BUCKET") or None,
             provider_endpoints=_provider_endpoints(env, services),
+            extra_regions=_extra_regions(env, "EXTRA_REGIONS"),
             aws_endpoints={name: _aws_endpoint(env, name, region) for name in _AWS_SERVICES},
             aws=AwsIdentity(
                 access_key_id=_required(env, "AWS_ACCESS_KEY_ID"),
@@ -105,6 +114,36 @@ def _provider_endpoints(env: Mapping[str, str], services: Iterable[str]) -> dict
     """The overrides of these services only: other people's ``*_ENDPOINT`` variables are not ours to judge."""
     variables = {service: f"{service.upper()}_ENDPOINT" for service in services}
     return {service: base_url(name, env[name]) for service, name in variables.items() if env.get(name)}
+
+
+def _extra_regions(env: Mapping[str, str], name: str) -> dict[str, tuple[str, ...]]:
+    """``{"huawei.oms": ["xx-name-1"]}``: of all services, since all functions of a stack have the same variable.
+
+    Which services there are is the sweep's to check. One function knows one service; to know them all it would have
+    to import them all, at every cold start. An id that nobody has adds no region to anything.
+    """
+    if not env.get(name):
+        return {}
+    try:
+        value = strict_json(env[name])
+    except ValueError:
+        raise SettingsError(f"{name} is not JSON, or a name is in it twice") from None
+    if not isinstance(value, dict) or not value:
+        raise SettingsError(f"{name} must be a JSON object of lists of regions")
+    if not all(_SERVICE.fullmatch(service) for service in value):
+        raise SettingsError(f"{name}: a service is named as in huawei.oms")
+    return {service.replace(".", "_"): _regions(name, regions) for service, regions in value.items()}
+
+
+def _regions(name: str, regions: object) -> tuple[str, ...]:
+    """Regions of the service's own list are no mistake: a later release may have what this stack added."""
+    if not isinstance(regions, list) or not regions:
+        raise SettingsError(f"{name}: a service has a list of regions")
+    if not all(isinstance(region, str) and REGION.fullmatch(region) for region in regions):
+        raise SettingsError(f"{name}: a region is 2 to 63 lower-case letters, digits and hyphens")
+    if len(set(regions)) != len(regions):
+        raise SettingsError(f"{name}: a region is repeated")
+    return tuple(regions)
 
 
 def _aws_endpoint(env: Mapping[str, str], service: str, region: str) -> str:

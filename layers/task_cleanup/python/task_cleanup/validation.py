@@ -1,7 +1,7 @@
 """Requests against JSON Schema: strict where the library is lenient, silent about values."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -48,8 +48,13 @@ class RequestValidator:
         """Whether this field is an integer and nothing else: query strings hold digits as text."""
         return bool(self._properties.get(name, {}).get("type") == "integer")
 
-    def validate(self, request: object) -> dict[str, Any]:
+    def validate(
+        self, request: object, more: Callable[[Mapping[str, Any]], Iterable[tuple[str, str]]] = lambda _: ()
+    ) -> dict[str, Any]:
         """The request with the schema's defaults filled in.
+
+        ``more`` finds violations that the schema cannot, in an object that may violate the schema too. They are told
+        with the schema's own, but for fields of which the schema has told something.
 
         Raises
         ------
@@ -57,6 +62,9 @@ class RequestValidator:
             ``invalid_request`` with every violation as JSON Pointer and rule, never the rejected value.
         """
         violations = [] if certainly_valid(self._schema, request) else self._violations_of(request)
+        if isinstance(request, dict):
+            told = {place for place, _ in violations}
+            violations += [violation for violation in more(request) if violation[0] not in told]
         if violations or not isinstance(request, dict):
             raise violation_error(violations)
         defaults = {name: rule["default"] for name, rule in self._properties.items() if "default" in rule}

@@ -1,7 +1,8 @@
 """Alibaba Cloud Elasticsearch, OpenAPI 2017-06-13 (ROA style).
 
 Sources: the pages of DeleteDataTask and CancelTask, the product's and the gateway's error-code lists, and the
-product metadata's endpoint list. Throttling comes as HTTP 400: only the code tells.
+product metadata's endpoint list. ap-northeast-2 (Seoul) and ap-southeast-7 (Bangkok) are on the help page "Regions"
+only. Throttling comes as HTTP 400: only the code tells.
 """
 
 import re
@@ -26,7 +27,7 @@ from task_cleanup.times import plausible
 
 VERSION = "2017-06-13"
 
-REGIONS = [
+REGIONS = (
     "cn-hangzhou",
     "cn-shanghai",
     "cn-qingdao",
@@ -44,13 +45,15 @@ REGIONS = [
     "ap-southeast-2",
     "ap-southeast-3",
     "ap-southeast-5",
+    "ap-southeast-7",
     "ap-northeast-1",
+    "ap-northeast-2",
     "ap-south-1",
     "eu-central-1",
     "eu-west-1",
     "us-east-1",
     "us-west-1",
-]
+)
 
 _MEANINGS = {
     Category.INVALID_REQUEST: (
@@ -134,7 +137,8 @@ def confirmed(reply: Reply) -> Error | None:
 SERVICE = Service(
     provider="alibaba",
     name="elasticsearch",
-    hosts={region: f"elasticsearch.{region}.aliyuncs.com" for region in REGIONS},
+    regions=REGIONS,
+    host="elasticsearch.{}.aliyuncs.com".format,
     sign=sign,
     read_error=read_error,
     request_id=request_id,

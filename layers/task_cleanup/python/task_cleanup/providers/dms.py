@@ -5,7 +5,7 @@ endpoints. Traps: throttling can come as HTTP 404 (``DMS.10240407``), and no cod
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +16,7 @@ from task_cleanup.tasks import AgeBasis, Page, Status, StatusTable, Task
 from task_cleanup.times import parse_time, plausible
 
 OTC_REGIONS = ("eu-de", "eu-nl")
-HUAWEI_REGIONS = [
+HUAWEI_REGIONS = (
     "af-north-1",
     "af-south-1",
     "ae-ad-1",
@@ -51,7 +51,7 @@ HUAWEI_REGIONS = [
     "ru-northwest-2",
     "sa-brazil-1",
     "tr-west-1",
-]
+)
 
 CODES = {
     **coded(
@@ -79,11 +79,12 @@ CODES = {
 }
 
 
-def _service(provider: str, hosts: dict[str, str]) -> Service:
+def _service(provider: str, regions: Collection[str], host: Callable[[str], str]) -> Service:
     return Service(
         provider=provider,
         name="dms",
-        hosts=hosts,
+        regions=regions,
+        host=host,
         sign=huawei_gateway.sign,
         read_error=huawei_gateway.read_error,
         request_id=huawei_gateway.request_id,
@@ -97,8 +98,8 @@ def _huawei_host(region: str) -> str:
     return f"dms.{region}.myhuaweicloud.{'eu' if region == 'eu-west-101' else 'com'}"
 
 
-HUAWEI = _service("huawei", {region: _huawei_host(region) for region in HUAWEI_REGIONS})
-OTC = _service("otc", {region: f"dms.{region}.otc.t-systems.com" for region in OTC_REGIONS})
+HUAWEI = _service("huawei", HUAWEI_REGIONS, _huawei_host)
+OTC = _service("otc", OTC_REGIONS, "dms.{}.otc.t-systems.com".format)
 
 
 def task_call(method: str, project_id: str, instance_id: str, task_id: str) -> Call:

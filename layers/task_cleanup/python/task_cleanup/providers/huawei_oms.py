@@ -14,7 +14,7 @@ from task_cleanup.providers.service import Call, ErrorTable, Reply, Service, cod
 from task_cleanup.tasks import AgeBasis, Page, Status, StatusTable, Task
 from task_cleanup.times import plausible
 
-REGIONS = [
+REGIONS = (
     "cn-north-1",
     "cn-north-4",
     "cn-north-9",
@@ -36,7 +36,7 @@ REGIONS = [
     "sa-brazil-1",
     "me-east-1",
     "af-south-1",
-]
+)
 
 CODES = coded(
     "OMS.",
@@ -60,7 +60,8 @@ CODES = coded(
 SERVICE = Service(
     provider="huawei",
     name="oms",
-    hosts={region: f"oms.{region}.myhuaweicloud.com" for region in REGIONS},
+    regions=REGIONS,
+    host="oms.{}.myhuaweicloud.com".format,
     sign=huawei_gateway.sign,
     read_error=huawei_gateway.read_error,
     request_id=huawei_gateway.request_id,

@@ -2,14 +2,15 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Protocol
 
-from task_cleanup.errors import Category, Code, invalid_request
+from task_cleanup.errors import Category
 from task_cleanup.signing import canonical_query, percent_encode
+from task_cleanup.validation import violation_error
 
 
 @dataclass(frozen=True)
@@ -128,11 +129,12 @@ class Signer(Protocol):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Service:
-    """One provider service. ``hosts`` maps every region the service has to its host name."""
+    """One provider service. ``regions`` is its own list of them; ``host`` makes a host name of any region."""
 
     provider: str
     name: str
-    hosts: Mapping[str, str]
+    regions: Collection[str]
+    host: Callable[[str], str]
     sign: Signer
     read_error: Callable[[Reply], ProviderError | None]
     request_id: Callable[[Reply], str | None]
@@ -144,22 +146,24 @@ class Service:
         """``huawei_oms``: names the endpoint variable and the emulator."""
         return f"{self.provider}_{self.name}"
 
-    def base(self, region: str, override: str | None) -> str:
+    def region_violations(
+        self, region: object, extra: Collection[str] = (), pointer: str = "/region"
+    ) -> list[tuple[str, str]]:
+        """Pointer and rule, where neither the service nor ``extra`` (``EXTRA_REGIONS``) has this region."""
+        is_known = isinstance(region, str) and (region in self.regions or region in extra)
+        return [] if is_known else [(pointer, "enum")]
+
+    def base(self, region: str, override: str | None, extra: Collection[str] = ()) -> str:
         """The base URL for a region.
 
         Raises
         ------
         CleanupError
-            ``invalid_request`` for a region that the service does not have, whatever the override.
+            ``invalid_request`` for a region that neither the service nor ``extra`` has, whatever the override.
         """
-        host = self.hosts.get(region)
-        if host is None:
-            raise invalid_request(
-                Code.SCHEMA_VIOLATION,
-                f"{self.provider} {self.name} has no such region",
-                {"violations": [{"pointer": "/region", "rule": "enum"}]},
-            )
-        return override or f"https://{host}"
+        if violations := self.region_violations(region, extra):
+            raise violation_error(violations)
+        return override or f"https://{self.host(region)}"
 
 
 _STATUS_CATEGORIES: Mapping[int, Category] = {

@@ -61,6 +61,8 @@ def make_sweep_handler(
         If an environment variable is missing or malformed.
     """
     settings = Settings.from_env(SERVICES)
+    if not settings.extra_regions.keys() <= SERVICES.keys():
+        raise SettingsError("EXTRA_REGIONS names a service that there is not")
     if settings.report_bucket is None:
         raise SettingsError("REPORT_BUCKET is not set")
     if settings.event_bus_name is None:
@@ -81,6 +83,7 @@ def make_sweep_handler(
         bus=Bus(clients["events"], settings.event_bus_name, system),
         system=system,
         dry_run=settings.dry_run,
+        extra_regions=settings.extra_regions,
     )
     return _Handler(sweeper, settings, validator, system)
 

@@ -97,6 +97,7 @@ class Lister:
             system=self._system,
             endpoint=self._settings.provider_endpoints.get(operation.service.id),
             dry_run=False,  # a list changes nothing
+            extra_regions=self._settings.extra_regions.get(operation.service.id, ()),
         )
 
 

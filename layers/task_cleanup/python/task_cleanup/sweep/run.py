@@ -8,7 +8,7 @@ leaves its plan: the next one goes on from there and never selects anew.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -24,6 +24,7 @@ from task_cleanup.sweep.policy import Mode, Policy, Protect
 from task_cleanup.sweep.report import Ending, Outcome, Run, document, read_plan, summary, unreadable
 from task_cleanup.sweep.requests import requests_of
 from task_cleanup.sweep.selection import Decision, Judged, protection
+from task_cleanup.sweep.services import region_violations
 from task_cleanup.sweep.store import Store, Stored, StoreError, key
 from task_cleanup.system import Deadline, System
 from task_cleanup.times import parse_time, rfc3339
@@ -83,7 +84,7 @@ def run_id_of(text: str) -> str:
 
 @dataclass(frozen=True)
 class Sweeper:
-    """Everything a sweep needs. ``dry_run`` makes a report of every sweep."""
+    """Everything a sweep needs. ``dry_run`` makes a report of every sweep; ``extra_regions`` are by service id."""
 
     validator: RequestValidator
     lister: Lister
@@ -91,6 +92,7 @@ class Sweeper:
     bus: Bus
     system: System
     dry_run: bool
+    extra_regions: Mapping[str, Collection[str]]
 
     def sweep(self, received: Received, deadline: Deadline) -> Ended:
         """Do what was asked, once. Never raises: whatever goes wrong is a summary that says so."""
@@ -121,10 +123,13 @@ class Sweeper:
         """
         if received.refusal is not None:
             raise received.refusal
-        request = self.validator.validate(received.request)
+        request = self.validator.validate(received.request, self._region_violations)
         if "apply_report" not in request:
             Policy.read(request)
         return request
+
+    def _region_violations(self, request: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+        return region_violations(request, self.extra_regions)
 
     # -- once ------------------------------------------------
 
@@ -207,6 +212,7 @@ class Sweeper:
         if saved is not None and saved.document.get("outcome") == Outcome.PLANNED:
             plan = read_plan(saved.document)  # a worker died, or the bus failed it: never select anew
             self._refuse_expired(plan, f"; {_SENT_STAND}")
+            self._refuse_regions(plan, f"; {_SENT_STAND}")
             run = replace(run, name=plan.policy.name)
             return self._request(run, plan, deadline)
         plan = self._plan(run, request, deadline)
@@ -273,6 +279,7 @@ class Sweeper:
         if self.system.now() - stored.modified > LIFETIME:
             raise _RefusedError(_expired())
         self._refuse_expired(plan)
+        self._refuse_regions(plan)
         policy = replace(
             plan.policy,
             mode=Mode.APPLY,
@@ -289,6 +296,17 @@ class Sweeper:
         age = self.system.now() - plan.listed_at
         if not -LEASE_MARGIN <= age <= LIFETIME:  # a plan from the future has no age that could be judged
             raise _RefusedError(_expired(more))
+
+    def _refuse_regions(self, plan: Plan, more: str = "") -> None:
+        """A region can have left ``EXTRA_REGIONS`` since the plan was made: its requests would all be refused."""
+        violations = list(self._region_violations(plan.policy.to_dict()))
+        if violations:
+            named = ", ".join(place for place, _ in violations)
+            raise _RefusedError(
+                Refusal(
+                    "RegionUnknown", f"the report's policy has regions that its services do not have: {named}{more}"
+                )
+            )
 
     def _take_plan(self, run: Run) -> None:
         """A plan is carried out once, by one run."""

@@ -1,6 +1,6 @@
 """The services that a sweep knows: how each is listed, and which operation deletes a task of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +8,7 @@ from task_cleanup.listing import Pages, confirmed_by
 from task_cleanup.operation import Operation, Request
 from task_cleanup.providers import alibaba_elasticsearch, dms, huawei_oms
 from task_cleanup.providers.service import Call, Service
+from task_cleanup.validation import pointer
 
 
 @dataclass(frozen=True)
@@ -83,3 +84,20 @@ SERVICES: Mapping[str, SweptService] = {
         ),
     )
 }
+
+
+def region_violations(request: Mapping[str, Any], extra: Mapping[str, Collection[str]]) -> Iterator[tuple[str, str]]:
+    """Pointer and rule for every target whose region its service does not have.
+
+    ``request`` need not be valid: what has not the shape of a target of a known service is left to the schema.
+    ``extra`` are the regions of ``EXTRA_REGIONS``, by service id.
+    """
+    targets = request.get("targets")
+    for number, target in enumerate(targets if isinstance(targets, list) else ()):
+        if not isinstance(target, dict):
+            continue
+        service_id = f"{target.get('provider')}_{target.get('service')}"
+        if service_id in SERVICES:
+            place = pointer("targets", str(number), "region")
+            service = SERVICES[service_id].service
+            yield from service.region_violations(target.get("region"), extra.get(service_id, ()), place)
