@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.template.support import OPERATIONS, ROOT, SWEEP, MissingInterpreterWarning, Operation, template
-from tests.template.tools import run
+from tests.template.tools import BARE_PATH, BIN, run
 
 ARCHITECTURES: list[str] = template()["Parameters"]["Architecture"]["AllowedValues"]
 ELF_MACHINE = {"arm64": 0xB7, "x86_64": 0x3E}
@@ -46,17 +46,17 @@ def copy_project(target: Path) -> Path:
 
 
 def functions_python() -> str | None:
-    """A CPython 3.13 on this machine."""
+    """A CPython 3.13 on this machine, by its own path: what finds it on the PATH may be a shim."""
     for candidate in (sys.executable, shutil.which("python3.13")):
         if candidate:
             asked = subprocess.run(
-                [candidate, "-c", "import sys; print(sys.version_info[:2])"],
+                [candidate, "-c", "import sys; print(*sys.version_info[:2], sys.executable)"],
                 capture_output=True,
                 text=True,
                 check=False,
             )
-            if asked.stdout.strip() == "(3, 13)":
-                return candidate
+            if asked.stdout.startswith("3 13 "):
+                return asked.stdout.removeprefix("3 13 ").strip()
     return None
 
 
@@ -78,9 +78,20 @@ def architecture(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+def make_venv(project: Path, python: str) -> None:
+    """What ``make`` leaves in ``.venv``, as far as a build looks for it."""
+    found = project / ".venv" / "bin" / "python"
+    found.parent.mkdir(parents=True)
+    found.write_text(f'#!/bin/sh\nexec "{python}" "$@"\n')
+    found.chmod(0o755)
+
+
 @pytest.fixture(scope="session")
 def built(architecture: str, runtime_python: str, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """The build folder for one processor; parallel workers build it once between them."""
+    """The build folder for one processor; parallel workers build it once between them.
+
+    Built as on a machine that has just run ``make``: no CPython 3.13 but the one in ``.venv``, and that not named.
+    """
     base = tmp_path_factory.getbasetemp()
     shared = base if worker_id == "master" else base.parent
     project = shared / f"build-{architecture}"
@@ -89,11 +100,13 @@ def built(architecture: str, runtime_python: str, tmp_path_factory: pytest.TempP
         if not (project / "done").exists():
             project.mkdir()
             copy_project(project)
+            make_venv(project, runtime_python)
             done = run(
-                *("sam", "build", "--parallel", "--parameter-overrides", f"Architecture={architecture}"),
+                *(str(BIN / "sam"), "build", "--parallel", "--parameter-overrides", f"Architecture={architecture}"),
                 cwd=project,
                 state=project / "state",
-                RUNTIME_PYTHON=runtime_python,
+                PATH=BARE_PATH,
+                HOME=str(project / "home"),
             )
             assert done.returncode == 0, done.stdout
             (project / "done").touch()

@@ -15,7 +15,7 @@ import pytest
 from tests.template import test_build
 from tests.template.support import ROOT
 from tests.template.test_build import HERE
-from tests.template.tools import run
+from tests.template.tools import BARE_PATH, run
 
 runtime_python = test_build.runtime_python
 architecture = test_build.architecture
@@ -150,19 +150,21 @@ def test_build_refuses_to_compile_with_another_python(where: str, tmp_path: Path
     target = {"functions": "build-X", "layers/task_cleanup": "build-TaskCleanupLayer"}.get(
         where, "build-DependenciesLayer"
     )
-    for name in ("python3.13", "python3", "python"):
-        stub = tmp_path / "bin" / name
-        stub.parent.mkdir(exist_ok=True)
+    for name in ("layers", "functions"):
+        shutil.copytree(ROOT / name, tmp_path / "project" / name)
+    stubs = (tmp_path / "project" / ".venv" / "bin", tmp_path / "bin")
+    for stub in [folder / name for folder in stubs for name in ("python3.13", "python3", "python")]:
+        stub.parent.mkdir(parents=True, exist_ok=True)
         stub.write_text("#!/bin/sh\nexit 1\n")  # the answer of any other version
         stub.chmod(0o755)
     done = run(
         *("make", target, f"ARTIFACTS_DIR={tmp_path / 'artifacts'}"),
-        cwd=ROOT / where,
+        cwd=tmp_path / "project" / where,
         state=tmp_path,
-        PATH=f"{tmp_path / 'bin'}{os.pathsep}/usr/bin{os.pathsep}/bin",
+        PATH=f"{tmp_path / 'bin'}{os.pathsep}{BARE_PATH}",
     )
     assert done.returncode != 0
-    assert "CPython 3.13 was not found" in done.stdout
+    assert "CPython 3.13 was found neither in .venv nor on the PATH" in done.stdout
     assert not (tmp_path / "artifacts").exists()
 
 

@@ -6,12 +6,14 @@ import sys
 from pathlib import Path
 
 BIN = Path(sys.executable).parent
+BARE_PATH = f"/usr/bin{os.pathsep}/bin"  # make and the shell, and no Python of this project
 
 
 def run(tool: str, *arguments: str, cwd: Path, state: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a tool of this environment; what it printed is in ``stdout``, errors too."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "SAM_"))}
-    kept.pop("ARCHITECTURE", None)
+    for chosen in ("ARCHITECTURE", "RUNTIME_PYTHON", "PYTHONPATH", "VIRTUAL_ENV"):
+        kept.pop(chosen, None)
     environment = {
         **kept,
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
