@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ FUNCTIONS = ROOT / "functions"
 REQUEST = "Task Cleanup Requested"
 SWEEP = "sweep"  # the one folder that is no operation; what holds for it stands in test_sweep.py
 BUS = {"Fn::Sub": "${AWS::StackName}"}
+NO_VALUE = {"Ref": "AWS::NoValue"}
 
 
 class MissingInterpreterWarning(UserWarning):
@@ -99,6 +100,81 @@ def translated() -> dict[str, Any]:
     with patch.dict(os.environ, {"AWS_DEFAULT_REGION": "eu-central-1"}):  # wanted, never called
         resources: dict[str, Any] = transform(source, {}, NoManagedPolicies())["Resources"]
     return resources
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """What CloudFormation makes of the translated template, for some parameters and a stack's name.
+
+    Parameters that are not given have their defaults. Only what these decide is filled in: conditions, ``Fn::If``,
+    and references to parameters and to the stack's name. References to resources stay.
+    """
+
+    stack_name: str = "task-cleanup"
+    parameters: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def resources(self) -> dict[str, dict[str, Any]]:
+        return self._kept(translated())
+
+    @property
+    def outputs(self) -> dict[str, dict[str, Any]]:
+        return self._kept(template()["Outputs"])
+
+    def refused(self) -> list[str]:
+        """The descriptions of the template's rules that do not hold: nothing is deployed then."""
+        return [
+            assertion["AssertDescription"]
+            for rule in template()["Rules"].values()
+            if self._holds(rule.get("RuleCondition", {"Fn::Equals": ["", ""]}))
+            for assertion in rule["Assertions"]
+            if not self._holds(assertion["Assert"])
+        ]
+
+    def _kept(self, section: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        return {
+            name: self._resolved(item)
+            for name, item in section.items()
+            if "Condition" not in item or self._holds({"Condition": item["Condition"]})
+        }
+
+    def _holds(self, condition: dict[str, Any]) -> bool:
+        ((function, value),) = condition.items()
+        match function:
+            case "Condition":
+                return self._holds(template()["Conditions"][value])
+            case "Fn::Equals":
+                return bool(self._resolved(value[0]) == self._resolved(value[1]))
+            case "Fn::Not":
+                return not self._holds(value[0])
+            case "Fn::And":
+                return all(map(self._holds, value))
+        raise NotImplementedError(function)
+
+    def _resolved(self, node: Any) -> Any:
+        match node:
+            case list():
+                return [it for it in map(self._resolved, node) if it != NO_VALUE]
+            case {"Fn::If": [condition, given, otherwise]}:
+                return self._resolved(given if self._holds({"Condition": condition}) else otherwise)
+            case {"Ref": name}:
+                return self._value(name, node)
+            case {"Fn::Join": [separator, texts]}:
+                return separator.join(map(str, self._resolved(texts)))
+            case {"Fn::Sub": str() as text}:
+                filled = text.replace("${AWS::StackName}", self.stack_name)
+                return {"Fn::Sub": filled} if "${" in filled else filled
+            case dict():
+                resolved = {name: self._resolved(item) for name, item in node.items()}
+                node = {name: item for name, item in resolved.items() if item != NO_VALUE}
+        return node
+
+    def _value(self, name: str, otherwise: dict[str, Any]) -> Any:
+        if name == "AWS::StackName":
+            return self.stack_name
+        if name in template()["Parameters"]:
+            return self.parameters.get(name, template()["Parameters"][name]["Default"])
+        return otherwise
 
 
 def properties(logical_id: str) -> dict[str, Any]:

@@ -60,11 +60,22 @@ def test_unrouted_requests_are_watched() -> None:
     check(ALARMS["UnroutedRequestsUndeliveredAlarm"], WATCHED["UndeliveredAlarm"], "UnroutedRequestsRule")
 
 
+def test_schedules_that_are_dropped_are_told() -> None:
+    alarm = ALARMS["SchedulesDroppedAlarm"]
+    assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == (
+        *("AWS/Scheduler", "InvocationDroppedCount"),
+        "Sum",
+    )
+    assert alarm["Dimensions"] == [{"Name": "ScheduleGroup", "Value": {"Ref": "ScheduleGroup"}}]
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+
+
 @pytest.mark.parametrize("alarm", sorted(ALARMS))
 def test_alarm_tells_the_topic_and_rests_without_data(alarm: str) -> None:
     actions = {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
     assert ALARMS[alarm]["AlarmActions"] == actions
-    # One watches for what does not happen: there, no data are the alarm.
-    assert ALARMS[alarm]["TreatMissingData"] == ("breaching" if alarm == "SweepMissingAlarm" else "notBreaching")
+    # Never "breaching": it would ring from the deployment on. The one that watches for what does not happen keeps
+    # its state instead, and is tried hour by hour in test_sweep.py.
+    assert ALARMS[alarm]["TreatMissingData"] == ("ignore" if alarm == "SweepMissingAlarm" else "notBreaching")
     assert ALARMS[alarm].get("ActionsEnabled", True) is True
     assert len(template()["Resources"][alarm]["Properties"]["AlarmDescription"]) > 20

@@ -4,7 +4,9 @@ import json
 import re
 from typing import Any
 
+import botocore.session
 import pytest
+from botocore.validate import ParamValidator
 from jsonschema import Draft202012Validator
 
 from task_cleanup.sweep.run import LEASE_MARGIN
@@ -13,6 +15,7 @@ from tests.template.support import (
     BUS,
     OPERATIONS,
     SWEEP,
+    Deployment,
     listed,
     of_type,
     properties,
@@ -378,12 +381,112 @@ def test_one_refused_failed_or_incomplete_run_is_told(name: str, metric: str) ->
     assert alarm["EvaluationPeriods"] == 1
 
 
-def test_two_days_without_a_run_are_told_where_the_schedule_is_on() -> None:
-    alarm = ALARMS["SweepMissingAlarm"]
-    assert alarm["MetricName"] == "Runs"
-    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("LessThanThreshold", 1)
-    assert alarm["Period"] * alarm["EvaluationPeriods"] == 2 * DAY
-    assert alarm.get("DatapointsToAlarm", alarm["EvaluationPeriods"]) == alarm["EvaluationPeriods"]
-    conditional = [name for name, resource in translated().items() if "Condition" in resource]
-    assert conditional == ["SweepMissingAlarm"]
-    assert translated()["SweepMissingAlarm"]["Condition"] == "HasSweepPolicy"
+MISSING = ALARMS["SweepMissingAlarm"]
+HOUR = 60 * 60
+STAYS = None  # of an alarm: the state does not change
+
+
+def state_after(hours: list[int | None]) -> str | None:
+    """The alarm's state by the last hours' sums of ``Runs``, the newest last; ``None`` is an hour without data.
+
+    User guide, "Configuring how CloudWatch alarms treat missing data", for an alarm that ignores missing data and
+    wants all of its data points to breach: those that there are decide, and where they are too few, it stays.
+    """
+    wanted = MISSING["EvaluationPeriods"]
+    known = [hour for hour in hours[-wanted:] if hour is not None]
+    if any(hour >= MISSING["Threshold"] for hour in known):
+        return "OK"
+    return "ALARM" if len(known) == wanted else STAYS
+
+
+def first_alarm(hours: list[int | None]) -> int | None:
+    """How many hours after the beginning the alarm rings for the first time."""
+    return next((hour for hour in range(len(hours) + 1) if state_after(hours[:hour]) == "ALARM"), None)
+
+
+def beats(hours: int, *runs: int) -> list[int | None]:
+    """Hours with a heartbeat, and with a run in some of them."""
+    return [int(hour in runs) for hour in range(hours)]
+
+
+BEFORE: list[int | None] = [None for _ in range(24 * 30)]
+
+
+@pytest.mark.parametrize("every", [24, 48])
+def test_missing_alarm_rests_from_the_first_day_on(every: int) -> None:
+    """Whenever the policy was given; the first run comes as late as it may."""
+    assert first_alarm([*BEFORE, *beats(24 * 14, *range(every - 1, 24 * 14, every))]) is None
+
+
+def test_missing_alarm_rests_with_a_run_that_needed_all_its_receives() -> None:
+    queue = properties("SweepQueue")
+    late = 48 + queue["VisibilityTimeout"] * queue["RedrivePolicy"]["maxReceiveCount"] // HOUR
+    assert first_alarm(beats(late + 40, 0, late)) is None
+
+
+def test_missing_alarm_rings_two_days_after_the_last_run_or_the_deployment() -> None:
+    never, stopped = first_alarm([*BEFORE, *beats(200)]), first_alarm(beats(400, 10, 34, 58))
+    assert never is not None
+    assert stopped is not None
+    assert 48 <= never - len(BEFORE) <= 51
+    assert 48 <= stopped - 59 <= 51
+
+
+def test_missing_alarm_keeps_ringing_when_the_heartbeat_ends_too() -> None:
+    hours = [*beats(60), *BEFORE]
+    assert state_after(hours[:60]) == "ALARM"
+    assert {state_after(hours[:hour]) for hour in range(60, len(hours))} <= {"ALARM", STAYS}
+
+
+def test_missing_alarm_counts_runs_by_the_hour_where_the_schedule_is_on() -> None:
+    assert (MISSING["MetricName"], MISSING["Statistic"], MISSING["Period"]) == ("Runs", "Sum", HOUR)
+    assert (MISSING["ComparisonOperator"], MISSING["Threshold"]) == ("LessThanThreshold", 1)
+    assert MISSING.get("DatapointsToAlarm", MISSING["EvaluationPeriods"]) == MISSING["EvaluationPeriods"]
+    assert MISSING["EvaluationPeriods"] * HOUR <= 7 * DAY, "the most that CloudWatch evaluates"
+    assert MISSING["TreatMissingData"] == "ignore", "what state_after() stands for"
+    assert translated()["SweepMissingAlarm"]["Condition"] == "SweepsEveryNight"
+
+
+def test_heartbeat_adds_nothing_to_the_metric_that_the_alarm_and_the_sweep_use() -> None:
+    heartbeat = Deployment(parameters={"SweepPolicy": "{}"}).resources["SweepHeartbeat"]["Properties"]
+    assert (heartbeat["ScheduleExpression"], heartbeat.get("State", "ENABLED")) == ("rate(1 hour)", "ENABLED")
+    assert heartbeat["GroupName"] == {"Ref": "ScheduleGroup"}
+    target = heartbeat["Target"]
+    assert target["Arn"] == {"Fn::Sub": "arn:${AWS::Partition}:scheduler:::aws-sdk:cloudwatch:putMetricData"}
+    sent = json.loads(target["Input"])
+    (datum,) = sent["MetricData"]
+    assert (sent["Namespace"], datum["MetricName"], datum["Value"]) == (MISSING["Namespace"], "Runs", 0)
+    assert datum["Unit"] == "Count"
+    assert datum["Dimensions"] == [
+        {"Name": "service", "Value": "task-cleanup"},
+        {"Name": "operation", "Value": "sweep"},
+    ]
+    shape = (
+        botocore.session.get_session().get_service_model("cloudwatch").operation_model("PutMetricData").input_shape
+    )
+    assert shape is not None
+    report = ParamValidator().validate(sent, shape)
+    assert not report.has_errors(), report.generate_report()
+
+
+def test_heartbeat_may_write_our_metrics_and_nothing_else() -> None:
+    assert target_role("SweepHeartbeat") == "SweepHeartbeatRole"
+    (statement,) = statements("SweepHeartbeatRole").values()
+    assert statement["Action"] == "cloudwatch:PutMetricData"
+    assert statement["Condition"] == {"StringEquals": {"cloudwatch:namespace": MISSING["Namespace"]}}
+    own, other = properties("SweepHeartbeatRole"), properties("SchedulerRole")
+    assert own["AssumeRolePolicyDocument"] == other["AssumeRolePolicyDocument"], "for this group only"
+    assert own["PermissionsBoundary"] == other["PermissionsBoundary"]
+
+
+def target_role(schedule: str) -> str:
+    role: str = properties(schedule)["Target"]["RoleArn"]["Fn::GetAtt"][0]
+    return role
+
+
+def test_heartbeat_beats_only_where_a_nightly_sweep_is_on() -> None:
+    for parameters in ({}, {"Schedules": "false"}):
+        assert (
+            not {"SweepHeartbeat", "SweepHeartbeatRole", "SweepMissingAlarm"}
+            & Deployment(parameters=parameters).resources.keys()
+        )
