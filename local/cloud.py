@@ -13,7 +13,7 @@ import boto3
 import requests
 from moto.server import ThreadedMotoServer
 
-from local import stack
+from local import message_moves, stack
 from local.emulators import Emulators
 from local.lambdas import LocalFunction
 
@@ -95,6 +95,7 @@ class LocalCloud:
         for chatty in ("werkzeug", "samtranslator"):
             logging.getLogger(chatty).setLevel(logging.ERROR)
         self._closing.enter_context(self.emulators)
+        message_moves.install()
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         server.start()
         self._closing.callback(server.stop)

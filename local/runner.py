@@ -107,15 +107,15 @@ def _record(message: Mapping[str, Any], queue_arn: str) -> dict[str, Any]:
 def fire_schedule(cloud: LocalCloud, name: str, message: str | None = None) -> str:
     """Send a schedule's message to its queue, as EventBridge Scheduler does; the message id."""
     schedule = next(item for item in cloud.stack.schedules if item.name == name)
-    body = as_scheduled(message or schedule.message, name)
+    body = as_scheduled(message or schedule.message, name, schedule.group)
     sent: str = cloud.sqs.send_message(QueueUrl=schedule.queue_url, MessageBody=body)["MessageId"]
     return sent
 
 
-def as_scheduled(message: str, name: str) -> str:
+def as_scheduled(message: str, name: str, group: str = STACK_NAME) -> str:
     """The message with its context attributes filled in (user guide, "Adding context attributes"): due now."""
     attributes = {
-        "schedule-arn": f"arn:aws:scheduler:{REGION}:123456789012:schedule/{STACK_NAME}/{name}",
+        "schedule-arn": f"arn:aws:scheduler:{REGION}:123456789012:schedule/{group}/{name}",
         "scheduled-time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "execution-id": uuid.uuid4().hex[:16],
         "attempt-number": "1",

@@ -60,9 +60,10 @@ class Route:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A schedule of EventBridge Scheduler: what it sends, and to which queue."""
+    """A schedule of EventBridge Scheduler: its group, what it sends, and to which queue."""
 
     name: str
+    group: str
     queue_url: str
     message: str
     enabled: bool
@@ -115,19 +116,41 @@ def deploy(cloudformation: Any, template: Path = ROOT / "template.yaml", **param
     questions = _Questions()
     parts = _parts(resources, questions)
     deployed = {name: item for name, item in resources.items() if item["Type"] in _DEPLOYED}
-    body = {**translated, "Resources": deployed, "Outputs": questions.outputs()}
-    cloudformation.create_stack(
-        StackName=STACK_NAME,
-        TemplateBody=json.dumps(body),
-        Parameters=[
-            {"ParameterKey": name, "ParameterValue": value}
-            for name, value in parameters.items()
-            if name in translated["Parameters"]
-        ],
-    )
+    given = [
+        {"ParameterKey": name, "ParameterValue": value}
+        for name, value in parameters.items()
+        if name in translated["Parameters"]
+    ]
+
+    def body(outputs: Mapping[str, Any]) -> str:
+        return json.dumps({**translated, "Resources": deployed, "Outputs": outputs})
+
+    cloudformation.create_stack(StackName=STACK_NAME, TemplateBody=body(questions.outputs()), Parameters=given)
     outputs = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]["Outputs"]
     answers = {output["OutputKey"]: output["OutputValue"] for output in outputs}
+    # What is left to see is the template's own, as far as it tells of what is deployed here.
+    known = deployed.keys() | translated["Parameters"].keys()
+    own = {name: item for name, item in translated["Outputs"].items() if _references(item["Value"]) <= known}
+    cloudformation.update_stack(StackName=STACK_NAME, TemplateBody=body(own), Parameters=given)
     return _stack(questions.resolve(parts, answers))
+
+
+def _references(value: Any) -> set[str]:  # noqa: ANN401 - JSON
+    """The logical ids of resources, and the parameters, that a value refers to."""
+    if isinstance(value, list):
+        return {name for item in value for name in _references(item)}
+    if not isinstance(value, dict):
+        return set()
+    match value:
+        case {"Ref": name}:
+            names = {name}
+        case {"Fn::GetAtt": [name, *_]}:
+            names = {name}
+        case {"Fn::Sub": str() as text}:
+            names = {name.partition(".")[0] for name in re.findall(r"\$\{([\w:.]+)\}", text)}
+        case _:
+            names = {name for item in value.values() for name in _references(item)}
+    return {name for name in names if not name.startswith("AWS::")}
 
 
 class _Questions:
@@ -192,11 +215,15 @@ def _parts(resources: Mapping[str, Any], questions: _Questions) -> dict[str, Any
         "schedules": [
             {
                 "name": name,
+                "group": questions.ask(resources[item["GroupName"]["Ref"]]["Properties"]["Name"]),
                 "queue_url": questions.ask({"Ref": item["Target"]["Arn"]["Fn::GetAtt"][0]}),
                 "message": questions.ask(item["Target"]["Input"]),
                 "state": questions.ask(item.get("State", "ENABLED")),
+                "there": questions.ask({"Fn::If": [resources[name]["Condition"], "true", "false"]}),
             }
             for name, item in _of_type(resources, "AWS::Scheduler::Schedule")
+            if "Fn::GetAtt"
+            in item["Target"]["Arn"]  # a queue; the heartbeat's metric is nothing that anybody reads here
         ],
         "routes": [route for _, item in _of_type(resources, "AWS::ApiGatewayV2::Api") for route in routes(item)],
         "queues": {name: questions.ask({"Ref": name}) for name, _ in _of_type(resources, "AWS::SQS::Queue")},
@@ -229,8 +256,11 @@ def _stack(parts: Mapping[str, Any]) -> Stack:
         ),
         routes=tuple(Route(**item) for item in parts["routes"]),
         schedules=tuple(
-            Schedule(item["name"], item["queue_url"], item["message"], enabled=item["state"] == "ENABLED")
+            Schedule(
+                item["name"], item["group"], item["queue_url"], item["message"], enabled=item["state"] == "ENABLED"
+            )
             for item in parts["schedules"]
+            if item["there"] == "true"
         ),
         queue_urls=parts["queues"],
         buckets=parts["buckets"],

@@ -13,11 +13,12 @@ from typing import Any
 
 import pytest
 import requests
+from botocore.exceptions import ClientError
 
 from local import seeds
-from local.cloud import PROJECT_ID, LocalCloud
+from local.cloud import PROJECT_ID, LocalCloud, aws_client
 from local.runner import HttpApi, QueuePoller, as_scheduled, fire_schedule
-from local.stack import ROOT, translate
+from local.stack import ROOT, STACK_NAME, translate
 
 REQUEST = {"operation": "huawei.oms.DeleteTask", "region": "cn-north-4", "task_id": str(seeds.OMS_FINISHED)}
 PROCESS_ENVIRONMENT = {
@@ -175,6 +176,72 @@ def test_the_documented_one_off_schedule_is_carried_out(cloud: LocalCloud) -> No
     assert (result["outcome"], result["target"]["task_id"]) == ("succeeded", request["task_id"])
     assert result["requested_by"].endswith("/delete-191297407830872")
     assert result["correlation_id"].startswith(result["requested_by"] + "@20")
+
+
+def outputs(aws_url: str) -> dict[str, str]:
+    """What the runbook's function of this name asks for."""
+    (described,) = aws_client("cloudformation", aws_url).describe_stacks(StackName=STACK_NAME)["Stacks"]
+    return {output["OutputKey"]: output["OutputValue"] for output in described["Outputs"]}
+
+
+def test_outputs_are_the_templates_own(cloud: LocalCloud) -> None:
+    found = outputs(cloud.aws_url)
+    assert found.keys() < translate(ROOT / "template.yaml", {})["Outputs"].keys()
+    assert found["EventBusName"] == cloud.stack.bus
+    assert found["ReportBucketName"] == cloud.stack.buckets["ReportBucket"]
+    for name, url in cloud.stack.queue_urls.items():
+        if name != "UnroutedRequestsQueue":
+            asked = cloud.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
+            assert (found[f"{name}Url"], found[f"{name}Arn"]) == (url, asked["QueueArn"])
+    assert found["UnroutedRequestsQueueUrl"] == cloud.stack.queue_urls["UnroutedRequestsQueue"]
+
+
+def test_dead_letters_are_redriven_by_the_runbooks_own_calls(cloud: LocalCloud) -> None:
+    known = outputs(cloud.aws_url)
+    cloud.put_event({**REQUEST, "region": "nowhere"})
+    cloud.put_event({**REQUEST, "task_id": str(seeds.OMS_RUNNING)})
+    QueuePoller(cloud).drain()
+    letters = {"QueueUrl": known["HuaweiOmsDeleteTaskDeadLetterQueueUrl"], "MessageAttributeNames": ["All"]}
+    before = cloud.sqs.receive_message(**letters, MaxNumberOfMessages=10, VisibilityTimeout=0)["Messages"]
+    assert len(before) == 2
+
+    source = known["HuaweiOmsDeleteTaskDeadLetterQueueArn"]
+    moving = {"SourceArn": source, "DestinationArn": known["HuaweiOmsDeleteTaskQueueArn"]}
+    assert cloud.sqs.start_message_move_task(**moving)["TaskHandle"]
+    (task,) = cloud.sqs.list_message_move_tasks(SourceArn=source)["Results"]
+    assert (task["Status"], task["ApproximateNumberOfMessagesMoved"]) == ("COMPLETED", 2)
+    assert task | moving == task
+    assert "Messages" not in cloud.sqs.receive_message(**letters)
+
+    queue = {"QueueUrl": known["HuaweiOmsDeleteTaskQueueUrl"], "MessageAttributeNames": ["All"]}
+    after = cloud.sqs.receive_message(**queue, MaxNumberOfMessages=10, VisibilityTimeout=0)["Messages"]
+    assert {it["Body"] for it in after} == {it["Body"] for it in before}
+    assert not {it["MessageId"] for it in after} & {it["MessageId"] for it in before}
+    assert {it["MessageAttributes"]["origin_id"]["StringValue"] for it in after} == {
+        it["MessageAttributes"]["origin_id"]["StringValue"] for it in before
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "says"),
+    [
+        ("HuaweiOmsDeleteTaskQueueArn", "HuaweiOmsDeleteTaskQueueArn", "Dead Letter Queue"),
+        ("HuaweiOmsDeleteTaskDeadLetterQueueArn", None, "DestinationArn"),
+    ],
+)
+def test_move_that_sqs_refuses_is_refused(cloud: LocalCloud, source: str, destination: str | None, says: str) -> None:
+    known = outputs(cloud.aws_url)
+    with pytest.raises(ClientError, match=says):
+        cloud.sqs.start_message_move_task(
+            SourceArn=known[source], **({"DestinationArn": known[destination]} if destination else {})
+        )
+    if destination is None:
+        assert cloud.sqs.list_message_move_tasks(SourceArn=known[source])["Results"] == []
+
+
+def test_stack_without_schedules_has_none() -> None:
+    with LocalCloud(parameters={"Schedules": "false"}) as cloud:
+        assert cloud.stack.schedules == ()
 
 
 def test_every_resource_that_local_aws_leaves_out_is_played_by_the_runner() -> None:
