@@ -31,8 +31,8 @@ tour: .venv/local ## Watch the single operations: every trigger, and what goes w
 	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.tour
 
 .PHONY: serve
-serve: .venv/local ## Keep the local stack running, with its HTTP API on loopback
-	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.serve
+serve: .venv/local ## Keep the local stack running, with its HTTP API on loopback (PORT=8787)
+	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.serve $(PORT)
 
 .PHONY: torture
 torture: .venv/local ## Try hard to lose a message, then account for every one (MESSAGES=5000)

@@ -1,8 +1,10 @@
 """Keeps the local stack running: the HTTP API on loopback, the queues worked on, results printed as they come."""
 
+import argparse
 import json
 import os
 import signal
+import socket
 import sys
 import threading
 from types import FrameType
@@ -21,7 +23,11 @@ OMS_EVENT = 200477729979142  # paused, so that it may be deleted
 
 
 def main(port: int = PORT) -> int:
-    """Serve until SIGINT or SIGTERM; the process's exit status."""
+    """Serve until SIGINT or SIGTERM; the process's exit status, 2 where the port cannot be had."""
+    reason = why_not(port)
+    if reason is not None:
+        print(f"Port {port} cannot be used: {reason}. Take another one: make serve PORT=9000", file=sys.stderr)
+        return 2
     os.environ.update(QUIET)
     console = Console(width=max(120, Console().width), highlight=False)
     stopping = threading.Event()
@@ -46,6 +52,19 @@ def main(port: int = PORT) -> int:
     return 0
 
 
+def why_not(port: int) -> str | None:
+    """Why the HTTP API cannot have this port, asked before the many seconds in which all the rest starts."""
+    with socket.socket() as probe:
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # as the server does, or a recent one's end counts
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            return error.strerror
+    return None
+
+
 def usage(cloud: LocalCloud, api: HttpApi) -> list[str]:
     """Lines to try, each of which works as it stands."""
     oms, es = f"{api.url}/huawei/oms/cn-north-4", f"{api.url}/alibaba/elasticsearch/cn-hangzhou"
@@ -58,6 +77,7 @@ def usage(cloud: LocalCloud, api: HttpApi) -> list[str]:
         "Detail": json.dumps(request),
     }
     identity = f"{LOCAL_AWS_IDENTITY['AWS_ACCESS_KEY_ID']}:{LOCAL_AWS_IDENTITY['AWS_SECRET_ACCESS_KEY']}"
+    environment = " ".join(f"{name}={value}" for name, value in LOCAL_AWS_IDENTITY.items())
     put_events = (
         f"curl --aws-sigv4 aws:amz:{REGION}:events --user {identity} -H 'X-Amz-Target: AWSEvents.PutEvents' "
         f"-H 'Content-Type: application/x-amz-json-1.1' -d '{json.dumps({'Entries': [entry]})}'"
@@ -75,9 +95,19 @@ def usage(cloud: LocalCloud, api: HttpApi) -> list[str]:
         f"  curl {cloud.emulators.admin_url}/_emulator/journal",
         "[bold]Bus[/] (what is published shows up below)",
         f"  {put_events} {cloud.aws_url}",
+        "[bold]Local AWS[/] (with these, the commands of docs/operations.md reach it)",
+        f"  export API_URL={api.url} AWS_ENDPOINT_URL={cloud.aws_url} {environment}",
         "Ctrl-C stops it.",
     ]
 
 
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"a port is a number below 65536, not {text}")
+    return int(text)
+
+
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else PORT))
+    parser = argparse.ArgumentParser(prog="make serve", description=__doc__)
+    parser.add_argument("port", nargs="?", type=_port, default=PORT, help=f"of the HTTP API: {PORT} unless given")
+    sys.exit(main(parser.parse_args().port))

@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -314,3 +315,35 @@ def test_every_curl_line_of_serve_works(served: tuple[list[str], Any]) -> None:
     assert statuses == ["200"] * 2 + ["409"] + ["200"] * (len(commands) - 3)
     published = process.stdout.readline()
     assert re.match(r"published: huawei\.oms\.DeleteTask succeeded", published)
+    exported = next(line for line in lines if line.startswith("export "))
+    environment = dict(item.split("=", 1) for item in shlex.split(exported)[1:])
+    assert environment["API_URL"] in " ".join(commands[0])
+    assert outputs(environment["AWS_ENDPOINT_URL"])["EventBusName"] == STACK_NAME
+
+
+def test_taken_port_is_one_line_that_says_what_to_do() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        done = python("-m", "local.serve", str(port))
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert f"Port {port} " in line
+    assert "make serve PORT=" in line
+
+
+@pytest.mark.parametrize("port", ["x", "-1", "65536", "8 787", "\u0661"])
+def test_port_that_is_none_is_refused(port: str) -> None:
+    done = python("-m", "local.serve", port)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+def test_make_serve_takes_a_port() -> None:
+    said = subprocess.run(
+        ["make", "--dry-run", "-o", ".venv/local", "serve", "PORT=9000"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.rstrip().endswith(" -m local.serve 9000")
