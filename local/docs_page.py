@@ -31,8 +31,10 @@ _HTML = f"""\
 <html lang="en">
   <head>
     <meta charset="utf-8">
+    <meta name="viewport" content="width=device-width, initial-scale=1">
     <title>Task cleanup</title>
     <link rel="stylesheet" href="{PAGE}/swagger-ui.css">
+    <link rel="stylesheet" href="{PAGE}/phone.css">
     <link rel="icon" type="image/png" href="{PAGE}/favicon-32x32.png">
     <link rel="alternate" type="application/json" href="{DOCUMENT}" title="OpenAPI 3.1">
   </head>
@@ -42,6 +44,25 @@ _HTML = f"""\
     <script src="{PAGE}/start.js"></script>
   </body>
 </html>
+"""
+# Swagger UI lays everything out side by side: on a phone, path and summary are broken inside of words, and the table of
+# replies is wider than the screen. No operation here has links, so their column may go.
+_PHONE = """\
+@media (max-width: 640px) {
+  .swagger-ui .wrapper { padding: 0 10px; }
+  .swagger-ui .opblock .opblock-summary-control { flex-wrap: wrap; min-width: 0; }
+  .swagger-ui .opblock .opblock-summary-method { min-width: 70px; }
+  .swagger-ui .opblock .opblock-summary-path { flex: 1 1 0; max-width: none; min-width: 0; word-break: normal; }
+  .swagger-ui .opblock .opblock-summary-description { flex: 1 1 75%; padding: 6px 10px 2px; word-break: normal; }
+  .swagger-ui .opblock-section-header { flex-wrap: wrap; }
+  .swagger-ui .responses-inner { padding: 10px; }
+  .swagger-ui table.parameters thead { display: none; }
+  .swagger-ui table.parameters td { display: block; padding: 8px 0 0; }
+  .swagger-ui table.responses-table { table-layout: fixed; }
+  .swagger-ui .response-col_links { display: none; }
+  .swagger-ui .response-col_status { width: 3em; }
+  .swagger-ui .markdown { overflow-wrap: anywhere; }
+}
 """
 # Without a validator: its badge would send the document's address to somebody else's server.
 _START = f"""\
@@ -65,6 +86,7 @@ def pages() -> dict[str, Answer]:
     return {
         PAGE: _answer(_HTML, "text/html; charset=utf-8"),
         f"{PAGE}/start.js": _answer(_START, "text/javascript; charset=utf-8"),
+        f"{PAGE}/phone.css": _answer(_PHONE, "text/css; charset=utf-8"),
         DOCUMENT: _answer(json.dumps(document), "application/json"),
         VIEW: _answer(json.dumps(as_openapi_30(document)), "application/json"),
         **{f"{PAGE}/{name}": _answer((bundle / name).read_bytes(), kind) for name, kind in _ASSETS.items()},

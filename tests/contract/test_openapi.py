@@ -394,6 +394,19 @@ ASSET_TYPES: Mapping[str, str] = {
 }
 
 
+def test_page_is_laid_out_for_the_screen_it_is_on(site: str) -> None:
+    """A phone shows the page as wide as it is, by rules that come after Swagger UI's own and hide nothing of ours."""
+    page = get(site, docs_page.PAGE).text
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in page
+    styles = [name for name in named(page) if name.endswith(".css")]
+    assert styles == [f"{docs_page.PAGE}/swagger-ui.css", f"{docs_page.PAGE}/phone.css"]
+    assert get(site, styles[1]).text.startswith("@media (max-width: 640px) {")
+    replies = [
+        it for item in DOCUMENT["paths"].values() for call in item.values() for it in call["responses"].values()
+    ]
+    assert not [reply for reply in replies if "links" in resolved(reply)], "their column is hidden on a phone"
+
+
 def test_page_and_all_that_it_names_are_served(site: str) -> None:
     page = get(site, docs_page.PAGE)
     assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
