@@ -45,8 +45,8 @@ _HTML = f"""\
   </body>
 </html>
 """
-# Swagger UI lays everything out side by side: on a phone, path and summary are broken inside of words, and the table of
-# replies is wider than the screen. No operation here has links, so their column may go.
+# Swagger UI lays everything out side by side: on a phone, path and summary are broken inside of words, and the table
+# of replies is wider than the screen. No operation here has links, so their column may go.
 _PHONE = """\
 @media (max-width: 640px) {
   .swagger-ui .wrapper { padding: 0 10px; }
