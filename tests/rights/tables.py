@@ -16,6 +16,7 @@ REQUESTED, COMPLETED, FAILED = "Task Cleanup Requested", "Task Cleanup Completed
 SWEEP_REQUESTED, SWEEP_COMPLETED = "Sweep Requested", "Sweep Completed"
 PROVIDERS = sorted({operation.provider for operation in OPERATIONS})
 
+SCHEDULED = ("SchedulerRole", "SweepHeartbeatRole")  # what schedules run as
 REPORT = f"arn:aws:s3:::{BUCKET}/reports/run-1/report.json"
 EVENTS, SCHEDULER, LAMBDA = "events.amazonaws.com", "scheduler.amazonaws.com", "lambda.amazonaws.com"
 ADMINISTRATOR = f"arn:aws:iam::{ACCOUNT}:role/Administrator"
@@ -38,10 +39,12 @@ VPC = "Giving Lambda functions access to resources in an Amazon VPC"
 RULES = "Using resource-based policies for Amazon EventBridge"
 SCHEDULES = "Setting up Amazon EventBridge Scheduler"
 SCHEDULES_LETTERS = "Configuring a schedule's dead-letter queue in EventBridge Scheduler"
+SCHEDULES_UNIVERSAL = "Using universal targets in EventBridge Scheduler"
 SCHEDULES_TRUST = "Confused deputy prevention in EventBridge Scheduler"
 QUEUES_KEY = "Amazon SQS Key management"
 
 Told = Iterator[tuple[str, Request]]
+HEARTBEAT = Request("SweepHeartbeatRole", "cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": "TaskCleanup"})
 
 
 def of_services(rights: Rights) -> Told:
@@ -52,7 +55,9 @@ def of_services(rights: Rights) -> Told:
             queue, letters = rights.queue_of[function.folder], rights.letters_of[function.folder]
             yield SCHEDULES, Request("SchedulerRole", "sqs:SendMessage", rights.arns[queue])
             yield SCHEDULES_LETTERS, Request("SchedulerRole", "sqs:SendMessage", rights.arns[letters])
-    yield SCHEDULES_TRUST, assume_scheduler(rights)
+    yield SCHEDULES_UNIVERSAL, HEARTBEAT
+    for role in SCHEDULED:
+        yield SCHEDULES_TRUST, assume_scheduler(rights, role)
     for rule, queue in rights.rules:
         yield RULES, from_rule(rights, rule, queue)
 
@@ -80,10 +85,10 @@ def assume(rights: Rights, role: str, service: str = LAMBDA) -> Request:
     return Request(service, "sts:AssumeRole", rights.arns[role])
 
 
-def assume_scheduler(rights: Rights) -> Request:
-    """EventBridge Scheduler takes its role, for a schedule of the stack's group."""
+def assume_scheduler(rights: Rights, role: str) -> Request:
+    """EventBridge Scheduler takes a role, for a schedule of the stack's group."""
     context = {"aws:SourceAccount": ACCOUNT, "aws:SourceArn": rights.arns["ScheduleGroup"]}
-    return assume(rights, "SchedulerRole", SCHEDULER).but(context=context)
+    return assume(rights, role, SCHEDULER).but(context=context)
 
 
 def from_rule(rights: Rights, rule: str, queue: str) -> Request:
@@ -246,15 +251,18 @@ def _queues(rights: Rights) -> Iterator[Forbidden]:
 
 def _roles(rights: Rights) -> Iterator[Forbidden]:
     """Who may take a role, and what the scheduler's may do."""
-    schedule = assume_scheduler(rights)
     group = rights.arns["ScheduleGroup"]
-    for why, context in (
-        ("a schedule of another account", {"aws:SourceAccount": "210987654321"}),
-        ("a schedule of another group", {"aws:SourceArn": f"{group.rpartition('/')[0]}/default"}),
-        ("a schedule that does not say its group", {"aws:SourceArn": None}),
-    ):
-        yield Forbidden(f"{why} takes the scheduler's role", schedule.but(context=context), schedule)
-    yield Forbidden("Lambda takes the scheduler's role", schedule.but(who=LAMBDA), schedule)
+    for role in SCHEDULED:
+        schedule = assume_scheduler(rights, role)
+        for why, context in (
+            ("a schedule of another account", {"aws:SourceAccount": "210987654321"}),
+            ("a schedule of another group", {"aws:SourceArn": f"{group.rpartition('/')[0]}/default"}),
+            ("a schedule that does not say its group", {"aws:SourceArn": None}),
+        ):
+            yield Forbidden(f"{why} takes {role}", schedule.but(context=context), schedule)
+        yield Forbidden(f"Lambda takes {role}", schedule.but(who=LAMBDA), schedule)
+    foreign = HEARTBEAT.but(context={"cloudwatch:namespace": "AWS/Lambda"})
+    yield Forbidden("the heartbeat writes another's metrics", foreign, HEARTBEAT)
     for function in rights.functions:
         allowed = assume(rights, function.role)
         yield Forbidden("another service takes a function's role", allowed.but(who=SCHEDULER), allowed)
