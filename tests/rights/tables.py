@@ -44,7 +44,11 @@ SCHEDULES_TRUST = "Confused deputy prevention in EventBridge Scheduler"
 QUEUES_KEY = "Amazon SQS Key management"
 
 Told = Iterator[tuple[str, Request]]
-HEARTBEAT = Request("SweepHeartbeatRole", "cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": "TaskCleanup"})
+# A metric is no resource. The simulator wants the one kind that the action knows besides, and that is not used here.
+DATASET = f"arn:aws:cloudwatch:{REGION}:{ACCOUNT}:dataset/default"
+HEARTBEAT = Request(
+    "SweepHeartbeatRole", "cloudwatch:PutMetricData", DATASET, {"cloudwatch:namespace": "TaskCleanup"}
+)
 
 
 def of_services(rights: Rights) -> Told:
