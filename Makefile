@@ -48,9 +48,7 @@ bench: .venv/dev ## Measure cold starts beside the official SDKs; writes docs/pe
 
 # What deploys and what runs the deployed functions. It pins another botocore than the rest, so it is kept apart.
 DEPLOYED := .build/deployed
-RUNTIME_PYTHON ?= $(shell for p in python3.13 python3 python; do \
-	$$p -c 'import sys; sys.exit((sys.implementation.name, *sys.version_info[:2]) != ("cpython", 3, 13))' \
-		2>/dev/null && echo $$p && break; done)
+include layers/runtime_python.mk
 
 .PHONY: deployed
 deployed: $(DEPLOYED)/installed .venv/local ## Really deploy the built template, into a local AWS that enforces roles (1 minute)
@@ -138,6 +136,6 @@ $(DEPLOYED)/installed: requirements-deployed.txt
 		"Lambda's python3.13: install it, or name one with RUNTIME_PYTHON=" >&2; exit 2; }
 	@echo "Installing what deploys, and a local AWS that enforces roles …"
 	@rm -rf $(DEPLOYED)/venv
-	@$(RUNTIME_PYTHON) -m venv $(DEPLOYED)/venv
+	@"$(RUNTIME_PYTHON)" -m venv $(DEPLOYED)/venv
 	@$(DEPLOYED)/venv/bin/python $(PIP) -r requirements-deployed.txt
 	@touch $@
