@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 
 from task_cleanup.errors import Category, CleanupError, Code
 from task_cleanup.settings import REGION
-from task_cleanup.times import parse_time, plausible, rfc3339
+from task_cleanup.times import in_words, parse_time, plausible, rfc3339
 from task_cleanup.validation import RequestValidator, strict_json
 from tests.unit.builders import (
     CANCEL_TASK,
@@ -363,6 +363,22 @@ def test_every_time_that_is_read_can_be_counted_with_and_written(moment: datetim
     assert moment.replace(microsecond=0) - read == timedelta(minutes=offset)
     assert parse_time(rfc3339(read)) == read
     assert plausible(read) in (None, read)
+
+
+@pytest.mark.parametrize(
+    ("length", "words"),
+    [
+        (timedelta(hours=1), "1 hour"),
+        (timedelta(hours=12), "12 hours"),
+        (timedelta(days=1), "1 day"),
+        (timedelta(days=7), "7 days"),
+        (timedelta(minutes=90), "90 minutes"),
+        (timedelta(seconds=1), "1 second"),
+        (timedelta(days=10_000), "10,000 days"),
+    ],
+)
+def test_a_length_of_time_is_told_in_words(length: timedelta, words: str) -> None:
+    assert in_words(length) == words
 
 
 # -- JSON ------------------------------------------------

@@ -66,7 +66,9 @@ def _listed(values: Sequence[object], most: int) -> str:
 
 def _written(value: object) -> str:
     """A text as it is, anything else as JSON: a text that could be taken for more or less than it is gets quotes."""
-    plain = isinstance(value, str) and value and not set(value) & set(' ,"') and value not in ("true", "false", "null")
+    plain = (
+        isinstance(value, str) and value and not set(value) & set(' ,"') and value not in ("true", "false", "null")
+    )
     return str(value) if plain else json.dumps(value, ensure_ascii=False)
 
 

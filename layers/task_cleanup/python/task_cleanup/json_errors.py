@@ -11,6 +11,7 @@ _YAML = re.compile(r"\s*(---|- |[A-Za-z_][\w.-]*:(\s|$))")
 _FORM = re.compile(r"\s*[A-Za-z_][\w.-]*=")
 _STRING_OR_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|(-?Infinity|NaN)', re.DOTALL)
 _WORD = re.compile(r"[A-Za-z_]")
+_TYPOGRAPHIC = ("\u201c", "\u201d", "\u201e", "\u2018", "\u2019")
 _BLANK = " \t\r\n"
 
 
@@ -35,7 +36,7 @@ def _hint(text: str, error: json.JSONDecodeError) -> str:
     hints = (
         ("\ufeff" in here, "it begins with a byte order mark: save the text without one"),
         (here == "'", "JSON wants double quotes, not single ones"),
-        (here in ("“", "”", "„", "‘", "’"), "JSON wants straight double quotes, not typographic ones"),
+        (here in _TYPOGRAPHIC, "JSON wants straight double quotes, not typographic ones"),
         (here == "#" or after.startswith(("//", "/*")), "JSON has no comments"),
         (_is_trailing_comma(before, here, text[place + 1 :]), "there is a comma before a closing bracket"),
         ("Unterminated string" in error.msg, "the string that begins here does not end"),

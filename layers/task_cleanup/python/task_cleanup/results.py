@@ -27,8 +27,8 @@ class Outcome(StrEnum):
 class Error:
     """Why an outcome is not ``succeeded``: for ``unchanged`` it is the provider's code, kept as evidence.
 
-    ``detail`` keys: ``violations`` (list of ``{pointer, rule, allowed}``), ``provider`` (reply fields that the official
-    SDKs drop), ``note`` (what this call could not know), ``retry_after_seconds``.
+    ``detail`` keys: ``violations`` (list of ``{pointer, rule, allowed}``), ``provider`` (reply fields that the
+    official SDKs drop), ``note`` (what this call could not know), ``retry_after_seconds``.
     """
 
     category: Category

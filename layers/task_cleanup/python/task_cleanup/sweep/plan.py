@@ -145,7 +145,7 @@ def _incomplete(planned: TargetPlan, number: int) -> Refusal:
         message = f"the list failed: {planned.error.code}, {planned.error.message}"
         return _of_target("ListFailed", message, number, planned.target)
     message = (
-        f"the list may not be whole: its limit of {planned.target.limit:,} tasks or the time cut it, or it changed while "
-        "it was read; ask again, or raise the target's limit"
+        f"the list may not be whole: its limit of {planned.target.limit:,} tasks or the time cut it, or it changed "
+        "while it was read; ask again, or raise the target's limit"
     )
     return _of_target("ListIncomplete", message, number, planned.target)

@@ -159,7 +159,9 @@ class Policy:
         repeated = [number for number, target in enumerate(targets) if target in targets[:number]]
         if repeated:
             raise violation_error(
-                Violation(pointer("targets", str(number)), "repeated", "must not be the same place as a target before it")
+                Violation(
+                    pointer("targets", str(number)), "repeated", "must not be the same place as a target before it"
+                )
                 for number in repeated
             )
         select = request["select"]
