@@ -25,6 +25,8 @@ BROKEN = {
     "a list": "[]",
 }
 
+WRONG: list[Any] = [None, "\n", -1, [], "a" * 300]
+
 every_function = pytest.mark.parametrize("folder", FOLDERS)
 
 
@@ -68,10 +70,10 @@ def test_whatever_the_schema_refuses(world: World, folder: str) -> None:
     function = world.function(folder)
     names = [*request_schema(folder)["properties"], "surprise", "dryrun"]
     for name in names:
-        for value in (None, "\n", -1, [], "a" * 300):
+        for value in WRONG:
             function.result({**request_of(folder), name: value})
-    for wrong in ({}, []):
-        function.result(wrong)
+    function.result({})
+    function.result([])
     check(world, len(names) * 4)
 
 
