@@ -39,7 +39,7 @@ DETAIL_TYPES: Mapping[Outcome, str] = {
 }
 MAX_EVENT = 200_000  # characters of a summary on the bus
 _RUN_ID_WANTED = (
-    "the path must hold a run id (1 to 128 letters, digits, dots, dashes and underscores), and nothing else is asked"
+    "the path must hold a run id (1 to 128 letters, digits, dots, dashes and underscores), and nothing else"
 )
 POLL_SECONDS = 10  # what `Retry-After` says while a sweep runs
 
