@@ -503,6 +503,16 @@ def test_a_region_is_one_of_the_service_s(
     assert world.aws.calls_of("secretsmanager") == 0
 
 
+@pytest.mark.parametrize("region", ["atlantis-1", "EU-DE", 7])
+@every_function
+def test_a_wrong_region_is_told_which_regions_there_are(world: World, folder: str, region: object) -> None:
+    """Those of the service and the stack's extra ones, whatever is wrong with the region."""
+    function, request = start(world, folder, EXTRA_REGIONS=EXTRA)
+    (violation,) = function.result({**request, "region": region})["error"]["detail"]["violations"]
+    regions = [*function.operation.service.regions, "xx-name-1"]
+    assert violation["allowed"] == f"must be one of {', '.join(regions)}"
+
+
 @every_trigger
 @every_function
 def test_an_unknown_region_is_told_with_all_else_that_is_wrong(world: World, folder: str, trigger: str) -> None:

@@ -113,7 +113,9 @@ def _with_more(violations: list[Violation], more: Iterable[Violation]) -> list[V
 def _narrowed(violation: Violation, by: Violation | None) -> Violation:
     if by is None:
         return violation
-    return replace(violation, allowed=f"is required, and {by.allowed}" if violation.rule == "required" else by.allowed)
+    return replace(
+        violation, allowed=f"is required, and {by.allowed}" if violation.rule == "required" else by.allowed
+    )
 
 
 def not_one_of(place: str, values: Iterable[str]) -> Violation:
