@@ -130,6 +130,8 @@ def _older(value: Any) -> Any:  # noqa: ANN401 - JSON
     for name, item in value.items():
         if name in ("example", "default", "enum"):
             older[name] = item  # data, not a schema
+        elif name == "examples":
+            older["example"] = item[0]
         elif name == "properties":
             older[name] = {field: _older(schema) for field, schema in item.items()}
         elif name not in _UNKNOWN_TO_30:

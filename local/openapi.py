@@ -59,6 +59,7 @@ _GATEWAY_ONLY = {
     403: "The caller's AWS identity is missing, wrong, or may not call this route.",
     413: "The body is larger than the gateway takes (10 MB).",
 }
+_DIGITS = "must be 1 to 19 digits, such as 191297407830872"
 # One example each, with ids and codes of the providers' own pages.
 _EXAMPLES: Mapping[int, tuple[str, Target, Error, int | None]] = {
     400: (
@@ -67,8 +68,8 @@ _EXAMPLES: Mapping[int, tuple[str, Target, Error, int | None]] = {
         Error(
             Category.INVALID_REQUEST,
             Code.SCHEMA_VIOLATION,
-            "the request is not valid (/task_id: pattern)",
-            {"violations": [{"pointer": "/task_id", "rule": "pattern"}]},
+            f"the request is not valid: /task_id {_DIGITS}",
+            {"violations": [{"pointer": "/task_id", "rule": "pattern", "allowed": _DIGITS}]},
         ),
         None,
     ),
@@ -106,8 +107,8 @@ _EXAMPLES: Mapping[int, tuple[str, Target, Error, int | None]] = {
     ),
     500: (
         "huawei.oms.DeleteTask",
-        Target("huawei", "oms", account="archive", region="cn-north-4", task_id="191297407830872"),
-        Error(Category.INTERNAL, Code.SECRET_NOT_FOUND, "the secret task-cleanup/huawei/archive does not exist"),
+        Target("huawei", "oms", account="default", region="cn-north-4", task_id="191297407830872"),
+        Error(Category.INTERNAL, Code.SECRET_NOT_FOUND, "the secret task-cleanup/huawei/default does not exist"),
         None,
     ),
     502: (

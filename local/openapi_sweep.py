@@ -33,13 +33,14 @@ _REPORT = {
     "json": f"reports/{_RUN_ID}/report.json",
     "html": f"reports/{_RUN_ID}/index.html",
 }
+_DURATION = "must be a duration in days or hours, such as P7D or PT12H"
 # What the function itself says is wrong, with one example each. Anything else is the gateway's answer.
 _ERRORS: Mapping[int, Error] = {
     400: Error(
         Category.INVALID_REQUEST,
         Code.SCHEMA_VIOLATION,
-        "the request is not valid (/select/older_than: pattern)",
-        {"violations": [{"pointer": "/select/older_than", "rule": "pattern"}]},
+        f"the request is not valid: /select/older_than {_DURATION}",
+        {"violations": [{"pointer": "/select/older_than", "rule": "pattern", "allowed": _DURATION}]},
     ),
     404: Error(Category.NOT_FOUND, "RunNotFound", "no sweep with this id has begun"),
     503: Error(Category.UNAVAILABLE, "AwsUnavailable", "AWS refused a call (ThrottlingException)"),
@@ -198,7 +199,7 @@ def _refusals(own: tuple[int, ...], gateways: tuple[int, ...], gateway: Mapping[
     for status in sorted({*own, *gateways}):
         content: Json = {}
         if status in own:
-            reply = triggers.http_problem(_ERRORS[status], _REQUEST_ID)
+            reply = triggers.http_problem(_ERRORS[status], _REQUEST_ID, **(_ERRORS[status].detail or {}))
             content["application/problem+json"] = _content("Sweep.Problem", json.loads(reply["body"]))
         if status in gateways:
             content["application/json"] = _content("GatewayMessage", {"message": gateway[status]})
@@ -208,9 +209,12 @@ def _refusals(own: tuple[int, ...], gateways: tuple[int, ...], gateway: Mapping[
 
 
 def problem(published: Mapping[str, Any]) -> Json:
-    """The schema of problem details without the member ``result`` and what is said of it."""
-    text = "RFC 9457: why a sweep could not be asked for, or not be told of."
-    return {**_without_result(published), "description": text}
+    """The schema of problem details without the member ``result`` and what is said of it; with its violations."""
+    found: Json = {**_without_result(published)}
+    found["description"] = "RFC 9457: why a sweep could not be asked for, or not be told of."
+    error = load_schema(_PACKAGE / "result.schema.json")["properties"]["error"]["oneOf"][1]
+    found["properties"]["violations"] = error["properties"]["detail"]["properties"]["violations"]
+    return found
 
 
 def _without_result(value: Any) -> Any:  # noqa: ANN401 - JSON

@@ -229,9 +229,8 @@ def check_shape(status: int, content_type: str, answer: Any) -> Fields:
     PROBLEM.validate(answer)
     assert answer["status"] == status
     result = answer["result"]
-    if result["error"]["category"] == "internal":
-        # The one internal error that a caller can ask for: an alias without a secret.
-        assert result["error"]["code"] == "SecretNotFound"
+    assert result["error"]["category"] != "internal", "no caller can ask for our own failures"
+    if result["error"]["code"] == "SecretNotFound":
         assert result["target"]["account"] != "default"
     return result
 

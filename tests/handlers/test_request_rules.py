@@ -45,12 +45,14 @@ def start(world: World, folder: str, **variables: str) -> tuple[Function, Reques
 
 
 def refused(world: World, folder: str, result: dict[str, Any], code: str) -> None:
-    """An invalid request: nothing was sent, nothing of it is repeated."""
+    """An invalid request: nothing was sent, and nothing of it is repeated unless it passed the schema."""
     check_shape(result)
     provider, service, _ = operation_name(folder).split(".")
     assert (result["outcome"], result["error"]["category"]) == ("failed", "invalid_request")
     assert (result["error"]["code"], result["attempts"], result["retryable"]) == (code, 0, False)
-    assert result["target"] == {"provider": provider, "service": service}
+    told = result["target"].keys() - {"provider", "service"}
+    assert (result["target"]["provider"], result["target"]["service"]) == (provider, service)
+    assert bool(told) is (code not in {"SchemaViolation", "UnreadableRequest"})
     assert world.arrived(operation_name(folder)) == []
 
 
@@ -439,9 +441,20 @@ def test_other_messages_and_other_targets_have_other_tokens(world: World, folder
 def test_an_unknown_account_names_its_secret(world: World, folder: str) -> None:
     function, request = start(world, folder)
     result = function.result({**request, "account": "nobody-1"})
-    assert (result["error"]["category"], result["error"]["code"]) == ("internal", "SecretNotFound")
+    refused(world, folder, result, "SecretNotFound")
     assert f"task-cleanup/{provider_of(folder)}/nobody-1" in result["error"]["message"]
     assert result["target"]["account"] == "nobody-1"
+
+
+@every_function
+def test_an_unknown_account_is_the_callers_mistake_over_http_and_a_missing_default_is_not(
+    world: World, folder: str
+) -> None:
+    function, _ = start(world, folder)
+    assert _http_status(world, function, http_event(folder, {"account": "nobody-1"})) == 400
+    world.aws.secrets.clear()
+    for changes in ({}, {"account": "default"}):
+        assert _http_status(world, world.function(folder), http_event(folder, changes)) == 500
 
 
 @every_function
@@ -488,6 +501,16 @@ def test_a_region_is_one_of_the_service_s(
     assert violations(result) == {("/region", rule)}
     assert str(region or "evil") not in json.dumps(result)
     assert world.aws.calls_of("secretsmanager") == 0
+
+
+@pytest.mark.parametrize("region", ["atlantis-1", "EU-DE", 7])
+@every_function
+def test_a_wrong_region_is_told_which_regions_there_are(world: World, folder: str, region: object) -> None:
+    """Those of the service and the stack's extra ones, whatever is wrong with the region."""
+    function, request = start(world, folder, EXTRA_REGIONS=EXTRA)
+    (violation,) = function.result({**request, "region": region})["error"]["detail"]["violations"]
+    regions = [*function.operation.service.regions, "xx-name-1"]
+    assert violation["allowed"] == f"must be one of {', '.join(regions)}"
 
 
 @every_trigger

@@ -9,13 +9,13 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from tests.conftest import AWS_VARIABLES, function_folders
+from tests.conftest import AWS_VARIABLES, function_folders, request_schema
 from tests.fakes.aws import Trouble
 from tests.fakes.echo import EchoProvider, Headers, Quote
 from tests.fakes.runtime_log import runtime_log
 from tests.handlers.scenes import Scene, arrange, provider_of, put_task, scenes_of, service_of
 from tests.handlers.test_bad_luck import SECRET_STORE, break_secret_store
-from tests.handlers.triggers import TRIGGERS, arrival, request_of
+from tests.handlers.triggers import TRIGGERS, arrival, batch, http_event, request_of, with_body
 from tests.handlers.world import Outcome, World, fake_secret
 
 FOLDERS = ["alibaba_elasticsearch_delete_data_task", "huawei_oms_delete_task"]  # one of each signing scheme
@@ -235,11 +235,32 @@ def test_a_secret_that_somebody_put_into_a_request_is_not_repeated(
 ) -> None:
     """Never the rejected value: people paste keys into the wrong field."""
     function = world.function(folder)
-    for name in ("account", "region", "task_id", "secret_access_key", "project_id", "client_token"):
-        request = {**request_of(folder), name: {"pasted": "testSecretFakePasted"}}
-        outcome = function.invoke(request)
-        assert outcome.reply["error"]["category"] == "invalid_request"
+    for name in (*request_schema(folder)["properties"], "secret_access_key"):
+        for pasted in ({"pasted": "testSecretFakePasted"}, "testSecretFakePasted\n", ["testSecretFakePasted"]):
+            outcome = function.invoke({**request_of(folder), name: pasted})
+            assert outcome.reply["error"]["category"] == "invalid_request"
+            assert "testSecretFakePasted" not in everything_said(world, outcome, caplog)
+
+
+@pytest.mark.parametrize(
+    "text", ["{'key': 'KEY'}", '{"key": KEY}', "key: KEY", "key=KEY", '{"key": "KEY",}', '{"key": "KEY'], ids=repr
+)
+@every_function
+def test_a_secret_in_a_broken_text_is_not_repeated(
+    world: World, caplog: pytest.LogCaptureFixture, folder: str, text: str
+) -> None:
+    """A dead letter holds the body as it came, and nothing else does."""
+    function, text = world.function(folder), text.replace("KEY", "testSecretFakePasted")
+    for event in (
+        {**http_event(folder), "body": text},
+        {**arrival(folder, "eventbridge").event, "detail": text},
+        batch(with_body(folder, text)),
+    ):
+        outcome = function.invoke(event)
+        for message in world.aws.messages:
+            message["MessageBody"] = ""
         assert "testSecretFakePasted" not in everything_said(world, outcome, caplog)
+    assert {result["error"]["code"] for result in world.logged_results()} == {"UnreadableRequest"}
 
 
 def test_an_exception_nobody_foresaw_is_named_and_not_quoted(

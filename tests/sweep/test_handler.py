@@ -16,6 +16,7 @@ from task_cleanup.sweep.run import run_id_of
 from tests.conftest import EVENTS
 from tests.fakes.aws import Trouble
 from tests.handlers.world import BUS, fake_secret
+from tests.readable import unreadable
 from tests.sweep.world import (
     BUCKET,
     ES_TARGET,
@@ -451,6 +452,7 @@ def test_an_invalid_post_is_answered_at_once_and_asks_for_nothing(swept: SweepWo
     reply = swept.worker()(BAD_POSTS[what])
     assert (reply["statusCode"], reply["headers"]["Content-Type"]) == (400, "application/problem+json")
     assert body_of(reply)["type"] == "urn:task-cleanup:problem:invalid_request"
+    assert unreadable(body_of(reply)["detail"]) == []
     assert swept.aws.names == []
 
 
@@ -480,6 +482,14 @@ def test_a_target_in_an_extra_region_is_listed_and_asked_for_there(swept: SweepW
     summary = swept.worker(EXTRA_REGIONS=extra)(policy(targets=targets))
     assert (summary["outcome"], summary["totals"]["found"]) == ("requested", len(SEEDS))
     assert {request["region"] for request in swept.requests()} == {"xx-name-1"}
+
+
+def test_an_invalid_post_tells_every_violation_as_a_member(swept: SweepWorld) -> None:
+    """There is no result that could hold them."""
+    body = body_of(swept.worker()(http_post(policy(select={"older_than": "7d"}))))
+    allowed = "must be a duration in days or hours, such as P7D or PT12H"
+    assert body["violations"] == [{"pointer": "/select/older_than", "rule": "pattern", "allowed": allowed}]
+    assert body["detail"] == f"SchemaViolation: the request is not valid: /select/older_than {allowed}"
 
 
 def test_a_post_may_come_in_base64(swept: SweepWorld) -> None:

@@ -25,7 +25,8 @@ from task_cleanup.sweep.page import (
     share,
     visible,
 )
-from task_cleanup.sweep.plan import refusals
+from task_cleanup.sweep.plan import refusals, target_prefix
+from task_cleanup.sweep.policy import Target
 from task_cleanup.sweep.report import Ending, Outcome, Run, read_plan
 from task_cleanup.sweep.report import document as written_by
 from task_cleanup.sweep.selection import Decision
@@ -328,6 +329,18 @@ def test_a_refusal_of_a_target_leads_to_it() -> None:
     ]
     assert link.attributes["href"] == "#t6"
     assert link.text == "Huawei Cloud · OMS · default · eu-west-101"
+
+
+def test_a_refusal_names_its_target_once() -> None:
+    """Its message names the target for those who have no page."""
+    number = 1
+    report = sample.typical(outcome="refused", mode="apply")
+    target = Target("huawei", "oms", "cn-north-4", account="team-b")
+    message = f"{target_prefix(number, target)}6 of 8 tasks are selected"
+    refused = {**report, "refusals": [{"code": "FractionTooHigh", "message": message, "target": number}]}
+    (notice,) = shown(refused).notices()
+    assert "6 of 8 tasks are selected" in notice
+    assert "/targets/" not in notice
 
 
 @pytest.mark.parametrize("mode", ["report", "apply"])

@@ -5,18 +5,20 @@ from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from task_cleanup.errors import Category
 from task_cleanup.results import Error
 from task_cleanup.sweep.listings import Listing
-from task_cleanup.sweep.plan import Plan, make, refusals
+from task_cleanup.sweep.plan import Plan, make, refusals, target_prefix
 from task_cleanup.sweep.policy import Limits, Mode, Policy, Protect, Select, Target
 from task_cleanup.sweep.report import Ending, Outcome, Run, document, read_plan, summary
 from task_cleanup.sweep.requests import requests_of
 from task_cleanup.sweep.services import SERVICES
 from task_cleanup.tasks import AgeBasis, Status, Task
+from tests.readable import unreadable
 from tests.sweep.world import check_shape
 
 NOW = datetime(2026, 11, 21, 8, 31, tzinfo=UTC)
@@ -57,6 +59,32 @@ def test_a_task_too_many_is_one_too_many() -> None:
     assert codes(a_plan(0, 0, Limits(0, 0))) == []
 
 
+def test_a_refusal_names_its_target_and_the_remedy() -> None:
+    told = [refusal.message for refusal in refusals(a_plan(6, 2, Limits(max_tasks=5, max_fraction=0.5)))]
+    too_many = "in the policy, and make a new report"
+    fraction = (
+        "6 of 8 tasks are selected, and limits.max_fraction 0.5 allows 4 of them; "
+        f"if they may all go, raise it {too_many}"
+    )
+    assert told == [
+        fraction,
+        f"6 tasks are selected, and limits.max_tasks allows 5; if they may all go, raise it {too_many}",
+        f"/targets/0 (huawei oms cn-north-4): {fraction}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (TARGETS[0], "/targets/7 (huawei oms cn-north-4): "),
+        (replace(TARGETS[0], account="team-b"), "/targets/7 (huawei oms cn-north-4 account team-b): "),
+        (TARGETS[1], "/targets/7 (alibaba elasticsearch cn-hangzhou es-cn-1): "),
+    ],
+)
+def test_a_target_in_words(target: Target, words: str) -> None:
+    assert target_prefix(7, target) == words
+
+
 def test_a_fraction_counts_for_every_target_and_the_whole() -> None:
     asked = Policy("p", Mode.APPLY, TARGETS[:2], Select("P7D"), limits=Limits(max_fraction=0.5))
     full = Listing(TARGETS[0], tuple(some(number) for number in range(4)), complete=True, project_id=PROJECT)
@@ -67,7 +95,9 @@ def test_a_fraction_counts_for_every_target_and_the_whole() -> None:
 def test_a_list_that_may_not_be_whole() -> None:
     error = Error(Category.FORBIDDEN, "APIGW.0304", "no")
     for why, code in ((None, "ListIncomplete"), (error, "ListFailed")):
-        assert codes(a_plan(1, 3, complete=False, error=why)) == [(code, 0)]
+        plan = a_plan(1, 3, complete=False, error=why)
+        assert codes(plan) == [(code, 0)]
+        assert unreadable(refusals(plan)[0].message) == []
         assert codes(a_plan(1, 3, Limits(allow_incomplete=True), complete=False, error=why)) == []
 
 
@@ -140,6 +170,8 @@ def test_what_no_guard_refuses_keeps_every_limit(plan: Plan) -> None:
     told = found.get("ListFailed", set()) | found.get("ListIncomplete", set())
     assert told == (set() if limits.allow_incomplete else incomplete)
     assert len(list(requests_of(plan, "run"))) == plan.totals["selected"]
+    own = [refusal.message for refusal in against if refusal.code != "ListFailed"]  # the others quote a provider
+    assert {message: unreadable(message) for message in own if unreadable(message)} == {}
 
 
 @plenty

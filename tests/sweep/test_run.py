@@ -22,6 +22,7 @@ from task_cleanup.validation import RequestValidator
 from tests.conftest import request_schema
 from tests.fakes.aws import Trouble
 from tests.handlers.world import PROJECT, fake_secret
+from tests.readable import unreadable
 from tests.sweep.world import (
     ES_TARGET,
     HUAWEI_DMS_TARGET,
@@ -694,6 +695,38 @@ def test_two_projects_of_one_region_are_two_targets(swept: SweepWorld) -> None:
 def test_the_same_target_twice_is_not_a_valid_policy(swept: SweepWorld) -> None:
     assert refused(swept, policy(targets=[OMS_TARGET, {**OMS_TARGET, "account": "default"}])) == ["SchemaViolation"]
     assert swept.cloud.journal.entries() == []
+
+
+def test_an_account_that_nobody_stored_is_named_with_its_target(swept: SweepWorld) -> None:
+    swept.seed()
+    summary = swept.worker()(policy(targets=[OMS_TARGET, {**OMS_TARGET, "account": "typo"}]))
+    (refusal,) = (one for one in summary["refusals"] if one["code"] == "ListFailed")
+    assert refusal["target"] == 1
+    assert refusal["message"] == (
+        "/targets/1 (huawei oms cn-north-4 account typo): the list failed: SecretNotFound, no credentials are stored "
+        "for this account: there is no secret task-cleanup/huawei/typo"
+    )
+    error = summary["targets"][1]["error"]
+    assert (error["category"], error["code"]) == ("invalid_request", "SecretNotFound")
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("name: nightly\nselect:\n  older_than: P7D", "looks like YAML"),
+        ("{'name': 'nightly'}", "line 1, column 2: JSON wants double quotes"),
+        ('{"name": "nightly",}', "a comma before a closing bracket"),
+        ('{"name": "nightly", "name": "weekly"}', 'the name "name" comes twice'),
+        ('{"name": "nightly", "select": {"older_than": "7d"}}', "/targets is required, and must be an array"),
+    ],
+)
+def test_a_policy_with_a_mistake_in_it_is_told_where(swept: SweepWorld, text: str, hint: str) -> None:
+    """The stack's parameter comes as text, in the event that the schedule puts into the queue."""
+    assert swept.worker()(message(bridge_event(text))) == DONE
+    ((_, summary),) = swept.summaries()
+    (refusal,) = summary["refusals"]
+    assert hint in refusal["message"]
+    assert unreadable(refusal["message"]) == []
 
 
 def test_two_failed_lists_are_not_taken_for_one_place(swept: SweepWorld) -> None:

@@ -112,6 +112,18 @@ def test_a_secret_that_cannot_be_read_is_named(code: str, category: Category, ou
     assert NAME in error.message
 
 
+def test_an_alias_that_nobody_stored_is_the_callers_mistake_and_one_marked_for_deletion_is_not() -> None:
+    """Whoever marked the secret for deletion had stored it: the alias is right, and our set-up is not."""
+    store = Store()
+    missing = store.failure("acme")
+    assert (missing.category, missing.code) == (Category.INVALID_REQUEST, Code.SECRET_NOT_FOUND)
+    assert "team/huawei/acme" in missing.message
+    store.aws.error = "InvalidRequestException"
+    marked = store.failure("acme")
+    assert (marked.category, marked.code) == (Category.INTERNAL, Code.SECRET_NOT_FOUND)
+    assert "is marked for deletion" in marked.message
+
+
 MARK = "MARK-testSecretFake"
 MALFORMED: list[Any] = [
     "",

@@ -93,14 +93,19 @@ def test_a_bug_is_a_result_too(name: str) -> None:
     assert "testSecretFake" not in str(result.to_dict())
 
 
+@pytest.mark.parametrize(("account", "category"), [("acme", "invalid_request"), ("default", "internal")])
 @pytest.mark.parametrize("name", NAMES)
-def test_an_unreadable_secret_sends_nothing_and_names_it(name: str) -> None:
+def test_a_missing_secret_sends_nothing_and_is_named(name: str, account: str, category: str) -> None:
+    """The account that the request names is the caller's to get right, the default one is ours."""
     there = world(name, success(OPERATIONS[name]))
-    result = there.run(direct(OPERATIONS[name], account="acme"))
-    assert (error_of(result), result.attempts) == (("internal", "SecretNotFound"), 0)
+    there.aws.secrets.clear()
+    result = there.run(direct(OPERATIONS[name], account=account, correlation_id="migration 42"))
+    assert (error_of(result), result.attempts) == ((category, "SecretNotFound"), 0)
     assert result.error is not None
-    assert f"task-cleanup/{OPERATIONS[name].service.provider}/acme" in result.error.message
+    assert f"task-cleanup/{OPERATIONS[name].service.provider}/{account}" in result.error.message
     assert there.script.sent == []
+    # The request passed its schema, so that nothing stands against telling whose it was and what it was about.
+    assert (result.target.account, result.correlation_id) == (account, "migration 42")
 
 
 # -- dry runs ------------------------------------------------
@@ -127,7 +132,8 @@ def test_a_dry_run_signs_and_sends_nothing(name: str, stack: bool, request_says:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_dry_run_finds_credentials_that_are_missing(name: str) -> None:
     there = world(name, success(OPERATIONS[name]), dry_run=True)
-    assert error_of(there.run(direct(OPERATIONS[name], account="acme"))) == ("internal", "SecretNotFound")
+    there.aws.secrets.clear()
+    assert error_of(there.run(direct(OPERATIONS[name]))) == ("internal", "SecretNotFound")
 
 
 # -- projects ------------------------------------------------

@@ -45,7 +45,7 @@ def result(outcome: Outcome, error: Error | None = None, **members: Any) -> Resu
 def test_the_members_are_the_contract_s_in_its_order() -> None:
     shown = result(Outcome.SUCCEEDED, attempts=1).to_dict()
     assert list(shown) == MEMBERS == SCHEMA["required"]
-    assert shown["schema_version"] == "1.0"
+    assert shown["schema_version"] == "1.1"
     assert list(result(Outcome.FAILED, Error(Category.TIMEOUT, "T", "m")).to_dict()["error"]) == [
         "category",
         "code",

@@ -14,8 +14,8 @@ from jsonschema import Draft202012Validator
 
 from task_cleanup.errors import Category, CleanupError, Code
 from task_cleanup.settings import REGION
-from task_cleanup.times import parse_time, plausible, rfc3339
-from task_cleanup.validation import RequestValidator, strict_json
+from task_cleanup.times import in_words, parse_time, plausible, rfc3339
+from task_cleanup.validation import RequestValidator, Violation, strict_json
 from tests.unit.builders import (
     CANCEL_TASK,
     DATA_TASKS,
@@ -93,7 +93,7 @@ def test_a_region_is_the_same_pattern_everywhere_and_no_schema_lists_any(path: A
     rules = [part["properties"]["region"] for part in parts if "region" in part["properties"]]
     assert rules
     for rule in rules:
-        assert {name: value for name, value in rule.items() if name != "description"} == {
+        assert {name: value for name, value in rule.items() if name not in ("title", "description")} == {
             "type": "string",
             "pattern": f"^{REGION.pattern}{TAIL}",
         }
@@ -107,8 +107,8 @@ def test_what_the_schema_takes_for_a_region(name: str, region: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_only_code_can_tell_is_listed_with_the_schema_s_violations_and_once(name: str) -> None:
-    def more(_: object) -> list[tuple[str, str]]:
-        return [("/region", "enum"), ("/account", "enum")]
+    def more(_: object) -> list[Violation]:
+        return [Violation("/region", "enum", "must be xx"), Violation("/account", "enum", "must be yy")]
 
     validator = OPERATIONS[name].validator
     for changes, expected in (
@@ -119,6 +119,11 @@ def test_what_only_code_can_tell_is_listed_with_the_schema_s_violations_and_once
             validator.validate(request(name, **changes), more)
         listed = (caught.value.detail or {})["violations"]
         assert [(entry["pointer"], entry["rule"]) for entry in listed] == expected
+        # Whoever knows which values there are says so, whatever rule the schema named.
+        assert {entry["allowed"] for entry in listed} >= {"must be xx", "must be yy"}
+    missing = {key: value for key, value in REQUESTS[name].items() if key != "region"}
+    with pytest.raises(CleanupError, match="/region is required, and must be xx"):
+        validator.validate(missing, more)
     with pytest.raises(CleanupError):
         validator.validate([], more)
 
@@ -363,6 +368,22 @@ def test_every_time_that_is_read_can_be_counted_with_and_written(moment: datetim
     assert moment.replace(microsecond=0) - read == timedelta(minutes=offset)
     assert parse_time(rfc3339(read)) == read
     assert plausible(read) in (None, read)
+
+
+@pytest.mark.parametrize(
+    ("length", "words"),
+    [
+        (timedelta(hours=1), "1 hour"),
+        (timedelta(hours=12), "12 hours"),
+        (timedelta(days=1), "1 day"),
+        (timedelta(days=7), "7 days"),
+        (timedelta(minutes=90), "90 minutes"),
+        (timedelta(seconds=1), "1 second"),
+        (timedelta(days=10_000), "10,000 days"),
+    ],
+)
+def test_a_length_of_time_is_told_in_words(length: timedelta, words: str) -> None:
+    assert in_words(length) == words
 
 
 # -- JSON ------------------------------------------------

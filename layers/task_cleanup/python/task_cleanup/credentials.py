@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from task_cleanup.aws import Aws, AwsError
-from task_cleanup.errors import Category, CleanupError, Code
+from task_cleanup.errors import Category, CleanupError, Code, invalid_request
 from task_cleanup.providers.service import Credentials
 from task_cleanup.system import Deadline, System
 
 CACHE_SECONDS = 300.0
 
-_NOT_FOUND = frozenset({"ResourceNotFoundException", "InvalidRequestException"})  # the latter: marked for deletion
+DEFAULT_ACCOUNT = "default"  # as the schemas have it
+_NOT_STORED = "ResourceNotFoundException"
+_MARKED = "InvalidRequestException"  # for deletion: somebody stored it, so the caller's alias is right
 _DENIED = frozenset(
     {
         "AccessDeniedException",
@@ -43,7 +45,9 @@ class CredentialStore:
         Raises
         ------
         CleanupError
-            ``internal`` (missing, denied, malformed) or ``unavailable``; it names the secret, never its content.
+            ``invalid_request`` where nobody stored this account, ``internal`` (the default account's secret is
+            missing, any is marked for deletion, denied or malformed) or ``unavailable``. It names the secret, never
+            its content.
         """
         fetched_at, credentials = self._cache.get(account, (float("-inf"), None))
         if credentials is not None and self._system.monotonic() - fetched_at < CACHE_SECONDS:
@@ -56,7 +60,7 @@ class CredentialStore:
         try:
             text = self._aws.get_secret_value(name, deadline)
         except AwsError as error:
-            raise _secret_error(name, error.code) from None
+            raise _secret_error(name, account, error.code) from None
         credentials = _parse(name, text)
         self._cache[account] = (self._system.monotonic(), credentials)
         return credentials
@@ -93,9 +97,15 @@ def _digest(credentials: Credentials) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _secret_error(name: str, code: str) -> CleanupError:
-    if code in _NOT_FOUND:
-        return CleanupError(Category.INTERNAL, Code.SECRET_NOT_FOUND, f"the secret {name} does not exist ({code})")
+def _secret_error(name: str, account: str, code: str) -> CleanupError:
+    if code == _NOT_STORED and account != DEFAULT_ACCOUNT:
+        # The request named it. The default account is everybody's, so its absence is the stack's fault.
+        return invalid_request(
+            Code.SECRET_NOT_FOUND, f"no credentials are stored for this account: there is no secret {name}"
+        )
+    if code in (_NOT_STORED, _MARKED):
+        why = "does not exist" if code == _NOT_STORED else "is marked for deletion"
+        return CleanupError(Category.INTERNAL, Code.SECRET_NOT_FOUND, f"the secret {name} {why} ({code})")
     if code in _DENIED:
         return CleanupError(Category.INTERNAL, Code.SECRET_DENIED, f"the secret {name} may not be read ({code})")
     message = f"the secret {name} could not be read ({code})"

@@ -26,10 +26,10 @@ from task_cleanup.providers.service import (
 from task_cleanup.redaction import redact
 from task_cleanup.results import Error, Listed, Outcome, Result, Target
 from task_cleanup.system import Deadline, System
-from task_cleanup.times import parse_time
+from task_cleanup.times import in_words, parse_time
 from task_cleanup.transport import MAX_LIST_BYTES, MAX_REPLY_BYTES, Settled, Sign, Transport, Verdict
 from task_cleanup.triggers import Received
-from task_cleanup.validation import RequestValidator
+from task_cleanup.validation import RequestValidator, Violation
 
 Request = Mapping[str, Any]
 
@@ -86,6 +86,7 @@ def run(operation: Operation, received: Received, environment: Environment, dead
     plan = listed = None
     try:
         request = _accept(operation, received, environment)
+        _refuse_expired(operation, request, received, environment.system)
         ready = _prepare(operation, request, environment, deadline)
         request = ready.request
         if environment.dry_run or request.get("dry_run"):
@@ -94,8 +95,8 @@ def run(operation: Operation, received: Received, environment: Environment, dead
         else:
             settled, listed = _carry_out(operation, ready, environment, deadline)
     except CleanupError as error:
-        if error.category is Category.INVALID_REQUEST:
-            request = {}  # nothing of a refused request is repeated
+        if error.code == Code.SCHEMA_VIOLATION:
+            request = {}  # it holds the rejected value; what passed the schema may be told, and so who asked
         settled = _failed(Error.of(error))
     except Exception as error:  # noqa: BLE001 - a bug must end as a result too; its text may hold anything
         settled = _failed(
@@ -137,11 +138,11 @@ def _target(service: Service, request: Request) -> Target:
 
 
 def _accept(operation: Operation, received: Received, environment: Environment) -> Request:
-    """The validated request, with its defaults, its client token, and not too late."""
+    """The validated request, with its defaults and its client token."""
     if received.refusal is not None:
         raise received.refusal
 
-    def regions(asked: Request) -> list[tuple[str, str]]:
+    def regions(asked: Request) -> list[Violation]:
         return operation.service.region_violations(asked.get("region"), environment.extra_regions)
 
     request = operation.validator.validate(received.request, regions)
@@ -149,7 +150,6 @@ def _accept(operation: Operation, received: Received, environment: Environment) 
         request["task_id"] = str(request["task_id"])
     if operation.validator.has("client_token") and "client_token" not in request:
         request["client_token"] = _derived_token(operation, request, received.origin_id)
-    _refuse_expired(operation, request, received, environment.system)
     return request
 
 
@@ -167,7 +167,7 @@ def _refuse_expired(operation: Operation, request: Request, received: Received, 
     elif lifetime is not None and received.is_queued:
         age = received.age(system.now(), "put `not_after` into the request")
         if age > lifetime:
-            raise invalid_request(Code.EXPIRED, f"the request was first sent more than {lifetime} hours ago")
+            raise invalid_request(Code.EXPIRED, f"the request was first sent more than {in_words(lifetime)} ago")
 
 
 @dataclass(frozen=True, eq=False, repr=False)

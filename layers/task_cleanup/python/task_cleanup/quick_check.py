@@ -11,7 +11,7 @@ from typing import Any
 
 from task_cleanup.times import parse_time
 
-_ANNOTATIONS = frozenset({"$schema", "$id", "title", "description", "default"})
+_ANNOTATIONS = frozenset({"$schema", "$id", "title", "description", "default", "examples"})
 _OF_THE_REQUEST = _ANNOTATIONS | {"type", "properties", "required", "additionalProperties"}
 
 

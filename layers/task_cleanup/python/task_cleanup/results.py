@@ -10,7 +10,7 @@ from task_cleanup.errors import RETRYABLE_CATEGORIES, Category, CleanupError, Co
 from task_cleanup.tasks import Task
 from task_cleanup.times import rfc3339
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "1.1"
 
 
 class Outcome(StrEnum):
@@ -27,8 +27,8 @@ class Outcome(StrEnum):
 class Error:
     """Why an outcome is not ``succeeded``: for ``unchanged`` it is the provider's code, kept as evidence.
 
-    ``detail`` keys: ``violations`` (list of ``{pointer, rule}``), ``provider`` (reply fields that the official
-    SDKs drop), ``note`` (what this call could not know), ``retry_after_seconds``.
+    ``detail`` keys: ``violations`` (list of ``{pointer, rule, allowed}``), ``provider`` (reply fields that the
+    official SDKs drop), ``note`` (what this call could not know), ``retry_after_seconds``.
     """
 
     category: Category
@@ -57,7 +57,7 @@ class Error:
 
 @dataclass(frozen=True)
 class Target:
-    """What a request is about. An invalid request's target holds provider and service only."""
+    """What a request is about. Of one that its schema refuses, provider and service only."""
 
     provider: str
     service: str

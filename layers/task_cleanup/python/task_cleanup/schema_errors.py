@@ -1,13 +1,17 @@
 """What is wrong with a request, by jsonschema. Imported when something is: see ``quick_check``."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker
+from jsonschema.exceptions import ValidationError
 from jsonschema.protocols import Validator
 from jsonschema.validators import extend
 
+from task_cleanup.allowed import misplaced, required, sentence, unknown
 from task_cleanup.times import parse_time
+from task_cleanup.validation import MAX_VIOLATIONS, Violation, pointer, short_name
 
 _FORMATS = FormatChecker(formats=())
 
@@ -32,3 +36,70 @@ def validator(schema: Mapping[str, Any]) -> Validator:
     """A validator that is strict where the library is lenient."""
     made: Validator = _Validator(schema, format_checker=_FORMATS)
     return made
+
+
+_CHOICE = {"const": "enum"}  # two ways to say which values there are
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A violation before it is put into words; ``name`` is that of a field that is missing or unknown."""
+
+    pointer: str
+    rule: str
+    error: ValidationError
+    name: str = ""
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """One of each is told."""
+        return (self.pointer, _CHOICE.get(self.rule, self.rule))
+
+    @property
+    def depth(self) -> int:
+        """A rule deeper in the schema is the more particular one."""
+        return len(self.error.absolute_schema_path)
+
+
+def violations_of(schema: Mapping[str, Any], request: Any) -> list[Violation]:  # noqa: ANN401 - any JSON value
+    """Every violation, one for a field and rule, up to ``MAX_VIOLATIONS``; none of them holds a rejected value."""
+    try:
+        found = [one for error in validator(schema).iter_errors(request) for one in _found(error)]
+    except RecursionError:
+        return [Violation("", "nesting", "must not be nested so deeply")]
+    deepest = {one.kind: one for one in sorted(found, key=lambda one: (*one.kind, one.depth))}
+    told = list(deepest.values())[:MAX_VIOLATIONS]
+    return [Violation(one.pointer, one.rule, _allowed(schema, one)) for one in told]
+
+
+def _found(error: ValidationError) -> Iterator[_Found]:
+    """One error of the library can be about several fields: each gets its own pointer."""
+    rule, place = str(error.validator), [str(part) for part in error.absolute_path]
+    instance = error.instance if isinstance(error.instance, dict) else {}
+    if rule == "required":
+        wanted: list[str] = error.validator_value  # type: ignore[assignment]
+        yield from (_Found(pointer(*place, name), rule, error, name) for name in wanted if name not in instance)
+    elif rule == "additionalProperties":
+        known = _properties(error.schema)
+        yield from (_Found(pointer(*place, name), rule, error, name) for name in instance if name not in known)
+    else:
+        yield _Found(pointer(*place), rule, error)
+
+
+def _properties(schema: object) -> Mapping[str, Any]:
+    known = schema.get("properties", {}) if isinstance(schema, Mapping) else {}
+    return known if isinstance(known, Mapping) else {}
+
+
+def _allowed(schema: Mapping[str, Any], found: _Found) -> str:
+    error = found.error
+    known, at_root = _properties(error.schema), not error.absolute_path
+    if found.rule == "required":
+        # A condition at the root names fields that the root describes.
+        described = known.get(found.name) or (_properties(schema).get(found.name) if at_root else None)
+        return required(described)
+    if found.rule == "additionalProperties":
+        if at_root and found.name in _properties(schema):
+            return misplaced(schema.get("if", {}).get("required", []), known)
+        return unknown(short_name(found.name), known)
+    return sentence(found.rule, error.schema if isinstance(error.schema, Mapping) else {})

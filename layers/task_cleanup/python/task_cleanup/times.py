@@ -1,7 +1,7 @@
 """RFC 3339 times, in and out."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 _RFC3339 = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-5][0-9])"
@@ -39,3 +39,14 @@ def plausible(moment: datetime) -> datetime | None:
 def rfc3339(moment: datetime) -> str:
     """``2026-11-21T08:30:00.123Z``: UTC, milliseconds (RFC 3339, section 5.6)."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def in_words(length: timedelta) -> str:
+    """``1 hour``, ``7 days``, ``90 minutes``: whole, in the largest unit that has no rest."""
+    seconds = round(length.total_seconds())
+    unit, size = next((unit, size) for unit, size in _UNITS if seconds % size == 0)
+    number = seconds // size
+    return f"{number:,} {unit}" if number == 1 else f"{number:,} {unit}s"
+
+
+_UNITS = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))

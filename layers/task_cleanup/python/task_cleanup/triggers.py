@@ -17,7 +17,14 @@ from urllib.parse import parse_qsl, quote
 from task_cleanup.errors import Category, CleanupError, Code, invalid_request
 from task_cleanup.results import Error, Result
 from task_cleanup.times import parse_time
-from task_cleanup.validation import RequestValidator, pointer, strict_json, violation_error
+from task_cleanup.validation import (
+    NotJsonError,
+    RequestValidator,
+    Violation,
+    pointer,
+    strict_json,
+    violation_error,
+)
 
 Event = Mapping[str, Any]
 
@@ -127,7 +134,7 @@ def from_eventbridge(event: Event, fallback_id: str) -> Received:
     """``detail`` is the request: an object, or a JSON string (EventBridge Scheduler sends one)."""
     detail, refusal = event["detail"], None
     if isinstance(detail, str):
-        detail, refusal = _read_json(detail)
+        detail, refusal = _read_json("the event's detail", detail)
     return Received(
         Trigger.EVENTBRIDGE,
         detail,
@@ -169,7 +176,7 @@ def _queue_message(record: Event) -> QueueMessage:
 def _from_body(record: Event, attributes: Event, message_id: str, body: str) -> Received:
     moved = _object(record.get("messageAttributes"))
     origin_id = _attribute(moved, "origin_id") or message_id
-    content, refusal = _read_json(body)
+    content, refusal = _read_json("the message's body", body)
     # Not SentTimestamp: a redrive makes a new message, so there an old request would be young again.
     sent = [_time(_attribute(moved, "origin_time"))]
     requested_by = _text(attributes.get("SenderId"))
@@ -230,6 +237,9 @@ def from_http(
     return Received(Trigger.HTTP, request, origin_id, requested_by=_text(user_arn), refusal=refusal)
 
 
+_ONCE = "must be given once, in the path, the query, the body or the header Idempotency-Key"
+
+
 def _merged(event: Event, validator: RequestValidator, idempotency_field: str) -> dict[str, Any]:
     parts = [
         list(_object(event.get("pathParameters")).items()),
@@ -242,10 +252,10 @@ def _merged(event: Event, validator: RequestValidator, idempotency_field: str) -
             [(idempotency_field, value) for name, value in headers.items() if name.lower() == "idempotency-key"]
         )
     merged: dict[str, Any] = {}
-    repeated: list[tuple[str, str]] = []
+    repeated: list[Violation] = []
     for name, value in (pair for part in parts for pair in part):
         if name in merged:
-            repeated.append((pointer(name), "repeated"))
+            repeated.append(Violation(pointer(name), "repeated", _ONCE))
         merged[name] = value
     if repeated:
         raise violation_error(repeated)
@@ -275,18 +285,23 @@ def _body(event: Event) -> dict[str, Any]:
     body = event.get("body")
     if body is None or body == "":
         return {}
-    try:
-        text = (
-            base64.b64decode(str(body), validate=True).decode() if event.get("isBase64Encoded") is True else str(body)
-        )
-    except ValueError:
-        raise invalid_request(Code.UNREADABLE_REQUEST, "the body is not base64 of UTF-8 text") from None
-    content, refusal = _read_json(text)
+    text = _decoded(str(body)) if event.get("isBase64Encoded") is True else str(body)
+    content, refusal = _read_json("the body", text)
     if refusal:
         raise refusal
     if not isinstance(content, dict):
-        raise invalid_request(Code.UNREADABLE_REQUEST, "the body is not a JSON object")
+        raise invalid_request(Code.UNREADABLE_REQUEST, "the body must be a JSON object, in curly brackets")
     return content
+
+
+def _decoded(body: str) -> str:
+    try:
+        return base64.b64decode(body, validate=True).decode()
+    except UnicodeDecodeError as error:
+        why = f"is not UTF-8 text: its byte {error.start + 1} is wrong"
+    except ValueError:
+        why = "is said to be base64, and is not"
+    raise invalid_request(Code.UNREADABLE_REQUEST, f"the body {why}")
 
 
 HTTP_STATUS: Mapping[Category, int] = {
@@ -368,11 +383,11 @@ def json_text(value: object) -> str:
 # -- readers of untrusted members ------------------------------------------------
 
 
-def _read_json(text: str) -> tuple[Any, CleanupError | None]:
+def _read_json(what: str, text: str) -> tuple[Any, CleanupError | None]:
     try:
         return strict_json(text), None
-    except ValueError:
-        return None, invalid_request(Code.UNREADABLE_REQUEST, "not JSON, or JSON with repeated names or NaN in it")
+    except NotJsonError as error:
+        return None, invalid_request(Code.UNREADABLE_REQUEST, f"{what} is not valid JSON: {error}")
 
 
 def _object(value: object) -> dict[str, Any]:

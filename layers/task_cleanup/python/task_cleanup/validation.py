@@ -1,20 +1,31 @@
 """Requests against JSON Schema: strict where the library is lenient, silent about values."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import cached_property
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from task_cleanup.errors import CleanupError, Code, invalid_request
 from task_cleanup.quick_check import certainly_valid
 
-if TYPE_CHECKING:
-    from jsonschema.exceptions import ValidationError
-    from jsonschema.protocols import Validator
-
 MAX_VIOLATIONS = 50
+MAX_TOLD = 10  # of them in the message; all are in the detail
 MAX_NAME = 64  # characters of an unknown field's name that are repeated to the caller
+
+
+@dataclass(frozen=True, order=True)
+class Violation:
+    """One field that is wrong, and what would be right.
+
+    ``pointer`` is an RFC 6901 JSON Pointer into the request, ``rule`` the JSON Schema keyword (or ``repeated``,
+    ``nesting``). ``allowed`` goes on with the sentence that the pointer begins ("must be one of eu-de, eu-nl"). It is
+    made of the schema, never of the rejected value.
+    """
+
+    pointer: str
+    rule: str
+    allowed: str
 
 
 def load_schema(path: Path) -> dict[str, Any]:
@@ -30,12 +41,6 @@ class RequestValidator:
         self._properties: Mapping[str, Any] = schema["properties"]
         self._schema = schema
 
-    @cached_property
-    def _validator(self) -> "Validator":
-        from task_cleanup.schema_errors import validator  # noqa: PLC0415 - only the first refusal pays for it
-
-        return validator(self._schema)
-
     def has(self, name: str) -> bool:
         """Whether the schema knows this field."""
         return name in self._properties
@@ -49,85 +54,109 @@ class RequestValidator:
         return bool(self._properties.get(name, {}).get("type") == "integer")
 
     def validate(
-        self, request: object, more: Callable[[Mapping[str, Any]], Iterable[tuple[str, str]]] = lambda _: ()
+        self, request: object, more: Callable[[Mapping[str, Any]], Iterable[Violation]] = lambda _: ()
     ) -> dict[str, Any]:
         """The request with the schema's defaults filled in.
 
         ``more`` finds violations that the schema cannot, in an object that may violate the schema too. They are told
-        with the schema's own, but for fields of which the schema has told something.
+        with the schema's own. Where the schema refuses the same field, its rule is told with what ``more`` allows.
 
         Raises
         ------
         CleanupError
-            ``invalid_request`` with every violation as JSON Pointer and rule, never the rejected value.
+            ``invalid_request`` with every violation and what is allowed there, never the rejected value.
         """
         violations = [] if certainly_valid(self._schema, request) else self._violations_of(request)
         if isinstance(request, dict):
-            told = {place for place, _ in violations}
-            violations += [violation for violation in more(request) if violation[0] not in told]
+            violations = _with_more(violations, more(request))
         if violations or not isinstance(request, dict):
             raise violation_error(violations)
         defaults = {name: rule["default"] for name, rule in self._properties.items() if "default" in rule}
         return {**defaults, **request}
 
-    def _violations_of(self, request: Any) -> list[tuple[str, str]]:  # noqa: ANN401 - any JSON value
-        try:
-            errors = self._validator.iter_errors(request)
-            return [violation for error in errors for violation in self._violations(error)]
-        except RecursionError:
-            return [("", "nesting")]
+    def _violations_of(self, request: object) -> list[Violation]:
+        from task_cleanup.schema_errors import violations_of  # noqa: PLC0415 - only a refusal pays for it
 
-    def _violations(self, error: "ValidationError") -> Iterator[tuple[str, str]]:
-        """One error of the library can stand for several fields: each gets its own pointer."""
-        rule, place = str(error.validator), [str(part) for part in error.absolute_path]
-        instance = error.instance if isinstance(error.instance, dict) else {}
-        if rule == "required":
-            names: list[str] = error.validator_value  # type: ignore[assignment]
-            yield from ((pointer(*place, name), rule) for name in names if name not in instance)
-        elif rule == "additionalProperties":
-            known = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
-            yield from ((pointer(*place, name), rule) for name in instance if name not in known)
-        else:
-            yield pointer(*place), rule
+        return violations_of(self._schema, request)
+
+
+def short_name(name: str) -> str:
+    """The caller's own name of a field as any log can hold it: cut, and characters that UTF-8 lacks replaced."""
+    return name[:MAX_NAME].encode(errors="replace").decode()
 
 
 def pointer(*parts: str) -> str:
-    """An RFC 6901 JSON Pointer that any log can hold: names are cut, and characters that UTF-8 lacks replaced."""
-    names = (part[:MAX_NAME].encode(errors="replace").decode() for part in parts)
-    return "".join("/" + name.replace("~", "~0").replace("/", "~1") for name in names)
+    """An RFC 6901 JSON Pointer of short names."""
+    return "".join("/" + short_name(part).replace("~", "~0").replace("/", "~1") for part in parts)
 
 
-def violation_error(violations: Iterable[tuple[str, str]], code: Code = Code.SCHEMA_VIOLATION) -> CleanupError:
-    """``invalid_request`` that names all violations, each once, up to ``MAX_VIOLATIONS``."""
+def violation_error(violations: Iterable[Violation], code: Code = Code.SCHEMA_VIOLATION) -> CleanupError:
+    """``invalid_request`` that tells all violations, each once: the first ones in the message, and up to
+    ``MAX_VIOLATIONS`` in the detail.
+    """
     listed = sorted(set(violations))[:MAX_VIOLATIONS]
-    named = ", ".join(f"{place or '(request)'}: {rule}" for place, rule in listed)
+    told = [f"{violation.pointer or 'the request'} {violation.allowed}" for violation in listed[:MAX_TOLD]]
+    more = ["and so on"] if len(listed) > MAX_TOLD else []
     return invalid_request(
         code,
-        f"the request is not valid ({named})",
-        {"violations": [{"pointer": place, "rule": rule} for place, rule in listed]},
+        f"the request is not valid: {'; '.join(told + more)}",
+        {"violations": [asdict(violation) for violation in listed]},
     )
 
 
-def strict_json(text: str | bytes) -> Any:  # noqa: ANN401 - any JSON value
+def _with_more(violations: list[Violation], more: Iterable[Violation]) -> list[Violation]:
+    known = {violation.pointer: violation for violation in more}
+    told = [_narrowed(violation, known.pop(violation.pointer, None)) for violation in violations]
+    return [*told, *known.values()]
+
+
+def _narrowed(violation: Violation, by: Violation | None) -> Violation:
+    if by is None:
+        return violation
+    return replace(
+        violation, allowed=f"is required, and {by.allowed}" if violation.rule == "required" else by.allowed
+    )
+
+
+def not_one_of(place: str, values: Iterable[str]) -> Violation:
+    """For a field whose values no schema lists: a region, which is its service's to know."""
+    from task_cleanup.allowed import one_of  # noqa: PLC0415
+
+    return Violation(place, "enum", f"must be {one_of(list(values))}")
+
+
+class NotJsonError(ValueError):
+    """A text that is no strict JSON. Its message says where and why, for people, and quotes no value of the text."""
+
+
+def strict_json(text: str) -> Any:  # noqa: ANN401 - any JSON value
     """JSON without the parser's leniencies: no repeated names, no NaN.
 
     Raises
     ------
-    ValueError
-        Also for bytes that are not UTF-8 and nesting that is too deep.
+    NotJsonError
+        Also for nesting that is too deep.
     """
     try:
         return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
     except RecursionError:
-        raise ValueError("nested too deeply") from None
+        raise NotJsonError("it is nested too deeply") from None
+    except NotJsonError:
+        raise
+    except ValueError as error:
+        from task_cleanup.json_errors import explained  # noqa: PLC0415 - only a refusal pays for it
+
+        raise NotJsonError(explained(text, error)) from None
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a name is repeated")
+    members: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in members:
+            raise NotJsonError(f"the name {json.dumps(short_name(name))} comes twice in one object")
+        members[name] = value
     return members
 
 
 def _refuse_constant(_name: str) -> None:
-    raise ValueError("not a JSON number")
+    raise ValueError

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from task_cleanup.errors import Category
 from task_cleanup.signing import canonical_query, percent_encode
-from task_cleanup.validation import violation_error
+from task_cleanup.validation import Violation, not_one_of, violation_error
 
 
 @dataclass(frozen=True)
@@ -148,10 +148,10 @@ class Service:
 
     def region_violations(
         self, region: object, extra: Collection[str] = (), pointer: str = "/region"
-    ) -> list[tuple[str, str]]:
-        """Pointer and rule, where neither the service nor ``extra`` (``EXTRA_REGIONS``) has this region."""
+    ) -> list[Violation]:
+        """Where neither the service nor ``extra`` (``EXTRA_REGIONS``) has this region, with those that there are."""
         is_known = isinstance(region, str) and (region in self.regions or region in extra)
-        return [] if is_known else [(pointer, "enum")]
+        return [] if is_known else [not_one_of(pointer, [*self.regions, *extra])]
 
     def base(self, region: str, override: str | None, extra: Collection[str] = ()) -> str:
         """The base URL for a region.

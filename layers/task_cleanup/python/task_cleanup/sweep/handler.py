@@ -38,6 +38,9 @@ DETAIL_TYPES: Mapping[Outcome, str] = {
     Outcome.FAILED: "Sweep Failed",
 }
 MAX_EVENT = 200_000  # characters of a summary on the bus
+_RUN_ID_WANTED = (
+    "the path must hold a run id (1 to 128 letters, digits, dots, dashes and underscores), and nothing else"
+)
 POLL_SECONDS = 10  # what `Retry-After` says while a sweep runs
 
 # The library's own repetitions; every call that is made here may be made twice.
@@ -195,7 +198,8 @@ class _Handler:
             requester = [received.requested_by] if received.requested_by else []
             self._sweeper.bus.publish(REQUESTED, {**_as_asked(received), "run_id": run_id}, requester)
         except CleanupError as error:
-            return triggers.http_problem(Error.of(error), received.origin_id)
+            # No result holds the detail here, so that the violations are a member of their own.
+            return triggers.http_problem(Error.of(error), received.origin_id, **(error.detail or {}))
         except (BusError, StoreError) as error:
             return triggers.http_problem(_unavailable(str(error)), received.origin_id)
         body = {"run_id": run_id, "status": f"/sweeps/{run_id}", "report": self._sweeper.places(run_id)}
@@ -206,7 +210,7 @@ class _Handler:
         request = _as_asked(received)
         run_id = request.get("run_id")
         if received.refusal is not None or set(request) != {"run_id"} or run_id_of(str(run_id)) != run_id:
-            invalid = Error(Category.INVALID_REQUEST, "RunIdInvalid", "a run id, and nothing else, is asked for")
+            invalid = Error(Category.INVALID_REQUEST, "RunIdInvalid", _RUN_ID_WANTED)
             return triggers.http_problem(invalid, received.origin_id)
         try:
             found = self._first_of(run_id, "summary", "claim", "asked")

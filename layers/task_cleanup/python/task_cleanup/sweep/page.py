@@ -582,12 +582,17 @@ def _list_notices(report: Json) -> list[Notice]:
     return [Notice("bad", title, text, links, len(troubled) - len(links))]
 
 
+_TARGET_PREFIX = re.compile(r"^/targets/[0-9]+ \([^()]*\): ")  # as ``plan.target_prefix`` writes it
+
+
 def _reasons(report: Json) -> tuple[tuple[str, Link], ...]:
     def link(refusal: Json) -> Link:
         index = refusal["target"]
         if index is None:
             return Link(refusal["message"])
-        return Link(refusal["message"], _anchor(index), _target_label(report["targets"][index]))
+        # The link names the target, so the message need not.
+        text = _TARGET_PREFIX.sub("", refusal["message"], count=1)
+        return Link(text, _anchor(index), _target_label(report["targets"][index]))
 
     return tuple((refusal["code"], link(refusal)) for refusal in report["refusals"])
 

@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
+from task_cleanup.credentials import DEFAULT_ACCOUNT
 from task_cleanup.results import Error
 from task_cleanup.sweep.listings import Listing
 from task_cleanup.sweep.policy import Limits, Policy, Target
 from task_cleanup.sweep.selection import Decision, Judged, counts, judge
 from task_cleanup.sweep.services import SERVICES
+from task_cleanup.validation import pointer
 
 LIFETIME = timedelta(days=1)  # of a plan, and so of its requests: later, the world may be another
 
@@ -87,35 +89,63 @@ def _judged(listing: Listing, policy: Policy, now: datetime) -> TargetPlan:
 def refusals(plan: Plan) -> tuple[Refusal, ...]:
     """Every guard that speaks against this plan: all of them, so that one look tells what to change."""
     limits = plan.policy.limits
-    found = [*_over(limits, plan.totals, None)]
+    found = [*_over(limits, plan.totals)]
     found += [_too_many(plan)] if plan.totals["selected"] > limits.max_tasks else []
     places: set[tuple[str | None, ...]] = set()
     for number, target in enumerate(plan.targets):
-        found += _over(limits, target.counts, number)
+        found += [_of_target(over.code, over.message, number, target.target) for over in _over(limits, target.counts)]
         if not target.complete and not limits.allow_incomplete:
             found.append(_incomplete(target, number))
         if target.error is not None:
             continue  # its project may be unknown, and it has no tasks that could count twice
         if target.place() in places:
-            found.append(Refusal("SameTarget", "another target is the same project or instance", number))
+            message = "an earlier target is the same project or instance: take one of them out of the policy"
+            found.append(_of_target("SameTarget", message, number, target.target))
         places.add(target.place())
     return tuple(found)
 
 
-def _over(limits: Limits, counted: Mapping[str, int], number: int | None) -> Iterator[Refusal]:
+def _of_target(code: str, message: str, number: int, target: Target) -> Refusal:
+    return Refusal(code, f"{target_prefix(number, target)}{message}", number)
+
+
+def target_prefix(number: int, target: Target) -> str:
+    """``/targets/1 (huawei oms cn-north-4): ``, by which a refusal's message names its target."""
+    words = [target.provider, target.service, target.region]
+    words += [] if target.account == DEFAULT_ACCOUNT else [f"account {target.account}"]
+    words += [word for word in (target.project_id, target.instance_id) if word is not None]
+    return f"{pointer('targets', str(number))} ({' '.join(words)}): "
+
+
+_REMEDY = "in the policy, and make a new report"
+
+
+def _over(limits: Limits, counted: Mapping[str, int]) -> Iterator[Refusal]:
     selected, found = counted["selected"], counted["found"]
-    if selected > limits.allowed_of(found):
-        message = f"{selected} of {found} tasks are selected, more than max_fraction {limits.max_fraction:g}"
-        yield Refusal("FractionTooHigh", message, number)
+    allowed = limits.allowed_of(found)
+    if selected > allowed:
+        message = (
+            f"{selected:,} of {found:,} tasks are selected, and limits.max_fraction {limits.max_fraction:g} allows "
+            f"{allowed:,} of them; if they may all go, raise it {_REMEDY}"
+        )
+        yield Refusal("FractionTooHigh", message)
 
 
 def _too_many(plan: Plan) -> Refusal:
     selected, most = plan.totals["selected"], plan.policy.limits.max_tasks
-    return Refusal("TooManyTasks", f"{selected} tasks are selected, max_tasks is {most}")
+    message = (
+        f"{selected:,} tasks are selected, and limits.max_tasks allows {most:,}; "
+        f"if they may all go, raise it {_REMEDY}"
+    )
+    return Refusal("TooManyTasks", message)
 
 
-def _incomplete(target: TargetPlan, number: int) -> Refusal:
-    if target.error is not None:
-        return Refusal("ListFailed", f"the list failed: {target.error.code}, {target.error.message}", number)
-    message = "the list may not be whole: it was cut by a limit or the time, or it changed while it was read"
-    return Refusal("ListIncomplete", message, number)
+def _incomplete(planned: TargetPlan, number: int) -> Refusal:
+    if planned.error is not None:
+        message = f"the list failed: {planned.error.code}, {planned.error.message}"
+        return _of_target("ListFailed", message, number, planned.target)
+    message = (
+        f"the list may not be whole: its limit of {planned.target.limit:,} tasks or the time cut it, or it changed "
+        "while it was read; ask again, or raise the target's limit"
+    )
+    return _of_target("ListIncomplete", message, number, planned.target)

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from task_cleanup.errors import Code, invalid_request
 from task_cleanup.tasks import Status
-from task_cleanup.validation import pointer, violation_error
+from task_cleanup.validation import Violation, pointer, violation_error
 
 DEFAULT_STATUSES = (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
 DEFAULT_MAX_TASKS = 500
@@ -158,7 +158,12 @@ class Policy:
         targets = tuple(Target(**target) for target in request["targets"])
         repeated = [number for number, target in enumerate(targets) if target in targets[:number]]
         if repeated:
-            raise violation_error([(pointer("targets", str(number)), "repeated") for number in repeated])
+            raise violation_error(
+                Violation(
+                    pointer("targets", str(number)), "repeated", "must not be the same place as a target before it"
+                )
+                for number in repeated
+            )
         select = request["select"]
         return cls(
             name=request["name"],
@@ -208,6 +213,6 @@ def duration(text: str) -> timedelta:
     """
     match = _DURATION.fullmatch(text)
     if match is None:
-        raise invalid_request(Code.SCHEMA_VIOLATION, "a duration is P<n>D or PT<n>H")
+        raise invalid_request(Code.SCHEMA_VIOLATION, "a duration is written as days (P7D) or hours (PT12H)")
     days, hours = match.groups()
     return timedelta(days=int(days)) if days is not None else timedelta(hours=int(hours))

@@ -29,7 +29,7 @@ from task_cleanup.sweep.store import Store, Stored, StoreError, key
 from task_cleanup.system import Deadline, System
 from task_cleanup.times import parse_time, rfc3339
 from task_cleanup.triggers import Received
-from task_cleanup.validation import RequestValidator
+from task_cleanup.validation import RequestValidator, Violation
 
 LIST_SHARE = 0.6  # of the time; the rest is for requests and documents
 SAVE_SHARE = 0.1
@@ -128,7 +128,7 @@ class Sweeper:
             Policy.read(request)
         return request
 
-    def _region_violations(self, request: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
+    def _region_violations(self, request: Mapping[str, Any]) -> Iterable[Violation]:
         return region_violations(request, self.extra_regions)
 
     # -- once ------------------------------------------------
@@ -301,7 +301,7 @@ class Sweeper:
         """A region can have left ``EXTRA_REGIONS`` since the plan was made: its requests would all be refused."""
         violations = list(self._region_violations(plan.policy.to_dict()))
         if violations:
-            named = ", ".join(place for place, _ in violations)
+            named = ", ".join(violation.pointer for violation in violations)
             raise _RefusedError(
                 Refusal(
                     "RegionUnknown", f"the report's policy has regions that its services do not have: {named}{more}"

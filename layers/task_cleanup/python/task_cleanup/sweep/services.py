@@ -8,7 +8,7 @@ from task_cleanup.listing import Pages, confirmed_by
 from task_cleanup.operation import Operation, Request
 from task_cleanup.providers import alibaba_elasticsearch, dms, huawei_oms
 from task_cleanup.providers.service import Call, Service
-from task_cleanup.validation import pointer
+from task_cleanup.validation import Violation, pointer
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ SERVICES: Mapping[str, SweptService] = {
 }
 
 
-def region_violations(request: Mapping[str, Any], extra: Mapping[str, Collection[str]]) -> Iterator[tuple[str, str]]:
-    """Pointer and rule for every target whose region its service does not have.
+def region_violations(request: Mapping[str, Any], extra: Mapping[str, Collection[str]]) -> Iterator[Violation]:
+    """Every target whose region its service does not have.
 
     ``request`` need not be valid: what has not the shape of a target of a known service is left to the schema.
     ``extra`` are the regions of ``EXTRA_REGIONS``, by service id.

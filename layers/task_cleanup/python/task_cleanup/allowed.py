@@ -1,0 +1,142 @@
+"""What a field may hold, in words made of its schema and never of a value. Imported when a request is refused.
+
+Each sentence goes on from the field's name: "must be one of eu-de, eu-nl". A schema's ``title`` says in words what a
+pattern says in signs, ``examples`` show it.
+"""
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+MAX_VALUES = 40  # of an enumeration
+MAX_FIELDS = 20
+
+Schema = Mapping[str, Any]
+
+_KINDS: Mapping[str, str] = {
+    "array": "an array",
+    "boolean": "the boolean true or false",
+    "integer": "an integer",
+    "null": "null",
+    "number": "a number",
+    "object": "an object",
+    "string": "a string",
+}
+
+
+def sentence(keyword: str, schema: Schema) -> str:
+    """What ``keyword`` of this part of a schema allows."""
+    if keyword in _SENTENCES:
+        return _SENTENCES[keyword](schema)
+    return f"must satisfy the keyword {keyword} of its schema{_described(schema)}"
+
+
+def required(schema: Schema | None) -> str:
+    """For a field that is missing; ``schema`` is its own, where it is known."""
+    wanted = {} if schema is None else schema
+    telling = next((keyword for keyword in ("const", "enum", "pattern", "type") if keyword in wanted), None)
+    return "is required" if telling is None else f"is required, and {sentence(telling, wanted)}"
+
+
+def unknown(name: str, known: Collection[str]) -> str:
+    """For a field that has no place where it is: the nearest name that has one, else all of them."""
+    by_folded = {each.casefold(): each for each in known}
+    nearest = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
+    if nearest:
+        return f"is not a known field, did you mean {by_folded[nearest[0]]}?"
+    return f"is not a known field, the known ones are {_listed(sorted(known), MAX_FIELDS)}"
+
+
+def misplaced(beside: Collection[str], known: Collection[str]) -> str:
+    """For a field that the request has a place for, but not ``beside`` some others."""
+    others = [name for name in known if name not in beside]
+    return f"is not allowed beside {_listed(list(beside), MAX_FIELDS)}, only {_listed(others, MAX_FIELDS)} are"
+
+
+def one_of(values: Sequence[object]) -> str:
+    """``one of eu-de, eu-nl``; of very many, the first ones and how many more there are."""
+    return _written(values[0]) if len(values) == 1 else f"one of {_listed(values, MAX_VALUES)}"
+
+
+def _listed(values: Sequence[object], most: int) -> str:
+    more = f" and {len(values) - most} more" if len(values) > most else ""
+    return ", ".join(_written(value) for value in values[:most]) + more
+
+
+def _written(value: object) -> str:
+    """A text as it is, anything else as JSON: a text that could be taken for more or less than it is gets quotes."""
+    plain = (
+        isinstance(value, str) and value and not set(value) & set(' ,"') and value not in ("true", "false", "null")
+    )
+    return str(value) if plain else json.dumps(value, ensure_ascii=False)
+
+
+def _type(schema: Schema) -> str:
+    kinds = [schema["type"]] if isinstance(schema["type"], str) else schema["type"]
+    words = " or ".join(_KINDS[kind] for kind in kinds)
+    if kinds in (["integer"], ["number"]):
+        return f"must be {words}{_range(schema)}"
+    return f"must be {words}{_such_as(schema)}"
+
+
+def _number(schema: Schema) -> str:
+    kind = "integer" if "integer" in schema.get("type", ()) else "number"
+    return f"must be {_KINDS[kind]}{_range(schema)}"
+
+
+def _pattern(schema: Schema) -> str:
+    if "title" in schema or "examples" in schema:
+        return f"must be {schema.get('title', 'text')}{_such_as(schema)}"
+    return f"must match the pattern {schema['pattern']}{_described(schema)}"
+
+
+def _format(schema: Schema) -> str:
+    words = "a time with its zone (RFC 3339)" if schema["format"] == "date-time" else f"a {schema['format']}"
+    return f"must be {words}{_such_as(schema)}"
+
+
+def _such_as(schema: Schema) -> str:
+    examples = schema.get("examples", ())
+    return f", such as {' or '.join(_written(example) for example in examples)}" if examples else ""
+
+
+def _range(schema: Schema) -> str:
+    least, most = schema.get("minimum"), schema.get("maximum")
+    if least is None and most is None:
+        return ""
+    if most is None:
+        return f" of at least {least:,}"
+    return f" of at most {most:,}" if least is None else f" from {least:,} to {most:,}"
+
+
+def _size(least: str, most: str, unit: str) -> Callable[[Schema], str]:
+    def words(schema: Schema) -> str:
+        few, many = schema.get(least), schema.get(most)
+        if many is None:
+            return f"must have at least {few:,} {unit}"
+        return f"must have at most {many:,} {unit}" if few is None else f"must have {few:,} to {many:,} {unit}"
+
+    return words
+
+
+def _described(schema: Schema) -> str:
+    return f": {schema['description']}" if "description" in schema else ""
+
+
+_characters = _size("minLength", "maxLength", "characters")
+_entries = _size("minItems", "maxItems", "entries")
+_SENTENCES: Mapping[str, Callable[[Schema], str]] = {
+    "const": lambda schema: f"must be {_written(schema['const'])}",
+    "enum": lambda schema: f"must be {one_of(schema['enum'])}",
+    "format": _format,
+    "maximum": _number,
+    "maxItems": _entries,
+    "maxLength": _characters,
+    "minimum": _number,
+    "minItems": _entries,
+    "minLength": _characters,
+    "pattern": _pattern,
+    "type": _type,
+    "uniqueItems": lambda _: "must not have the same entry twice",
+}
