@@ -85,7 +85,7 @@ class Reply:
         if not self.body:
             return None
         try:
-            text = self.body.decode("utf-8-sig")
+            text = self.body.decode().removeprefix("\ufeff")
             value = json.loads(text)
             if _SURROGATE.search(text):
                 # JSON can name half a pair, and UTF-8 has no bytes for it: a result with one could not be sent.
