@@ -13,7 +13,7 @@ import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from http.client import HTTPConnection, HTTPResponse
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -103,12 +103,12 @@ def _rfc3339(text: object) -> bool:
     shape = r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
     if not re.fullmatch(shape, text):
         return False
-    datetime.fromisoformat(text.upper())
+    datetime.fromisoformat(text.upper()).astimezone(UTC)  # OverflowError where UTC does not have it
     return True
 
 
 _FORMATS = FormatChecker(formats=())
-_FORMATS.checks("date-time", raises=ValueError)(_rfc3339)
+_FORMATS.checks("date-time", raises=(ValueError, OverflowError))(_rfc3339)
 
 
 def _validator(schema: Mapping[str, Any]) -> Draft202012Validator:
