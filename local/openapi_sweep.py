@@ -177,7 +177,7 @@ def with_regions(schema: Mapping[str, Any], service_id: str) -> Json:
     if service_id not in SERVICES:
         return dict(schema)
     rule = schema["properties"]["region"]
-    told = f"{rule['description']} The service's: {', '.join(SERVICES[service_id].service.regions)}."
+    told = f"{rule['description']} The service's: {', '.join(SERVICES[service_id].regions)}."
     return {**schema, "properties": {**schema["properties"], "region": {**rule, "description": told}}}
 
 

@@ -7,9 +7,9 @@ for a task that is already gone, so ``unchanged`` cannot occur here.
 from pathlib import Path
 
 from task_cleanup.handler import make_handler
-from task_cleanup.operation import Operation, Request
+from task_cleanup.operation import Operation
 from task_cleanup.providers import alibaba_elasticsearch
-from task_cleanup.providers.service import Call
+from task_cleanup.providers.service import Call, Request
 from task_cleanup.validation import load_schema
 
 

@@ -7,25 +7,11 @@ filter, and only one documented status (``SUCCESS``): every other is ``unknown``
 from pathlib import Path
 
 from task_cleanup.handler import make_handler
-from task_cleanup.listing import Pages, confirmed_by
-from task_cleanup.operation import Operation, Request
+from task_cleanup.operation import list_operation
 from task_cleanup.providers import alibaba_elasticsearch
-from task_cleanup.providers.service import Call
 from task_cleanup.validation import load_schema
 
-
-def call(request: Request) -> Call:
-    """``GET /openapi/instances/{InstanceId}/data-task``, without any parameter."""
-    return alibaba_elasticsearch.instance_call("ListDataTasks", "GET", request["instance_id"], "data-task")
-
-
-OPERATION = Operation(
-    name="alibaba.elasticsearch.ListDataTasks",
-    service=alibaba_elasticsearch.SERVICE,
-    schema=load_schema(Path(__file__).with_name("schema.json")),
-    call=call,
-    confirmed=confirmed_by(alibaba_elasticsearch.read_page),
-    pages=Pages(read=alibaba_elasticsearch.read_page),
-)
+# The call, and what its pages and codes mean, are in the service's module: a sweep lists by the same.
+OPERATION = list_operation(alibaba_elasticsearch.SERVICE, load_schema(Path(__file__).with_name("schema.json")))
 
 lambda_handler = make_handler(OPERATION)

@@ -8,9 +8,9 @@ record goes; the work that it describes goes on. No code is known for a record t
 from pathlib import Path
 
 from task_cleanup.handler import make_handler
-from task_cleanup.operation import Operation, Request
+from task_cleanup.operation import Operation
 from task_cleanup.providers import dms, huawei_gateway
-from task_cleanup.providers.service import Call
+from task_cleanup.providers.service import Call, Request
 from task_cleanup.validation import load_schema
 
 

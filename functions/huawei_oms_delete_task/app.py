@@ -8,9 +8,9 @@ even after the stop has finished.
 from pathlib import Path
 
 from task_cleanup.handler import make_handler
-from task_cleanup.operation import Operation, Request, StopFirst
+from task_cleanup.operation import Operation, StopFirst
 from task_cleanup.providers import huawei_gateway, huawei_oms
-from task_cleanup.providers.service import Call
+from task_cleanup.providers.service import Call, Request
 from task_cleanup.validation import load_schema
 
 

@@ -7,9 +7,9 @@ the stop was accepted. To start again, OMS wants the buckets' secrets again: a s
 from pathlib import Path
 
 from task_cleanup.handler import make_handler
-from task_cleanup.operation import Operation, Request
+from task_cleanup.operation import Operation
 from task_cleanup.providers import huawei_gateway, huawei_oms
-from task_cleanup.providers.service import Call
+from task_cleanup.providers.service import Call, Request
 from task_cleanup.validation import load_schema
 
 

@@ -138,7 +138,7 @@ def test_descriptions_are_the_schemas_own(folder: str) -> None:
 @every_function
 def test_region_tells_the_service_s_own_and_takes_others(folder: str) -> None:
     """Not as an enumeration: a client made from the document must be able to name a region that a stack added."""
-    service = SERVICES["_".join(operation_name(folder).split(".")[:2])].service
+    service = SERVICES["_".join(operation_name(folder).split(".")[:2])]
     region = parameters(folder, "path")["region"]
     begin = request_schema(folder)["properties"]["region"]["description"]
     assert region["description"] == f"{begin} The service's: {', '.join(service.regions)}."

@@ -123,7 +123,7 @@ PAGES = [
 )
 def test_a_later_page_begins_after_the_records_that_came(name: str, where: str) -> None:
     """`offset` is a record index from 0, `start` one from 1; neither is a page number."""
-    pages = OPERATIONS[name].pages
+    pages = OPERATIONS[name].listing
     assert pages is not None
     assert pages.call is not None
     first, later = call(name), pages.call({**FILLED, **REQUESTS[name]}, 300)

@@ -139,7 +139,7 @@ def test_request_is_the_functions_schema_with_its_definitions() -> None:
     for name, rule in schema["$defs"].items():
         told = COMPONENTS[f"Sweep.Request.{name}"]["properties"]["region"]["description"]
         assert told.startswith(rule["properties"]["region"]["description"])
-        assert set(SERVICES[name].service.regions) <= set(re.findall(r"[a-z0-9-]+", told))
+        assert set(SERVICES[name].regions) <= set(re.findall(r"[a-z0-9-]+", told))
         rule["properties"]["region"]["description"] = told
         assert COMPONENTS[f"Sweep.Request.{name}"] == rule
     text = json.dumps({key: value for key, value in schema.items() if key not in {"$schema", "$id", "$defs"}})

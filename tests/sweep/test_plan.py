@@ -212,7 +212,7 @@ def _comparable(plan: Plan) -> Plan:
 @given(whole_plans())
 def test_one_request_for_each_selected_task_and_for_no_other(plan: Plan) -> None:
     wanted = Counter(
-        (SERVICES[f"{target.target.provider}_{target.target.service}"].delete_name, item.task.task_id)
+        (SERVICES[f"{target.target.provider}_{target.target.service}"].delete.operation, item.task.task_id)
         for target in plan.targets
         for item in target.judged
         if item.decision == "selected"

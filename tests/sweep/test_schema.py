@@ -23,7 +23,7 @@ every_service = pytest.mark.parametrize("service", SERVICES)
 
 def target_of(service: str) -> dict[str, Any]:
     """The place that the sample event of the service's list names."""
-    listed = sample_event(FOLDERS[SERVICES[service].list_name], "direct")
+    listed = sample_event(FOLDERS[SERVICES[service].listing.operation], "direct")
     members = SCHEMA["$defs"][service]["properties"]
     place = {name: value for name, value in listed.items() if name in members and name != "limit"}
     return dict(zip(("provider", "service"), service.split("_", 1), strict=True)) | place
@@ -56,15 +56,15 @@ def test_every_service_with_a_list_and_a_delete_is_swept() -> None:
 @every_service
 def test_its_operations_are_functions(service: str) -> None:
     swept = SERVICES[service]
-    assert swept.service.id == service
-    for name, word in ((swept.list_name, "_list_"), (swept.delete_name, "_delete_")):
+    assert swept.id == service
+    for name, word in ((swept.listing.operation, "_list_"), (swept.delete.operation, "_delete_")):
         assert word in FOLDERS[name]
         assert FOLDERS[name].startswith(f"{service}_")
 
 
 @every_service
 def test_its_target_is_asked_for_like_its_list(service: str) -> None:
-    target, listed = SCHEMA["$defs"][service], request_schema(FOLDERS[SERVICES[service].list_name])
+    target, listed = SCHEMA["$defs"][service], request_schema(FOLDERS[SERVICES[service].listing.operation])
     own = {"provider", "service", "limit"}
     for name, rule in target["properties"].items():
         if name not in own:
@@ -79,7 +79,7 @@ def test_its_target_is_asked_for_like_its_list(service: str) -> None:
 @every_service
 def test_its_place_is_named_as_its_delete_names_it(service: str) -> None:
     """What could be listed and not deleted would be requested in vain."""
-    deleted = request_schema(FOLDERS[SERVICES[service].delete_name])["properties"]
+    deleted = request_schema(FOLDERS[SERVICES[service].delete.operation])["properties"]
     for name, rule in SCHEMA["$defs"][service]["properties"].items():
         if name not in {"provider", "service", "limit"}:
             assert rule == deleted[name], name
@@ -99,9 +99,9 @@ def test_its_target_is_valid_and_every_part_of_it_counts(service: str) -> None:
 @every_service
 def test_its_region_is_one_of_the_service_s_or_an_extra_one_of_it(service: str) -> None:
     target = target_of(service)
-    others = {region for other in SERVICES.values() for region in other.service.regions}
+    others = {region for other in SERVICES.values() for region in other.regions}
     for region in [
-        *sorted(others - set(SERVICES[service].service.regions)),
+        *sorted(others - set(SERVICES[service].regions)),
         "",
         "EU-DE",
         "xx-name-1",
@@ -111,7 +111,7 @@ def test_its_region_is_one_of_the_service_s_or_an_extra_one_of_it(service: str) 
         asked = policy(targets=[*TARGETS.values(), {**target, "region": region}])
         elsewhere = {other: ["xx-name-1"] for other in SERVICES if other != service}
         assert violations(asked, **elsewhere) == ["/targets/4/region"], region
-    for region in [*SERVICES[service].service.regions, "xx-name-1"]:
+    for region in [*SERVICES[service].regions, "xx-name-1"]:
         asked = policy(targets=[{**target, "region": region}])
         assert list(region_violations(asked, {service: ["xx-name-1"]})) == [], region
 

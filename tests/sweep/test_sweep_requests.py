@@ -26,14 +26,14 @@ every_service = pytest.mark.parametrize("service", SERVICES)
 
 def sample_request(service: str) -> dict[str, Any]:
     """The sample event of the service's delete function."""
-    return sample_event(FOLDERS[SERVICES[service].delete_name], "direct")
+    return sample_event(FOLDERS[SERVICES[service].delete.operation], "direct")
 
 
 def a_plan(service: str, *, stop: bool = False, account: str = "second") -> Plan:
     """The sample's task, selected."""
     provider, _, name = service.partition("_")
     sample = sample_request(service)
-    needs = SERVICES[service].service.needs_project
+    needs = SERVICES[service].needs_project
     target = Target(provider, name, sample["region"], account, instance_id=sample.get("instance_id"))
     task = Task(
         str(sample["task_id"]), "n", Status.RUNNING if stop else Status.FAILED, "4", deletable=True, why_not=None
@@ -49,7 +49,7 @@ def a_plan(service: str, *, stop: bool = False, account: str = "second") -> Plan
 @every_service
 def test_a_request_is_one_that_the_delete_function_takes(service: str) -> None:
     (request,) = requests_of(a_plan(service), "run-1")
-    schema = request_schema(FOLDERS[SERVICES[service].delete_name])
+    schema = request_schema(FOLDERS[SERVICES[service].delete.operation])
     taken = RequestValidator(schema).validate(json.loads(json.dumps(request)))
     sample = sample_request(service)
     assert taken["dry_run"] is False
@@ -57,7 +57,7 @@ def test_a_request_is_one_that_the_delete_function_takes(service: str) -> None:
     for name in ("region", "instance_id"):
         assert request.get(name) == sample.get(name)
     assert (request["account"], request["correlation_id"]) == ("second", "run-1")
-    assert request.get("project_id") == (PROJECT if SERVICES[service].service.needs_project else None)
+    assert request.get("project_id") == (PROJECT if SERVICES[service].needs_project else None)
     assert "stop_running" not in request
 
 
@@ -70,24 +70,24 @@ def test_a_request_is_good_for_a_day_from_the_list_on(service: str) -> None:
 
 @every_service
 def test_a_stop_goes_only_to_a_function_that_knows_it(service: str) -> None:
-    schema = request_schema(FOLDERS[SERVICES[service].delete_name])
-    assert SERVICES[service].can_stop is ("stop_running" in schema["properties"])
-    if SERVICES[service].can_stop:
+    schema = request_schema(FOLDERS[SERVICES[service].delete.operation])
+    assert SERVICES[service].delete.can_stop is ("stop_running" in schema["properties"])
+    if SERVICES[service].delete.can_stop:
         (request,) = requests_of(a_plan(service, stop=True), "run-1")
         assert RequestValidator(schema).validate(request)["stop_running"] is True
 
 
 @every_service
 def test_a_token_goes_only_to_a_function_that_knows_it_and_is_the_runs(service: str) -> None:
-    schema = request_schema(FOLDERS[SERVICES[service].delete_name])
-    assert SERVICES[service].takes_token is ("client_token" in schema["properties"])
+    schema = request_schema(FOLDERS[SERVICES[service].delete.operation])
+    assert SERVICES[service].delete.takes_token is ("client_token" in schema["properties"])
     (one,), (same,), (other,) = (requests_of(a_plan(service), run) for run in ("run-1", "run-1", "run-2"))
     assert one == same
-    if SERVICES[service].takes_token:
+    if SERVICES[service].delete.takes_token:
         assert one["client_token"] != other["client_token"]
 
 
-@pytest.mark.parametrize("service", [name for name, swept in SERVICES.items() if swept.takes_token])
+@pytest.mark.parametrize("service", [name for name, swept in SERVICES.items() if swept.delete.takes_token])
 def test_no_two_tasks_of_a_run_share_a_token(service: str) -> None:
     """The provider would answer the second request as it answered the first: deleted, and the task is still there."""
     plan = a_plan(service)
@@ -106,7 +106,7 @@ def test_no_two_tasks_of_a_run_share_a_token(service: str) -> None:
 @every_service
 def test_every_run_id_is_a_correlation_id(service: str, run_id: str) -> None:
     (request,) = requests_of(a_plan(service), run_id)
-    schema = request_schema(FOLDERS[SERVICES[service].delete_name])
+    schema = request_schema(FOLDERS[SERVICES[service].delete.operation])
     assert RequestValidator(schema).validate(request)["correlation_id"] == run_id
 
 

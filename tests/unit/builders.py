@@ -65,7 +65,7 @@ def _operation(folder: str) -> Operation:
 FOLDERS = {folder: _operation(folder) for folder in function_folders()}
 OPERATIONS = {operation.name: operation for operation in FOLDERS.values()}
 NAMES = sorted(OPERATIONS)
-LISTS = [name for name in NAMES if OPERATIONS[name].pages is not None]
+LISTS = [name for name in NAMES if OPERATIONS[name].listing is not None]
 WITH_PROJECT = [name for name in NAMES if "project_id" in OPERATIONS[name].schema["properties"]]
 WITH_TOKEN = [name for name in NAMES if "client_token" in OPERATIONS[name].schema["properties"]]
 
@@ -288,7 +288,7 @@ def listing(operation: Operation, *records: Mapping[str, Any], total: int | None
 
 def success(operation: Operation) -> Answer:
     """What the provider promises as a success."""
-    if operation.pages is not None:
+    if operation.listing is not None:
         return listing(operation, record(operation))
     if operation.service.provider == "alibaba":
         return Answer(200, b'{"Result": true, "RequestId": "3F71A6D2-7BD0-4A53-9119-386A2F0B0001"}')

@@ -198,9 +198,9 @@ class Served:
 
     def walk(self, limit: int = 1000) -> Listed:
         operation = OPERATIONS[self.name]
-        assert operation.pages is not None
+        assert operation.listing is not None
         request = {"project_id": "0" * 32, "instance_id": "fake", "limit": limit}
-        _, found = walk(operation.pages, request, self.send, operation.call(request))
+        _, found = walk(operation.listing, request, self.send)
         assert found is not None
         return found
 

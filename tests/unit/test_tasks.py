@@ -23,8 +23,8 @@ def shown(name: str, **changes: Any) -> dict[str, Any]:
 
 
 def _read(operation: Operation, fields: Mapping[str, Any]) -> dict[str, Any]:
-    assert operation.pages is not None
-    page = operation.pages.read(Reply(200, {}, listing(operation, fields).body))
+    assert operation.listing is not None
+    page = operation.listing.read(Reply(200, {}, listing(operation, fields).body))
     assert page is not None
     [task] = page.tasks
     return task.to_dict()
@@ -195,8 +195,8 @@ BAD_RECORDS: dict[str, list[object]] = {
 def test_one_record_without_an_id_refuses_the_page(name: str, bad: Any) -> None:
     """A list that cannot be read whole is not read: what is missing from it could be what somebody protects."""
     operation = OPERATIONS[name]
-    assert operation.pages is not None
-    assert operation.pages.read(Reply(200, {}, listing(operation, record(operation), bad).body)) is None
+    assert operation.listing is not None
+    assert operation.listing.read(Reply(200, {}, listing(operation, record(operation), bad).body)) is None
 
 
 @pytest.mark.parametrize("task_id", [191297407830872, "191297407830872"])

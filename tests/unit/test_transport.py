@@ -392,7 +392,7 @@ BAD_LENGTHS = [b"abc", b"-1", b"+0", b"0x0", b"0.0", b"0, 0", b"0\r\nContent-Len
 @pytest.mark.parametrize("over", [False, True])
 def test_of_a_list_sixteen_mebibytes_are_read_of_other_replies_one(name: str, over: bool) -> None:
     operation = OPERATIONS[name]
-    cap = MAX_REPLY_BYTES if operation.pages is None else MAX_LIST_BYTES
+    cap = MAX_REPLY_BYTES if operation.listing is None else MAX_LIST_BYTES
     content = success(operation).body or b"{}"
     body = content[:-1] + b" " * (cap + over - len(content)) + content[-1:]
     with ScriptedServer(reply(200, body)) as server:
@@ -405,7 +405,7 @@ def test_of_a_list_sixteen_mebibytes_are_read_of_other_replies_one(name: str, ov
     assert (code == "ReplyTooLarge") is over
     if over and result.error is not None:
         assert str(cap) in result.error.message
-    if operation.pages is not None and not over:
+    if operation.listing is not None and not over:
         assert result.outcome is Outcome.SUCCEEDED
 
 

@@ -3,31 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
 
 from task_cleanup.errors import Category, Code
-from task_cleanup.providers.service import Call, Reply
+from task_cleanup.providers.service import Call, ListCall, Reply, Request
 from task_cleanup.results import Error, Listed, Outcome
 from task_cleanup.tasks import Page, Task
 from task_cleanup.transport import Settled, Verdict
 
-Request = Mapping[str, Any]
-
 READINGS = 3  # of a list that moves while it is read
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Pages:
-    """How a list operation pages.
-
-    ``call`` makes the request for the page that begins after so many records; None where the service has no paging.
-    ``read`` returns the page of a confirmed reply, or None if the reply is not what is promised. ``past_end`` are
-    the provider's codes that say that there is nothing from here on.
-    """
-
-    read: Callable[[Reply], Page | None]
-    call: Callable[[Request, int], Call] | None = None
-    past_end: frozenset[str] = frozenset()
 
 
 def confirmed_by(read: Callable[[Reply], Page | None]) -> Callable[[Reply], Error | None]:
@@ -112,9 +95,7 @@ class _Reading:
         return _End.WHOLE if len(self.tasks) <= self.limit else _End.LIMIT
 
 
-def walk(
-    pages: Pages, request: Request, send: Callable[[Call], Settled], first: Call
-) -> tuple[Settled, Listed | None]:
+def walk(listing: ListCall, request: Request, send: Callable[[Call], Settled]) -> tuple[Settled, Listed | None]:
     """Fetch page after page with ``send``; the verdict of the whole, and what was found.
 
     A failure on any page but the first is a failure of the whole, with two exceptions: the provider's way to say
@@ -125,28 +106,25 @@ def walk(
     there, or the count has changed, the list is read anew; the last of ``READINGS`` readings goes on to the end,
     and is not complete. Complete is a list whose pages fit, with as many tasks as the provider counts.
     """
-    limit, paged = request["limit"], pages.call is not None
+    limit = request["limit"]
     latest = Verdict(Outcome.FAILED)  # of the last page that came
     found: Mapping[str, Task] = {}
     attempts = 0
     for number in range(1, READINGS + 1):
-        reading = _Reading(limit, to_the_end=number == READINGS, paged=paged)
-        call = first
+        reading = _Reading(limit, to_the_end=number == READINGS, paged=listing.is_paged)
         while reading.end is None:
-            settled = send(call)
+            settled = send(listing.call(request, max(0, reading.records - 1)))
             attempts += settled.attempts
-            page, error = _page_of(pages, settled), settled.verdict.error
+            page, error = _page_of(listing, settled), settled.verdict.error
             if page is not None:
                 latest = settled.verdict
                 reading.take(page)
-            elif latest.reply is not None and error is not None and error.code in pages.past_end:
+            elif latest.reply is not None and error is not None and error.code in listing.past_end:
                 reading.nothing_there()
             elif latest.reply is not None and error is not None and error.category is Category.TIMEOUT:
                 reading.end = _End.TIME
             else:
                 return replace(settled, attempts=attempts), None
-            if pages.call is not None:
-                call = pages.call(request, max(0, reading.records - 1))
         found = reading.tasks or found
         if reading.end is not _End.MOVED:
             break
@@ -155,6 +133,6 @@ def walk(
     return Settled(latest, attempts), listed
 
 
-def _page_of(pages: Pages, settled: Settled) -> Page | None:
+def _page_of(listing: ListCall, settled: Settled) -> Page | None:
     verdict = settled.verdict
-    return pages.read(verdict.reply) if verdict.outcome is Outcome.SUCCEEDED and verdict.reply else None
+    return listing.read(verdict.reply) if verdict.outcome is Outcome.SUCCEEDED and verdict.reply else None

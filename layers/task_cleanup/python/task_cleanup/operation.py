@@ -14,11 +14,13 @@ from urllib.parse import urlsplit
 
 from task_cleanup.credentials import CredentialStore
 from task_cleanup.errors import Category, CleanupError, Code, invalid_request
-from task_cleanup.listing import Pages, walk
+from task_cleanup.listing import confirmed_by, walk
 from task_cleanup.providers.service import (
     Call,
     Credentials,
+    ListCall,
     Reply,
+    Request,
     Service,
     SignedRequest,
     category_of_unknown,
@@ -30,8 +32,6 @@ from task_cleanup.times import in_words, parse_time
 from task_cleanup.transport import MAX_LIST_BYTES, MAX_REPLY_BYTES, Settled, Sign, Transport, Verdict
 from task_cleanup.triggers import Received
 from task_cleanup.validation import RequestValidator, Violation
-
-Request = Mapping[str, Any]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -48,7 +48,7 @@ class Operation:
 
     ``confirmed`` looks at replies without an error code: None means that the provider confirmed the change.
     ``unchanged`` are the provider's codes that say that the wanted state holds already.
-    ``queued_lifetime`` bounds how long a queued request may wait where it names no task. ``pages`` makes it a list.
+    ``queued_lifetime`` bounds how long a queued request may wait where it names no task. ``listing`` makes it a list.
     ``stop_first`` serves requests with ``stop_running``.
     """
 
@@ -59,12 +59,25 @@ class Operation:
     confirmed: Callable[[Reply], Error | None]
     unchanged: frozenset[str] = frozenset()
     queued_lifetime: timedelta | None = None
-    pages: Pages | None = None
+    listing: ListCall | None = None
     stop_first: StopFirst | None = None
     validator: RequestValidator = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "validator", RequestValidator(self.schema))
+
+
+def list_operation(service: Service, schema: Mapping[str, Any]) -> Operation:
+    """The operation that lists a service's tasks, as the service's module describes it."""
+    listing = service.listing
+    return Operation(
+        name=listing.operation,
+        service=service,
+        schema=schema,
+        call=partial(listing.call, received=0),
+        confirmed=confirmed_by(listing.read),
+        listing=listing,
+    )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -230,9 +243,9 @@ def _carry_out(
         current = replace(current, credentials=credentials)
         return settled
 
-    if operation.pages is None:
+    if operation.listing is None:
         return _stopped(operation, ready, _with_doubt(send(ready.call)), send), None
-    return walk(operation.pages, ready.request, send, ready.call)
+    return walk(operation.listing, ready.request, send)
 
 
 def _stopped(operation: Operation, ready: _Ready, settled: Settled, send: Callable[[Call], Settled]) -> Settled:
@@ -286,7 +299,7 @@ def _send(
         refetch=refetch,
         credentials=ready.credentials,
         deadline=deadline,
-        max_bytes=MAX_REPLY_BYTES if operation.pages is None else MAX_LIST_BYTES,
+        max_bytes=MAX_REPLY_BYTES if operation.listing is None else MAX_LIST_BYTES,
     )
     if settled.verdict.category is Category.UNAUTHENTICATED:
         store.suspend(latest, None if settled.verdict.code_known else project_id)
@@ -327,7 +340,7 @@ def _judge(operation: Operation, reply: Reply, request: SignedRequest, credentia
         uncertain=_is_uncertain(error, reply),
         code_known=known is not None,
         replay=error is not None and error.code == "SignatureNonceUsed",
-        reply=reply if operation.pages is not None else None,
+        reply=reply if operation.listing is not None else None,
     )
 
 

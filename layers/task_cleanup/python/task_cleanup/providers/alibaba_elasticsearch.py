@@ -14,9 +14,12 @@ from task_cleanup.errors import Category, Code
 from task_cleanup.providers.service import (
     Call,
     Credentials,
+    DeleteRequest,
     ErrorTable,
+    ListCall,
     ProviderError,
     Reply,
+    Request,
     Service,
     text_member,
 )
@@ -134,21 +137,15 @@ def confirmed(reply: Reply) -> Error | None:
     )
 
 
-SERVICE = Service(
-    provider="alibaba",
-    name="elasticsearch",
-    regions=REGIONS,
-    host="elasticsearch.{}.aliyuncs.com".format,
-    sign=sign,
-    read_error=read_error,
-    request_id=request_id,
-    errors=ERRORS,
-)
-
-
 def instance_call(action: str, method: str, instance_id: str, *path: str, **query: str) -> Call:
     """``{method} /openapi/instances/{instance_id}/{path}?{query}``. Query names are case-sensitive."""
     return Call(method, ("openapi", "instances", instance_id, *path), tuple(query.items()), action=action)
+
+
+def list_call(request: Request, received: int) -> Call:
+    """``GET …/data-task``: all data tasks of the instance. ``received`` is 0, since the service has no paging."""
+    del received
+    return instance_call("ListDataTasks", "GET", request["instance_id"], "data-task")
 
 
 # The only status that any page documents. Whatever else comes is not taken for an end.
@@ -218,3 +215,18 @@ def _china_time(value: object) -> datetime | None:
         return plausible(datetime.fromisoformat(text).replace(tzinfo=_CHINA)) if _CREATED.fullmatch(text) else None
     except ValueError:
         return None
+
+
+SERVICE = Service(
+    provider="alibaba",
+    name="elasticsearch",
+    title="Elasticsearch",
+    regions=REGIONS,
+    host="elasticsearch.{}.aliyuncs.com".format,
+    sign=sign,
+    read_error=read_error,
+    request_id=request_id,
+    errors=ERRORS,
+    listing=ListCall("alibaba.elasticsearch.ListDataTasks", list_call, read_page, is_paged=False),
+    delete=DeleteRequest("alibaba.elasticsearch.DeleteDataTask", takes_token=True),
+)

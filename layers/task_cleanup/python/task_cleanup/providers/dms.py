@@ -11,7 +11,17 @@ from typing import Any
 
 from task_cleanup.errors import Category
 from task_cleanup.providers import huawei_gateway
-from task_cleanup.providers.service import Call, ErrorTable, Reply, Service, coded, text_member
+from task_cleanup.providers.service import (
+    Call,
+    DeleteRequest,
+    ErrorTable,
+    ListCall,
+    Reply,
+    Request,
+    Service,
+    coded,
+    text_member,
+)
 from task_cleanup.tasks import AgeBasis, Page, Status, StatusTable, Task
 from task_cleanup.times import parse_time, plausible
 
@@ -79,27 +89,9 @@ CODES = {
 }
 
 
-def _service(provider: str, regions: Collection[str], host: Callable[[str], str]) -> Service:
-    return Service(
-        provider=provider,
-        name="dms",
-        regions=regions,
-        host=host,
-        sign=huawei_gateway.sign,
-        read_error=huawei_gateway.read_error,
-        request_id=huawei_gateway.request_id,
-        errors=ErrorTable({**huawei_gateway.CODES, **CODES}, by_status=huawei_gateway.BY_STATUS),
-        needs_project=True,
-    )
-
-
 def _huawei_host(region: str) -> str:
     """One region is on another domain."""
     return f"dms.{region}.myhuaweicloud.{'eu' if region == 'eu-west-101' else 'com'}"
-
-
-HUAWEI = _service("huawei", HUAWEI_REGIONS, _huawei_host)
-OTC = _service("otc", OTC_REGIONS, "dms.{}.otc.t-systems.com".format)
 
 
 def task_call(method: str, project_id: str, instance_id: str, task_id: str) -> Call:
@@ -126,7 +118,7 @@ STATUSES = StatusTable(
 )
 
 
-def list_call(request: Mapping[str, Any], received: int) -> Call:
+def list_call(request: Request, received: int) -> Call:
     """``GET …/tasks``; ``start`` is the 1-based index of the first record, whatever the page calls it.
 
     No parameter asks for an order, and no page tells which one the list has.
@@ -172,3 +164,24 @@ def _time(value: object) -> datetime | None:
         return plausible(parse_time(value)) if isinstance(value, str) else None
     except ValueError:
         return None
+
+
+def _service(provider: str, regions: Collection[str], host: Callable[[str], str]) -> Service:
+    return Service(
+        provider=provider,
+        name="dms",
+        title="DMS",
+        regions=regions,
+        host=host,
+        sign=huawei_gateway.sign,
+        read_error=huawei_gateway.read_error,
+        request_id=huawei_gateway.request_id,
+        errors=ErrorTable({**huawei_gateway.CODES, **CODES}, by_status=huawei_gateway.BY_STATUS),
+        listing=ListCall(f"{provider}.dms.ListBackgroundTasks", list_call, read_page, past_end=PAST_END),
+        delete=DeleteRequest(f"{provider}.dms.DeleteBackgroundTask"),
+        needs_project=True,
+    )
+
+
+HUAWEI = _service("huawei", HUAWEI_REGIONS, _huawei_host)
+OTC = _service("otc", OTC_REGIONS, "dms.{}.otc.t-systems.com".format)

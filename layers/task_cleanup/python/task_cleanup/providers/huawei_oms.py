@@ -10,7 +10,17 @@ from typing import Any, TypeGuard
 
 from task_cleanup.errors import Category
 from task_cleanup.providers import huawei_gateway
-from task_cleanup.providers.service import Call, ErrorTable, Reply, Service, coded, text_member
+from task_cleanup.providers.service import (
+    Call,
+    DeleteRequest,
+    ErrorTable,
+    ListCall,
+    Reply,
+    Request,
+    Service,
+    coded,
+    text_member,
+)
 from task_cleanup.tasks import AgeBasis, Page, Status, StatusTable, Task
 from task_cleanup.times import plausible
 
@@ -57,18 +67,6 @@ CODES = coded(
     },
 )
 
-SERVICE = Service(
-    provider="huawei",
-    name="oms",
-    regions=REGIONS,
-    host="oms.{}.myhuaweicloud.com".format,
-    sign=huawei_gateway.sign,
-    read_error=huawei_gateway.read_error,
-    request_id=huawei_gateway.request_id,
-    errors=ErrorTable({**huawei_gateway.CODES, **CODES}, by_status=huawei_gateway.BY_STATUS),
-    needs_project=True,
-)
-
 
 def task_call(method: str, project_id: str, task_id: str, *action: str) -> Call:
     """``{method} /v2/{project_id}/tasks/{task_id}[/{action}]``."""
@@ -92,12 +90,12 @@ STATUSES = StatusTable(
 _STOPPED = frozenset({"3", "4", "5"})
 
 
-def list_call(request: Mapping[str, Any], offset: int) -> Call:
+def list_call(request: Request, received: int) -> Call:
     """``GET /v2/{project_id}/tasks``; ``offset`` is the index of the first record, not a page number.
 
     No parameter asks for an order, and no page tells which one the list has.
     """
-    query = (("limit", str(PAGE_SIZE)), ("offset", str(offset)))
+    query = (("limit", str(PAGE_SIZE)), ("offset", str(received)))
     return Call("GET", ("v2", request["project_id"], "tasks"), query, project_id=request["project_id"])
 
 
@@ -149,3 +147,19 @@ def _milliseconds(value: object) -> datetime | None:
         return plausible(datetime.fromtimestamp(value / 1000, UTC))
     except (ValueError, OverflowError, OSError):
         return None
+
+
+SERVICE = Service(
+    provider="huawei",
+    name="oms",
+    title="OMS",
+    regions=REGIONS,
+    host="oms.{}.myhuaweicloud.com".format,
+    sign=huawei_gateway.sign,
+    read_error=huawei_gateway.read_error,
+    request_id=huawei_gateway.request_id,
+    errors=ErrorTable({**huawei_gateway.CODES, **CODES}, by_status=huawei_gateway.BY_STATUS),
+    listing=ListCall("huawei.oms.ListTasks", list_call, read_page),
+    delete=DeleteRequest("huawei.oms.DeleteTask", can_stop=True),
+    needs_project=True,
+)

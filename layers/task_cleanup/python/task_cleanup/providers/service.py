@@ -10,7 +10,17 @@ from typing import Any, Protocol
 
 from task_cleanup.errors import Category
 from task_cleanup.signing import canonical_query, percent_encode
+from task_cleanup.tasks import Page
 from task_cleanup.validation import Violation, not_one_of, violation_error
+
+Request = Mapping[str, Any]  # validated, with its defaults
+
+# The names of the clouds, for people.
+PROVIDERS: Mapping[str, str] = {
+    "alibaba": "Alibaba Cloud",
+    "huawei": "Huawei Cloud",
+    "otc": "Open Telekom Cloud",
+}
 
 
 @dataclass(frozen=True)
@@ -119,6 +129,37 @@ class ErrorTable:
         return self.by_status.get((code, status)) or self.codes.get(code)
 
 
+class NextCall(Protocol):
+    """The call for the part of a list that begins after so many records."""
+
+    def __call__(self, request: Request, received: int) -> Call: ...
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ListCall:
+    """How a service lists its tasks.
+
+    ``operation`` is the list operation's name. ``read`` returns the page of a confirmed reply, or None if the reply
+    is not what is promised. A list that is not paged is whole in one reply. ``past_end`` are the provider's
+    codes that say that there is nothing from here on.
+    """
+
+    operation: str
+    call: NextCall
+    read: Callable[[Reply], Page | None]
+    is_paged: bool = True
+    past_end: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DeleteRequest:
+    """What a sweep asks for: the delete ``operation``, and which of the optional fields its request has."""
+
+    operation: str
+    can_stop: bool = False  # `stop_running`
+    takes_token: bool = False  # `client_token`
+
+
 class Signer(Protocol):
     """Signs one call for one base URL: the headers to send."""
 
@@ -129,16 +170,22 @@ class Signer(Protocol):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Service:
-    """One provider service. ``regions`` is its own list of them; ``host`` makes a host name of any region."""
+    """One provider service, with everything that is true of it wherever it is used.
+
+    ``title`` is its name for people; ``regions`` is its own list of them; ``host`` makes a host name of any region.
+    """
 
     provider: str
     name: str
+    title: str
     regions: Collection[str]
     host: Callable[[str], str]
     sign: Signer
     read_error: Callable[[Reply], ProviderError | None]
     request_id: Callable[[Reply], str | None]
     errors: ErrorTable
+    listing: ListCall
+    delete: DeleteRequest
     needs_project: bool = False
 
     @property

@@ -9,7 +9,7 @@ from typing import Any
 from task_cleanup.aws import Aws
 from task_cleanup.credentials import CredentialStore
 from task_cleanup.errors import Category
-from task_cleanup.operation import Environment, Operation, run
+from task_cleanup.operation import Environment, Operation, list_operation, run
 from task_cleanup.results import Error, Result
 from task_cleanup.settings import Settings
 from task_cleanup.sweep.policy import Target
@@ -38,12 +38,12 @@ class Lister:
     """Lists targets with the same code as the list operations. ``schema`` is the sweep's."""
 
     def __init__(self, schema: Mapping[str, Any], settings: Settings, system: System) -> None:
-        self._operations = {key: swept.list_operation(schema["$defs"][key]) for key, swept in SERVICES.items()}
+        self._operations = {key: list_operation(service, schema["$defs"][key]) for key, service in SERVICES.items()}
         self._settings = settings
         self._system = system
         session = new_session(settings.aws_endpoints.values())
         aws = Aws(settings, lambda: session)
-        providers = {swept.service.provider for swept in SERVICES.values()}
+        providers = {service.provider for service in SERVICES.values()}
         self._stores = {
             provider: CredentialStore(aws, settings.secret_prefix, provider, system) for provider in providers
         }

@@ -19,6 +19,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from task_cleanup.providers.service import PROVIDERS
+from task_cleanup.sweep.services import SERVICES
 from task_cleanup.tasks import Status
 from task_cleanup.times import parse_time, rfc3339
 
@@ -65,8 +67,6 @@ _RANK = {decision.key: rank for rank, decision in enumerate(DECISIONS)}
 _KEPT = tuple(decision.key for decision in DECISIONS if decision.key != "selected")
 _COUNTS = ("found", *_DECISION, "requested", "failed")
 
-_PROVIDERS = {"alibaba": "Alibaba Cloud", "huawei": "Huawei Cloud", "otc": "Open Telekom Cloud"}
-_SERVICES = {"elasticsearch": "Elasticsearch", "oms": "OMS", "dms": "DMS"}
 _BASES = {"ended": "since it ended", "created": "since it was created", None: "no usable time"}
 
 _AGE_BOUNDS = (1.0, 7.0, 30.0, 90.0)
@@ -525,12 +525,13 @@ def _problem(target: Json) -> str:
 
 
 def _target_label(target: Json) -> str:
-    names = (_PROVIDERS.get(target["provider"], target["provider"]), _service(target), target["account"])
+    names = (PROVIDERS.get(target["provider"], target["provider"]), _service(target), target["account"])
     return " · ".join(str(part) for part in (*names, target["region"], target["instance_id"]) if part)
 
 
 def _service(target: Json) -> str:
-    return _SERVICES.get(target["service"], str(target["service"]))
+    known = SERVICES.get(f"{target['provider']}_{target['service']}")
+    return str(target["service"]) if known is None else known.title
 
 
 def _anchor(index: int) -> str:
@@ -747,7 +748,7 @@ def _provider(position: int, provider: str, targets: Sequence[TargetView], count
     )
     if troubled:
         summary += f"; {counted(troubled, 'list')} incomplete or failed"
-    label = _PROVIDERS.get(provider, provider)
+    label = PROVIDERS.get(provider, provider)
     return ProviderView(f"p{position}", label, summary, split_of(counts), tuple(targets))
 
 

@@ -81,7 +81,7 @@ def make(policy: Policy, listings: Sequence[Listing], now: datetime) -> Plan:
 
 def _judged(listing: Listing, policy: Policy, now: datetime) -> TargetPlan:
     target = listing.target
-    can_stop = SERVICES[target.service_id].can_stop
+    can_stop = SERVICES[target.service_id].delete.can_stop
     judged = tuple(judge(task, policy, now, can_stop=can_stop) for task in listing.tasks)
     return TargetPlan(target, listing.project_id, listing.complete, listing.error, judged)
 

@@ -20,9 +20,9 @@ def requests_of(plan: Plan, run_id: str) -> Iterator[dict[str, Any]]:
 
 def _request(planned: TargetPlan, item: Judged, run_id: str, not_after: datetime) -> dict[str, Any]:
     target = planned.target
-    swept = SERVICES[target.service_id]
+    delete = SERVICES[target.service_id].delete
     request: dict[str, Any] = {
-        "operation": swept.delete_name,
+        "operation": delete.operation,
         "region": target.region,
         "account": target.account,
         "task_id": item.task.task_id,
@@ -35,7 +35,7 @@ def _request(planned: TargetPlan, item: Judged, run_id: str, not_after: datetime
         request["instance_id"] = target.instance_id
     if item.stop:
         request["stop_running"] = True
-    if swept.takes_token:
+    if delete.takes_token:
         request["client_token"] = _token(run_id, planned.place(), item.task.task_id)
     return request
 
