@@ -14,6 +14,7 @@ from local import stack
 from task_cleanup import triggers
 from task_cleanup.errors import Category, Code
 from task_cleanup.results import Error
+from task_cleanup.sweep.run import REUSED, RUN_ID_REUSED
 from task_cleanup.sweep.services import SERVICES
 from task_cleanup.validation import load_schema
 
@@ -43,6 +44,7 @@ _ERRORS: Mapping[int, Error] = {
         {"violations": [{"pointer": "/select/older_than", "rule": "pattern", "allowed": _DURATION}]},
     ),
     404: Error(Category.NOT_FOUND, "RunNotFound", "no sweep with this id has begun"),
+    409: Error(Category.CONFLICT, RUN_ID_REUSED, REUSED),
     503: Error(Category.UNAVAILABLE, "AwsUnavailable", "AWS refused a call (ThrottlingException)"),
 }
 _COUNTS = {
@@ -120,7 +122,7 @@ def _ask(gateway: Mapping[int, str]) -> Json:
                     )
                 },
             },
-            **_refusals((400, 503), (400, 403, 413, 429, 500, 503, 504), gateway),
+            **_refusals((400, 409, 503), (400, 403, 413, 429, 500, 503, 504), gateway),
         },
     }
 

@@ -7,7 +7,9 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Mapping
 from types import FrameType
+from typing import Any
 
 from rich.console import Console
 
@@ -45,11 +47,20 @@ def main(port: int = PORT) -> int:
         while not stopping.wait(POLL_SECONDS):
             poller.drain(rounds=1)
             for result in cloud.results():
+                console.print(f"published: {result['operation']} {told(result)} {result['target']}", soft_wrap=True)
+            for event in cloud.sweep_results():
+                summary = event["detail"]
                 console.print(
-                    f"published: {result['operation']} {result['outcome']} {result['target']}", soft_wrap=True
+                    f"published: {event['detail-type']}, run {summary['run_id']}: {told(summary)}", soft_wrap=True
                 )
     console.print("stopped")
     return 0
+
+
+def told(result: Mapping[str, Any]) -> str:
+    """The outcome of an operation or a sweep, and why."""
+    reasons = [result["error"]] if result["error"] else result.get("refusals", [])
+    return " · ".join([result["outcome"], *(f"{reason['code']}: {reason['message']}" for reason in reasons)])
 
 
 def why_not(port: int) -> str | None:
@@ -95,7 +106,7 @@ def usage(cloud: LocalCloud, api: HttpApi) -> list[str]:
         f"  curl {cloud.emulators.admin_url}/_emulator/journal",
         "[bold]Bus[/] (what is published shows up below)",
         f"  {put_events} {cloud.aws_url}",
-        "[bold]Local AWS[/] (with these, the commands of docs/operations.md reach it)",
+        "[bold]Local AWS[/] (with these, the commands of docs/operations.md, Redrive, reach it)",
         f"  export API_URL={api.url} AWS_ENDPOINT_URL={cloud.aws_url} {environment}",
         "Ctrl-C stops it.",
     ]

@@ -417,6 +417,26 @@ def test_the_same_key_twice_is_one_sweep(swept: SweepWorld) -> None:
     assert len(swept.summaries()) == 1
 
 
+@pytest.mark.parametrize("earlier", ["http", "queue"])
+def test_another_request_under_a_used_run_id_is_refused_at_once(swept: SweepWorld, earlier: str) -> None:
+    """Else it would be told how the first one ended, and the first one's report would be applied for it."""
+    swept.seed()
+    worker = swept.worker()
+    first = policy(mode="report", run_id="weekly")
+    if earlier == "http":
+        assert worker(http_post(first))["statusCode"] == 202
+    else:
+        assert worker(message(first)) == DONE
+
+    reply = worker(http_post({**first, "protect": {"task_ids": ["1001"]}}))
+    again = worker(http_post(first))
+
+    assert reply["statusCode"] == 409
+    assert "RunIdReused" in body_of(reply)["detail"]
+    assert again["statusCode"] == 202
+    assert len(asked_for(swept)) == (2 if earlier == "http" else 1)
+
+
 def test_without_a_key_each_post_is_a_run_of_its_own(swept: SweepWorld) -> None:
     worker = swept.worker()
     events = [http_post(policy()), http_post(policy())]

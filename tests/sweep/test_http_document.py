@@ -191,7 +191,7 @@ def statuses(route: tuple[str, str], content_type: str) -> set[int]:
 
 def test_every_status_is_documented() -> None:
     ask, tell = openapi_sweep.ASK, openapi_sweep.TELL
-    assert statuses(ask, "application/problem+json") == {400, 503}
+    assert statuses(ask, "application/problem+json") == {400, 409, 503}
     assert statuses(tell, "application/problem+json") == {400, 404, 503}
     gateways = {400, 403, 429, 500, 503, 504}
     assert statuses(ask, "application/json") == {202, 413, *gateways}

@@ -846,7 +846,7 @@ def test_an_apply_of_unknown_age_is_refused_before_anything_is_listed(
     (refusal,) = end["refusals"]
     assert (kind, end["outcome"], end["mode"], end["run_id"]) == ("Sweep Refused", "refused", "apply", "run-1")
     assert refusal["code"] == "SentTimeUnknown"
-    assert "with its `id` and `time`" in refusal["message"]
+    assert "the shape of an EventBridge event" in refusal["message"]
     assert (swept.requests(), swept.cloud.journal.entries(), swept.aws.objects) == ([], [], before)
     for moved in swept.aws.messages:
         assert ("origin_time" in moved["MessageAttributes"]) is ("future" in form), "unknown stays unknown"

@@ -290,7 +290,7 @@ def test_an_unknown_age_is_refused_with_what_to_send_instead(moment: datetime | 
     assert (refused.value.category, refused.value.code) == (Category.INVALID_REQUEST, Code.SENT_TIME_UNKNOWN)
     message = refused.value.message
     assert why in message
-    assert message.endswith("with its `id` and `time`, or do otherwise")
+    assert message.endswith("and the request as `detail`), or do otherwise")
     assert "2099" not in message
 
 

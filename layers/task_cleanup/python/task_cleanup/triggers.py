@@ -82,7 +82,10 @@ class Received:
             why = "the time at which this request says that it was first sent is in the future"
         else:
             return now - self.first_sent
-        advice = f"send it in the shape of an EventBridge event, with its `id` and `time`, or {otherwise}"
+        advice = (
+            "send it in the shape of an EventBridge event (`id`, `source`, `detail-type`, `time`, and the request as "
+            f"`detail`), or {otherwise}"
+        )
         raise invalid_request(Code.SENT_TIME_UNKNOWN, f"{why}, so its age is unknown: {advice}")
 
 

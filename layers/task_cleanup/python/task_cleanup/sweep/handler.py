@@ -21,7 +21,7 @@ from task_cleanup.sweep.bus import Bus, BusError
 from task_cleanup.sweep.listings import Lister
 from task_cleanup.sweep.observability import SweepObservability, short
 from task_cleanup.sweep.report import Outcome
-from task_cleanup.sweep.run import Ended, Sweeper, run_id_of
+from task_cleanup.sweep.run import REUSED, RUN_ID_REUSED, Ended, Sweeper, digest_of, run_id_of
 from task_cleanup.sweep.services import SERVICES
 from task_cleanup.sweep.store import Store, StoreError, key
 from task_cleanup.system import Deadline, System
@@ -193,17 +193,34 @@ class _Handler:
         try:
             request = self._sweeper.accept(received)
             run_id = request.get("run_id", run_id_of(received.origin_id))
-            # So that it can be asked about before a worker has begun.
-            self._sweeper.store.put_new(key(run_id, "asked.json"), {"run_id": run_id})
+            self._mark_as_asked(run_id, digest_of(request))
             requester = [received.requested_by] if received.requested_by else []
             self._sweeper.bus.publish(REQUESTED, {**_as_asked(received), "run_id": run_id}, requester)
         except CleanupError as error:
             # No result holds the detail here, so that the violations are a member of their own.
-            return triggers.http_problem(Error.of(error), received.origin_id, **(error.detail or {}))
+            title = {"title": "The run id is taken"} if error.code == RUN_ID_REUSED else {}
+            return triggers.http_problem(Error.of(error), received.origin_id, **title, **(error.detail or {}))
         except (BusError, StoreError) as error:
             return triggers.http_problem(_unavailable(str(error)), received.origin_id)
         body = {"run_id": run_id, "status": f"/sweeps/{run_id}", "report": self._sweeper.places(run_id)}
         return triggers.http_response(202, "application/json", body)
+
+    def _mark_as_asked(self, run_id: str, digest: str) -> None:
+        """So that the run can be asked about before a worker has begun.
+
+        Raises
+        ------
+        CleanupError
+            ``conflict``, where another request has used this run id: `GET` would tell how that one ended, and its
+            report would be taken for this one's.
+        """
+        store = self._sweeper.store
+        mark = {"run_id": run_id, "digest": digest}
+        used = store.get(key(run_id, "claim.json"))  # by an event or a message, if nobody has asked over HTTP
+        if used is None and not store.put_new(key(run_id, "asked.json"), mark):
+            used = store.get(key(run_id, "asked.json"))
+        if used is not None and used.document.get("digest") != digest:
+            raise CleanupError(Category.CONFLICT, RUN_ID_REUSED, REUSED)
 
     def _tell(self, received: Received) -> dict[str, Any]:
         """The summary once it is there."""

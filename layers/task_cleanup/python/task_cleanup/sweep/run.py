@@ -38,6 +38,9 @@ LEASE_MARGIN = timedelta(seconds=60)  # between two machines' clocks
 _RUNNING = "SweepRunning"
 _SENT_STAND = "requests that were sent before stand"
 
+RUN_ID_REUSED = "RunIdReused"
+REUSED = "another request has used this run id: leave `run_id` out, or give a new one"
+
 _RUN_ID = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
@@ -134,7 +137,7 @@ class Sweeper:
     # -- once ------------------------------------------------
 
     def _once(self, run: Run, request: Mapping[str, Any], received: Received, deadline: Deadline) -> Ended:
-        digest = _digest(request)
+        digest = digest_of(request)
         done = self._done(run.run_id, digest, redriven=received.redriven)
         if done is not None:
             return done
@@ -354,7 +357,8 @@ class Sweeper:
         }
 
 
-def _digest(request: Mapping[str, Any]) -> str:
+def digest_of(request: Mapping[str, Any]) -> str:
+    """Tells requests apart that came under one run id. Of the validated request, defaults included."""
     asked = {name: value for name, value in request.items() if name != "run_id"}
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
@@ -404,7 +408,7 @@ def _refusal_of(error: CleanupError) -> Refusal:
 
 
 def _reused() -> Refusal:
-    return Refusal("RunIdReused", "another request has used this run id")
+    return Refusal(RUN_ID_REUSED, REUSED)
 
 
 def _expired(more: str = "") -> Refusal:
