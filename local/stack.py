@@ -1,8 +1,9 @@
 """The template that ships, deployed into local AWS.
 
-``template.yaml``, with its loops written out, goes through the SAM translator and then, by CloudFormation, into moto. Everything a runner needs
-(queues, environment variables, mappings, routes, schedules) is asked back from the deployed stack: whatever holds
-an intrinsic function becomes an output, so that CloudFormation resolves it and not a copy of its rules.
+``template.yaml``, with its loops written out, goes through the SAM translator and then, by CloudFormation, into moto.
+Everything a runner needs (queues, environment variables, mappings, routes, schedules) is asked back from the deployed
+stack: whatever holds an intrinsic function becomes an output, so that CloudFormation resolves it and not a copy of
+its rules.
 """
 
 import json

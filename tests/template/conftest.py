@@ -1,4 +1,4 @@
-"""Every test that asks for ``operation`` runs once for each function folder; ``change`` and ``listing``: for its kind."""
+"""A test that asks for ``operation`` runs once for each function folder; ``change`` and ``listing``: of that kind."""
 
 import pytest
 

@@ -102,9 +102,14 @@ def template() -> dict[str, Any]:
 @cache
 def translated() -> dict[str, Any]:
     """The resources that CloudFormation gets: SAM's own, written out, with the globals merged in."""
+    return by_sam(template())
+
+
+def by_sam(template: Mapping[str, Any]) -> dict[str, Any]:
+    """The resources that SAM's transform makes of a template without loops."""
     from samtranslator.translator.transform import transform
 
-    source = deepcopy(template())
+    source: dict[str, Any] = deepcopy(dict(template))
     for resource in source["Resources"].values():
         for code in {"CodeUri", "ContentUri"} & resource["Properties"].keys():
             resource["Properties"][code] = "s3://bucket/key"  # as after "sam package"

@@ -236,8 +236,8 @@ def test_key_encrypts_logs_and_variables() -> None:
         assert function["KmsKeyArn"] == key
         variables = statements(name.removesuffix("Function") + "Role")["DecryptVariables"]
         assert variables["Action"] == "kms:Decrypt"
-        of_function = {"Fn::Sub": "arn:${AWS::Partition}:lambda:${AWS::Region}:${AWS::AccountId}:function:*"}
-        assert variables["Condition"] == {"ArnLike": {"kms:EncryptionContext:aws:lambda:FunctionArn": of_function}}
+        context = {"kms:EncryptionContextKeys": "aws:lambda:FunctionArn"}
+        assert variables["Condition"] == {"ForAnyValue:StringEquals": context}
 
 
 def test_crashed_asynchronous_run_is_kept(operation: Operation) -> None:

@@ -50,7 +50,7 @@ FORMER = [operation for operation in CHANGES if operation.id("DeadLetterQueuePol
 
 @pytest.mark.parametrize("former", FORMER, ids=[operation.name for operation in FORMER])
 def test_update_takes_no_policy_off_a_dead_letter_queue(former: Operation) -> None:
-    """CloudFormation would delete what is left out last, after the new policy is set; what it retains it leaves alone."""
+    """CloudFormation deletes what is left out last, after the new policy is set; what it retains it leaves alone."""
     resource = translated()[former.id("DeadLetterQueuePolicy")]
     assert resource["Properties"]["Queues"] == [{"Ref": former.id("DeadLetterQueue")}]
     assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
