@@ -66,10 +66,12 @@ check: .venv/dev ## The single gate; lint and types beside the tests, each of th
 	@$(MAKE) --no-print-directory -j3 lint types tests
 
 .PHONY: lint
-lint: .venv/dev ## Style, and the template
+lint: .venv/dev ## Style, and the template: with its loops, and written out
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/sam validate --lint
+	$(BIN)/python -m local.expand
+	$(BIN)/sam validate --lint --template template.expanded.yaml
 
 .PHONY: types
 types: .venv/dev ## Types, strictly

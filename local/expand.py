@@ -6,6 +6,7 @@ deployed. Known are loops over literal lists right in a section, and in them: th
 string alone; here that is an error. ``python -m local.expand`` writes ``template.expanded.yaml`` (``make build``).
 """
 
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +15,6 @@ from typing import Any
 import yaml
 from samtranslator.yaml_helper import yaml_parse
 
-ROOT = Path(__file__).resolve().parent.parent
 SAM = "AWS::Serverless-2016-10-31"
 _LOOP = "Fn::ForEach::"
 _KNOWN = frozenset({"Fn::Sub", "Fn::GetAtt", "Fn::If", "Fn::FindInMap"})
@@ -27,13 +27,7 @@ class ExpansionError(ValueError):
 
 
 def expand(template: Mapping[str, Any]) -> Json:
-    """The template with each loop written out, and SAM's transform alone. A template without loops stays as it is.
-
-    Raises
-    ------
-    ExpansionError
-        For another transform, an id that is there twice, a key that a mapping lacks, or a function that is not known.
-    """
+    """The template with each loop written out, and SAM's transform alone; one without loops stays. ExpansionError."""
     if template.get("Transform") not in (SAM, ["AWS::LanguageExtensions", SAM]):
         raise ExpansionError(f"Transform: {template.get('Transform')!r} is not known")
     mappings = template.get("Mappings", {})
@@ -105,21 +99,17 @@ def _refuse_rest(node: Any, where: str) -> None:  # noqa: ANN401 - any YAML
         _refuse_rest(value, f"{where}, {key}")
 
 
-class _Dumper(yaml.SafeDumper):
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ANN401, ARG002 - the signature is PyYAML's
-        """CloudFormation knows no aliases."""
-        return True
-
-
 def text_of(template: Json) -> str:
     """The template as YAML, with a first line that says what it is."""
-    written: str = yaml.dump(template, Dumper=_Dumper, sort_keys=False, width=118, allow_unicode=True)
+    copied = json.loads(json.dumps(template))  # nothing in it is in it twice: it would become an alias
+    written: str = yaml.safe_dump(copied, sort_keys=False, width=118, allow_unicode=True)
     return f"# Made of template.yaml by `make build`. Change that one.\n{written}"
 
 
 if __name__ == "__main__":
+    root = Path(__file__).resolve().parent.parent
     try:
-        expanded = expand(yaml_parse((ROOT / "template.yaml").read_text()))
+        expanded = expand(yaml_parse((root / "template.yaml").read_text()))
     except ExpansionError as error:
         sys.exit(f"template.yaml: {error}")
-    (ROOT / "template.expanded.yaml").write_text(text_of(expanded))
+    (root / "template.expanded.yaml").write_text(text_of(expanded))

@@ -17,8 +17,9 @@ from typing import Any
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
-from local.expand import ROOT, expand
+from local.expand import expand
 
+ROOT = Path(__file__).resolve().parent.parent
 REGION = "eu-central-1"
 STACK_NAME = "task-cleanup"
 
