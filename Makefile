@@ -66,10 +66,12 @@ check: .venv/dev ## The single gate; lint and types beside the tests, each of th
 	@$(MAKE) --no-print-directory -j3 lint types tests
 
 .PHONY: lint
-lint: .venv/dev ## Style, and the template
+lint: .venv/dev ## Style, and the template: with its loops, and written out
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/sam validate --lint
+	$(BIN)/python -m local.expand
+	$(BIN)/sam validate --lint --template template.expanded.yaml
 
 .PHONY: types
 types: .venv/dev ## Types, strictly
@@ -81,8 +83,10 @@ tests: .venv/dev .venv/simulator ## All tests; branch coverage of the layer by t
 	$(PYTEST) -m "not covering" tests
 
 .PHONY: build
-build: .venv/dev ## sam build, for ARCHITECTURE=arm64 (default) or x86_64
-	$(BIN)/sam build --parameter-overrides Architecture=$(or $(ARCHITECTURE),arm64)
+build: .venv/dev ## Write out the template's loops, and sam build (ARCHITECTURE=x86_64, else as STAGE=dev or prod says)
+	$(BIN)/python -m local.expand
+	$(BIN)/sam build --template template.expanded.yaml --config-env $(or $(STAGE),default) \
+		$(if $(ARCHITECTURE),--parameter-overrides Architecture=$(ARCHITECTURE))
 
 .PHONY: format
 format: .venv/dev ## Put the code into shape
@@ -105,7 +109,7 @@ lock: .venv/dev ## Pin the requirements again (needs uv), with hashes and withou
 
 .PHONY: clean
 clean: ## Remove what the targets made
-	rm -rf .venv $(DEPLOYED) .aws-sam .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv $(DEPLOYED) template.expanded.yaml .aws-sam .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/python:
 	@test -n "$(PYTHON)" || { echo "No CPython from 3.11 on was found: install 3.13, or name one with PYTHON=" >&2; exit 1; }

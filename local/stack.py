@@ -1,8 +1,9 @@
 """The template that ships, deployed into local AWS.
 
-``template.yaml`` goes through the SAM translator and then, by CloudFormation, into moto. Everything a runner needs
-(queues, environment variables, mappings, routes, schedules) is asked back from the deployed stack: whatever holds
-an intrinsic function becomes an output, so that CloudFormation resolves it and not a copy of its rules.
+``template.yaml``, with its loops written out, goes through the SAM translator and then, by CloudFormation, into moto.
+Everything a runner needs (queues, environment variables, mappings, routes, schedules) is asked back from the deployed
+stack: whatever holds an intrinsic function becomes an output, so that CloudFormation resolves it and not a copy of
+its rules.
 """
 
 import json
@@ -15,6 +16,8 @@ from typing import Any
 
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
+
+from local.expand import expand
 
 ROOT = Path(__file__).resolve().parent.parent
 REGION = "eu-central-1"
@@ -88,7 +91,7 @@ class Stack:
 
 def translate(template: Path, parameters: Mapping[str, str]) -> dict[str, Any]:
     """The template as CloudFormation sees it after the SAM transform."""
-    document = yaml_parse(template.read_text())
+    document = expand(yaml_parse(template.read_text()))
     for resource in document["Resources"].values():
         properties = resource.get("Properties", {})
         for source in ("CodeUri", "ContentUri"):

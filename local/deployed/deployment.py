@@ -10,10 +10,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
+from samtranslator.yaml_helper import yaml_parse
 
 from local.cloud import RESULTS, SWEEP_RESULTS
 from local.deployed.built import for_ministack
 from local.deployed.ministack import PATH, ROOT_KEY, VENV, Aws, NotAsItShouldBe, program
+from local.expand import expand, text_of
 from local.stack import REGION, ROOT, STACK_NAME
 
 SAM_TIMEOUT = 600  # seconds
@@ -32,10 +34,12 @@ class Deployed:
 
 
 def build(template: Path, aws: Aws) -> tuple[dict[str, Any], list[str]]:
-    """``sam build`` from nothing; the built template with the changes for ministack, and what these are."""
+    """As ``make build``, from nothing; the built template with the changes for ministack, and what these are."""
+    written = aws.folder / "template.expanded.yaml"
+    written.write_text(text_of(expand(yaml_parse(template.read_text()))))
     # In the user's environment, for pip's sake, but with the functions' interpreter in front.
     environment = {**os.environ, "PATH": PATH, "RUNTIME_PYTHON": str(VENV / "bin" / "python")}
-    places = ("--template", template, "--base-dir", ROOT, "--build-dir", aws.folder / "build")
+    places = ("--template", written, "--base-dir", ROOT, "--build-dir", aws.folder / "build")
     _sam(aws, ("build", "--no-cached", *places, "--parameter-overrides", PARAMETERS), environment, ROOT)
     path = _built(aws)
     changed, notes = for_ministack(yaml.safe_load(path.read_text()))

@@ -13,7 +13,18 @@ from local.stack import ROOT
 
 GUIDE = ROOT / "docs" / "adding-an-operation.md"
 TOY = "alibaba_elasticsearch_purge_data_task"
-COPIED = ("functions", "events", "layers", "local", "tests", "template.yaml", "samconfig.toml", "pyproject.toml")
+COPIED = (
+    "functions",
+    "events",
+    "layers",
+    "local",
+    "tests",
+    "template.yaml",
+    "samconfig.toml",
+    "pyproject.toml",
+    "Makefile",
+    ".gitignore",
+)
 
 
 @pytest.fixture
@@ -67,7 +78,7 @@ def test_the_guide_adds_an_operation_that_passes_every_test(tree: Path) -> None:
     assert passed(done) >= 100
 
 
-def test_an_operation_without_its_block_in_the_template_fails(tree: Path) -> None:
+def test_an_operation_without_its_row_in_the_template_fails(tree: Path) -> None:
     shutil.copy(ROOT / "template.yaml", tree / "template.yaml")
     done = run_tests(tree, "tests/template", "-k", "PurgeDataTask", "--ignore", "tests/template/test_lint.py")
     assert done.returncode == 1

@@ -39,6 +39,10 @@ def test_one_line_with_the_same_keys_and_one_set_of_metrics(
     assert line["level"] in ({"INFO"} if scene.ok else {"WARNING", "ERROR"})
     (metrics,) = world.metric_lines()
     _check_metrics(metrics, line)
+    (run,) = world.run_lines()
+    (directive,) = run["_aws"]["CloudWatchMetrics"]
+    assert directive["Dimensions"] == [["service"]], "of the stack, for one alarm"
+    assert set(run) == {"_aws", "service", "RunDuration"}
 
 
 def _check_metrics(metrics: dict[str, Any], line: dict[str, Any]) -> None:
@@ -73,6 +77,7 @@ def test_a_batch_has_one_line_and_one_set_of_metrics_per_record(world: World, fo
     assert {metrics["operation"] for metrics in world.metric_lines()} == {operation_name(folder)}
     for metrics, line in zip(world.metric_lines(), world.log_lines(), strict=True):
         _check_metrics(metrics, line)
+    assert len(world.run_lines()) == 1, "of the invocation, not of each record: it is what Lambda's time-out is about"
 
 
 @pytest.mark.parametrize("trigger", TRIGGERS)

@@ -177,8 +177,12 @@ class World:
         return [line for line in self._lines() if "_aws" not in line]
 
     def metric_lines(self) -> list[dict[str, Any]]:
-        """All lines of metrics so far."""
-        return [line for line in self._lines() if "_aws" in line]
+        """All lines of results' metrics so far."""
+        return [line for line in self._lines() if "_aws" in line and "RunDuration" not in line]
+
+    def run_lines(self) -> list[dict[str, Any]]:
+        """The metrics of all invocations so far, one line each."""
+        return [line for line in self._lines() if "RunDuration" in line]
 
     def logged_results(self) -> list[dict[str, Any]]:
         """The results that were logged, in order."""

@@ -103,8 +103,9 @@ def record(rights: Rights, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 
 
 def _variables(function: Function) -> dict[str, str]:
-    """The template's, but for the endpoints and the name under which loggers are kept."""
-    kept = {name: value for name, value in function.environment.items() if not name.startswith("AWS_ENDPOINT_URL")}
+    """The template's, but for the endpoints and the name under which loggers are kept. Lists have no queue's."""
+    kept = {"DEAD_LETTER_QUEUE_URL": "", "MAX_RECEIVES": ""}
+    kept |= {name: value for name, value in function.environment.items() if not name.startswith("AWS_ENDPOINT_URL")}
     del kept["POWERTOOLS_SERVICE_NAME"]
     return kept
 
@@ -115,14 +116,15 @@ def _variables(function: Function) -> dict[str, str]:
 def _run_operation(function: Function, new_world: Callable[[str], SweepWorld]) -> None:
     """A success by every trigger and with every kind of account; every other scene but those that wait, as a message.
 
-    It is the message's last receive, so that failures are moved.
+    It is the message's last receive, so that failures are moved. Lists, which have no queue, are called directly.
     """
     folder = function.folder
+    usual = "sqs_eventbridge" if "DEAD_LETTER_QUEUE_URL" in function.environment else "direct"
     for scene in (scene for scene in scenes.scenes_of(folder) if not scene.slow):
         world = new_world(folder)
         environment = world.function(folder, {**_variables(function), **scene.variables})
         provider = scenes.provider_of(folder)
-        for trigger in TRIGGERS if scene.name == "succeeded" else ("sqs_eventbridge",):
+        for trigger in TRIGGERS if scene.name == "succeeded" else (usual,):
             scenes.arrange(world, folder, scene)
             environment.invoke(_last_receive(folder, arrival(folder, trigger, scene.changes).event))
         if scene.name == "succeeded":

@@ -35,6 +35,8 @@ MAPPING = "Creating and configuring an Amazon SQS event source mapping"
 ON_FAILURE = "Capturing records of Lambda asynchronous invocations"
 EXECUTION = "Defining Lambda function permissions with an execution role"
 VPC = "Giving Lambda functions access to resources in an Amazon VPC"
+VARIABLES = "Securing Lambda environment variables"
+CONTEXT_KEYS = "kms:EncryptionContextKeys"
 # Of EventBridge's and EventBridge Scheduler's User Guides, and of SQS's Developer Guide:
 RULES = "Using resource-based policies for Amazon EventBridge"
 SCHEDULES = "Setting up Amazon EventBridge Scheduler"
@@ -100,6 +102,11 @@ def from_rule(rights: Rights, rule: str, queue: str) -> Request:
     return Request(EVENTS, "sqs:SendMessage", rights.arns[queue], {"aws:SourceArn": rights.arns[rule]})
 
 
+def variables(function: Function) -> Request:
+    """Lambda decrypts a function's variables as its role. Their encryption context is the function's ARN."""
+    return Request(function.role, "kms:Decrypt", KEY_ARN, {CONTEXT_KEYS: ["aws:lambda:FunctionArn"]})
+
+
 def with_options(rights: Rights, told: list[tuple[str, Request]]) -> Told:
     """What comes on top with a key of one's own and a VPC."""
     for _, request in told:
@@ -118,6 +125,7 @@ def with_options(rights: Rights, told: list[tuple[str, Request]]) -> Told:
         "DescribeSubnets": ("*",),
     }
     for function in rights.functions:
+        yield VARIABLES, variables(function)
         for action, places in resources.items():
             for place in places:
                 yield VPC, Request(function.role, f"ec2:{action}", place)
@@ -208,6 +216,10 @@ def _key_elsewhere(function: Function) -> Iterator[Forbidden]:
     yield Forbidden("decrypts by a service that the stack does not use", elsewhere, allowed)
     another = KEY_ARN.replace("11111111", "22222222")
     yield Forbidden("uses another key", allowed.but(resource=another), allowed)
+    own = variables(function)
+    for why, context in (("a log", ["aws:logs:arn"]), ("what has no context", None)):
+        yield Forbidden(f"decrypts {why}", own.but(context={CONTEXT_KEYS: context}), own)
+    yield Forbidden("decrypts variables with another key", own.but(resource=another), own)
 
 
 def _bucket(rights: Rights) -> Iterator[Forbidden]:
@@ -249,6 +261,7 @@ def _queues(rights: Rights) -> Iterator[Forbidden]:
         for why, arn in (("another rule", rights.arns[other]), ("another account's rule", foreign)):
             yield Forbidden(f"{why} sends", allowed.but(context={"aws:SourceArn": arn}), allowed)
         yield Forbidden("EventBridge receives", allowed.but(action="sqs:ReceiveMessage"), allowed)
+    for queue in sorted({queue for _, queue in rights.rules} | set(rights.letters_of.values())):
         send = Request(ADMINISTRATOR, "sqs:SendMessage", rights.arns[queue], own=MAY_ALL)
         yield Forbidden("sends without TLS", send.but(context={"aws:SecureTransport": "false"}), send)
 

@@ -1,10 +1,11 @@
-"""Every test that asks for ``operation`` runs once for each function folder there is."""
+"""A test that asks for ``operation`` runs once for each function folder; ``change`` and ``listing``: of that kind."""
 
 import pytest
 
-from tests.template.support import OPERATIONS
+from tests.template.support import CHANGES, LISTS, OPERATIONS
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "operation" in metafunc.fixturenames:
-        metafunc.parametrize("operation", OPERATIONS, ids=[operation.name for operation in OPERATIONS])
+    for name, operations in {"operation": OPERATIONS, "change": CHANGES, "listing": LISTS}.items():
+        if name in metafunc.fixturenames:
+            metafunc.parametrize(name, operations, ids=[operation.name for operation in operations])

@@ -1,4 +1,4 @@
-"""What the template's tests look at: the parsed template, its raw lines, its translation, the operations."""
+"""What the template's tests look at: the template without loops, its raw lines, its translation, the operations."""
 
 import json
 import os
@@ -11,6 +11,8 @@ from typing import Any
 from unittest.mock import patch
 
 import yaml
+
+from local.expand import expand
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "template.yaml"
@@ -37,6 +39,11 @@ class Operation:
     def provider(self) -> str:
         return self.name.split(".")[0]
 
+    @property
+    def is_list(self) -> bool:
+        """Lists have a limit, and no queue."""
+        return "limit" in self.schema["properties"]
+
     def id(self, kind: str) -> str:
         """The logical id of this operation's resource of a kind, such as ``Queue``."""
         return "".join(word.capitalize() for word in self.folder.split("_")) + kind
@@ -56,6 +63,8 @@ def discover() -> list[Operation]:
 
 
 OPERATIONS = discover()
+CHANGES = [operation for operation in OPERATIONS if not operation.is_list]
+LISTS = [operation for operation in OPERATIONS if operation.is_list]
 
 
 class _Loader(yaml.SafeLoader):
@@ -69,7 +78,7 @@ def _long_form(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
         value = loader.construct_sequence(node, deep=True)
     else:
         raise TypeError(f"!{tag} on a mapping")
-    if tag == "GetAtt":
+    if tag == "GetAtt" and isinstance(value, str):
         value = value.split(".")
     return {tag if tag in {"Ref", "Condition"} else f"Fn::{tag}": value}
 
@@ -78,17 +87,29 @@ yaml.add_multi_constructor("!", _long_form, Loader=_Loader)
 
 
 @cache
-def template() -> dict[str, Any]:
+def source() -> dict[str, Any]:
+    """The template as it is written, with its loops."""
     parsed: dict[str, Any] = yaml.load(TEMPLATE.read_text(), Loader=_Loader)
     return parsed
 
 
 @cache
+def template() -> dict[str, Any]:
+    """What is deployed: the template with its loops written out."""
+    return expand(source())
+
+
+@cache
 def translated() -> dict[str, Any]:
     """The resources that CloudFormation gets: SAM's own, written out, with the globals merged in."""
+    return by_sam(template())
+
+
+def by_sam(template: Mapping[str, Any]) -> dict[str, Any]:
+    """The resources that SAM's transform makes of a template without loops."""
     from samtranslator.translator.transform import transform
 
-    source = deepcopy(template())
+    source: dict[str, Any] = deepcopy(dict(template))
     for resource in source["Resources"].values():
         for code in {"CodeUri", "ContentUri"} & resource["Properties"].keys():
             resource["Properties"][code] = "s3://bucket/key"  # as after "sam package"

@@ -1,9 +1,13 @@
 """Whatever goes wrong without anybody looking has an alarm on the right resource."""
 
+import json
 from typing import Any, NamedTuple
 
 import pytest
 
+from task_cleanup.observability import Observability
+from task_cleanup.settings import Settings
+from tests.conftest import AWS_VARIABLES
 from tests.template.support import BUS, Operation, of_type, properties, template
 
 ALARMS = of_type("AWS::CloudWatch::Alarm")
@@ -22,11 +26,9 @@ class Watch(NamedTuple):
 WATCHED = {
     "DeadLetterAlarm": Watch("AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", "DeadLetterQueue", 0),
     "QueueAgeAlarm": Watch("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", "Queue", 3600),
-    "UndeliveredAlarm": Watch("AWS/Events", "InvocationsFailedToBeSentToDlq", "Sum", "Rule", 0),
     "ErrorsAlarm": Watch("AWS/Lambda", "Errors", "Sum", "Function", 0),
-    "ThrottlesAlarm": Watch("AWS/Lambda", "Throttles", "Sum", "Function", 0),
-    "DurationAlarm": Watch("AWS/Lambda", "Duration", "Maximum", "Function", 25_000),
 }
+UNDELIVERED = Watch("AWS/Events", "InvocationsFailedToBeSentToDlq", "Sum", "Rule", 0)
 
 
 def dimensions(resource: str) -> list[dict[str, Any]]:
@@ -45,19 +47,57 @@ def check(alarm: dict[str, Any], watch: Watch, resource: str) -> None:
 
 
 @pytest.mark.parametrize("kind", WATCHED)
-def test_operation_is_watched(operation: Operation, kind: str) -> None:
-    alarm = ALARMS[operation.id(kind)]
-    check(alarm, WATCHED[kind], operation.id(WATCHED[kind].watched))
-    assert operation.name in alarm["AlarmDescription"]
+def test_operation_is_watched(change: Operation, kind: str) -> None:
+    alarm = ALARMS[change.id(kind)]
+    check(alarm, WATCHED[kind], change.id(WATCHED[kind].watched))
+    assert change.name in alarm["AlarmDescription"]
 
 
-def test_duration_alarm_comes_before_the_timeout(operation: Operation) -> None:
-    assert ALARMS[operation.id("DurationAlarm")]["Threshold"] < 1000 * properties(operation.id("Function"))["Timeout"]
+def test_waiting_is_told_after_all_receives(change: Operation) -> None:
+    queue = properties(change.id("Queue"))
+    receives = int(queue["VisibilityTimeout"]) * int(queue["RedrivePolicy"]["maxReceiveCount"])
+    assert receives < WATCHED["QueueAgeAlarm"].most
+
+
+def test_lists_have_no_alarms_but_one_for_all(listing: Operation) -> None:
+    assert not [alarm for alarm in ALARMS if alarm.startswith(listing.id(""))]
+    check(ALARMS["ListFailuresAlarm"], WATCHED["DeadLetterAlarm"], "ListFailuresQueue")
+
+
+def test_long_runs_are_told_before_the_timeout(operation: Operation, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the metric that a function really writes."""
+    alarm = ALARMS["LongRunsAlarm"]
+    Observability(Settings.from_env([], {**AWS_VARIABLES, "POWERTOOLS_SERVICE_NAME": "a-stack"})).ran(7.0)
+    metrics = json.loads(capsys.readouterr().out)
+    (directive,) = metrics["_aws"]["CloudWatchMetrics"]
+    assert directive["Namespace"] == alarm["Namespace"]
+    assert directive["Dimensions"] == [[it["Name"] for it in alarm["Dimensions"]]] == [["service"]]
+    assert metrics["service"] == "a-stack"
+    assert alarm["Dimensions"][0]["Value"] == BUS, "the stack's name, as in POWERTOOLS_SERVICE_NAME"
+    assert [it["Name"] for it in directive["Metrics"]] == [alarm["MetricName"]]
+    assert (alarm["Statistic"], alarm["ComparisonOperator"]) == ("Maximum", "GreaterThanThreshold")
+    assert 1000 * properties(operation.id("Function"))["Timeout"] - 5000 < alarm["Threshold"]
+    assert alarm["Threshold"] < 1000 * properties(operation.id("Function"))["Timeout"] - 1000
+
+
+def test_undelivered_events_of_every_rule_are_told() -> None:
+    """One query over the metric that the sweep's own alarm names, with the same dimensions."""
+    direct = ALARMS["SweepUndeliveredAlarm"]
+    names = [it["Name"] for it in direct["Dimensions"]]
+    bus = next(it["Value"]["Fn::Sub"] for it in direct["Dimensions"] if it["Name"] == "EventBusName")
+    (query,) = ALARMS["UndeliveredAlarm"]["Metrics"]
+    assert query["Expression"]["Fn::Sub"] == (
+        f'SELECT SUM({direct["MetricName"]}) FROM SCHEMA("{direct["Namespace"]}", {", ".join(names)}) '
+        f"WHERE EventBusName = '{bus}'"
+    )
+    assert query["Period"] == direct["Period"]
+    for name in ("Threshold", "ComparisonOperator", "EvaluationPeriods"):
+        assert ALARMS["UndeliveredAlarm"][name] == direct[name]
 
 
 def test_unrouted_requests_are_watched() -> None:
     check(ALARMS["UnroutedRequestsAlarm"], WATCHED["DeadLetterAlarm"], "UnroutedRequestsQueue")
-    check(ALARMS["UnroutedRequestsUndeliveredAlarm"], WATCHED["UndeliveredAlarm"], "UnroutedRequestsRule")
+    check(ALARMS["UnroutedRequestsUndeliveredAlarm"], UNDELIVERED, "UnroutedRequestsRule")
 
 
 def test_schedules_that_are_dropped_are_told() -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from local.expand import text_of
 from tests.template.support import OPERATIONS, ROOT, SWEEP, MissingInterpreterWarning, Operation, template
 from tests.template.tools import BARE_PATH, BIN, run
 
@@ -36,12 +37,13 @@ pytestmark = pytest.mark.timeout(240)
 
 
 def copy_project(target: Path) -> Path:
-    """What ``sam build`` reads, and nothing else."""
+    """What ``make build`` reads, and nothing else."""
     ignored = shutil.ignore_patterns("__pycache__", "*.pyc", ".*_cache")
     for name in ("template.yaml", "samconfig.toml"):
         shutil.copy(ROOT / name, target / name)
     for name in ("functions", "layers"):
         shutil.copytree(ROOT / name, target / name, ignore=ignored)
+    (target / "template.expanded.yaml").write_text(text_of(template()))
     return target
 
 
@@ -102,7 +104,8 @@ def built(architecture: str, runtime_python: str, tmp_path_factory: pytest.TempP
             copy_project(project)
             make_venv(project, runtime_python)
             done = run(
-                *(str(BIN / "sam"), "build", "--parallel", "--parameter-overrides", f"Architecture={architecture}"),
+                *(str(BIN / "sam"), "build", "--template", "template.expanded.yaml", "--parallel"),
+                *("--parameter-overrides", f"Architecture={architecture}"),
                 cwd=project,
                 state=project / "state",
                 PATH=BARE_PATH,

@@ -4,21 +4,27 @@ import re
 
 import pytest
 
-from tests.template.support import OPERATIONS, lines, listed, template, translated, walk
+from tests.template.support import OPERATIONS, lines, listed, source, template, translated, walk
 
 STAR = re.compile(r"""^\s*(Resource:|-)\s*["']?\*["']?\s*$""")
 
 
 def section(name: str) -> dict[str, int]:
-    """Keys of a top-level section and the index of the line each stands on."""
+    """Keys of a top-level section and of its loops, and the index of the line each is on."""
     found: dict[str, int] = {}
     inside = False
     for index, line in enumerate(lines()):
         if re.match(r"^\w", line):
             inside = line.startswith(f"{name}:")
-        elif inside and (key := re.match(r"^  (\w+):", line)):
+        elif inside and (key := re.match(r"^  ([\w:]+):", line) or re.match(r"^    [- ] (\$\{\w+\}\w+):", line)):
             found[key[1]] = index
     return found
+
+
+def written(name: str) -> list[str]:
+    """The keys of a section as they are written: a loop's own, and those in it."""
+    section = source()[name]
+    return [key for name in section for key in ([name, *section[name][2]] if "::" in name else [name])]
 
 
 def is_reason(line: str) -> bool:
@@ -44,14 +50,16 @@ def test_there_are_functions_to_test() -> None:
 
 def test_sections_are_read_whole() -> None:
     for name in ("Parameters", "Resources", "Outputs"):
-        assert section(name).keys() == template()[name].keys()
+        assert sorted(section(name)) == sorted(written(name))
 
 
-@pytest.mark.parametrize("resource", template()["Resources"])
+@pytest.mark.parametrize("resource", written("Resources"))
 def test_resource_has_its_reason_above_it(resource: str) -> None:
-    above = lines()[section("Resources")[resource] - 1]
-    assert is_reason(above), f"no comment above {resource}"
-    assert above.startswith("  # ")
+    own, above = (lines()[section("Resources")[resource] - back] for back in (0, 1))
+    assert resource in own
+    if not resource.startswith("Fn::ForEach"):  # what a loop makes has its reasons in the loop
+        assert is_reason(above), f"no comment above {resource}"
+        assert above.startswith("  # " if own[2] != " " else "    # " if own[4] == "-" else "      # ")
 
 
 def test_every_star_resource_has_a_reason() -> None:
@@ -61,7 +69,7 @@ def test_every_star_resource_has_a_reason() -> None:
         assert 'Reason for "*":' in text[index - 1], f"line {index + 1}"
     parsed = [
         node
-        for node in walk(template()["Resources"])
+        for node in walk(source()["Resources"])
         if isinstance(node, dict) and "Effect" in node and "*" in listed(node.get("Resource"))
     ]
     assert len(parsed) == len(stars), "a resource of * is written in a way that this test does not see"

@@ -38,7 +38,6 @@ COMMON_ENVIRONMENT: dict[str, Any] = {
     "DRY_RUN": {"Ref": "DryRun"},
     "EXTRA_REGIONS": {"Ref": "ExtraRegions"},
     "EVENT_BUS_NAME": BUS,
-    "MAX_RECEIVES": "5",
     "AWS_ENDPOINT_URL_SECRETS_MANAGER": {"Fn::Sub": "https://secretsmanager.${AWS::Region}.${AWS::URLSuffix}"},
     "AWS_ENDPOINT_URL_EVENTBRIDGE": {"Fn::Sub": "https://events.${AWS::Region}.${AWS::URLSuffix}"},
     "AWS_ENDPOINT_URL_SQS": {"Fn::Sub": "https://sqs.${AWS::Region}.${AWS::URLSuffix}"},
@@ -73,7 +72,7 @@ def test_every_folder_has_its_function_and_every_function_its_folder() -> None:
         for key, resource in template()["Resources"].items()
         if resource["Type"] == "AWS::Serverless::Function"
     }
-    operations = {operation.id("Function"): f"functions/{operation.folder}/" for operation in OPERATIONS}
+    operations = {operation.id("Function"): f"functions/{operation.folder}" for operation in OPERATIONS}
     assert functions == {**operations, "SweepFunction": f"functions/{SWEEP}/"}
     folders = {path.name for path in FUNCTIONS.iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert folders == {operation.folder for operation in OPERATIONS} | {SWEEP}, "a folder without app.py or operation"
@@ -117,10 +116,9 @@ def test_built_from_a_makefile_that_follows_the_architecture(operation: Operatio
 
 def test_environment_is_complete(operation: Operation) -> None:
     variables = properties(operation.id("Function"))["Environment"]["Variables"]
-    assert variables == {
-        **COMMON_ENVIRONMENT,
-        "DEAD_LETTER_QUEUE_URL": {"Ref": operation.id("DeadLetterQueue")},
-    }
+    letters = {"DEAD_LETTER_QUEUE_URL": {"Ref": operation.id("DeadLetterQueue")}}
+    of_queue = {} if operation.is_list else {"MAX_RECEIVES": "5", **letters}
+    assert variables == {**COMMON_ENVIRONMENT, **of_queue}
 
 
 @pytest.mark.parametrize(
@@ -185,16 +183,17 @@ def test_role_is_its_own(operation: Operation) -> None:
 
 
 def test_role_may_do_this_and_nothing_else(operation: Operation) -> None:
+    letters = "ListFailuresQueue" if operation.is_list else operation.id("DeadLetterQueue")
+    receive = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
+    of_queue = [] if operation.is_list else [(f"sqs:{action}", f"{operation.id('Queue')}.Arn") for action in receive]
     assert reached(operation.id("Role")) == {
         *((action, f"{operation.id('LogGroup')}.Arn") for action in LOGS),
         ("xray:PutTraceSegments", "*"),
         ("xray:PutTelemetryRecords", "*"),
         ("secretsmanager:GetSecretValue", f"{SECRET}{operation.provider}/*"),
         ("events:PutEvents", "EventBus.Arn"),
-        ("sqs:ReceiveMessage", f"{operation.id('Queue')}.Arn"),
-        ("sqs:DeleteMessage", f"{operation.id('Queue')}.Arn"),
-        ("sqs:GetQueueAttributes", f"{operation.id('Queue')}.Arn"),
-        ("sqs:SendMessage", f"{operation.id('DeadLetterQueue')}.Arn"),
+        *of_queue,
+        ("sqs:SendMessage", f"{letters}.Arn"),
         ("kms:Decrypt", "KmsKeyArn"),
         ("kms:GenerateDataKey", "KmsKeyArn"),
         *((action, "*") for action in NETWORK),
@@ -208,7 +207,11 @@ def test_optional_rights_depend_on_their_parameter(operation: Operation) -> None
             condition, given, otherwise = statement["Fn::If"]
             conditions[given["Sid"]] = condition
             assert otherwise == {"Ref": "AWS::NoValue"}
-    assert conditions == {"UseKeyOfSecretsAndQueues": "HasKmsKey", "ManageNetworkInterfaces": "IsInVpc"}
+    assert conditions == {
+        "UseKeyOfSecretsAndQueues": "HasKmsKey",
+        "DecryptVariables": "HasKmsKey",
+        "ManageNetworkInterfaces": "IsInVpc",
+    }
     assert "kms:ViaService" in statements(operation.id("Role"))["UseKeyOfSecretsAndQueues"]["Condition"]["StringLike"]
 
 
@@ -225,8 +228,22 @@ def test_network_is_optional(operation: Operation) -> None:
     assert otherwise == {"Ref": "AWS::NoValue"}
 
 
-def test_crashed_asynchronous_run_goes_to_the_dead_letter_queue(operation: Operation) -> None:
+def test_key_encrypts_logs_and_variables() -> None:
+    key = {"Fn::If": ["HasKmsKey", {"Ref": "KmsKeyArn"}, {"Ref": "AWS::NoValue"}]}
+    for group in of_type("AWS::Logs::LogGroup").values():
+        assert group["KmsKeyId"] == key
+    for name, function in of_type("AWS::Lambda::Function").items():
+        assert function["KmsKeyArn"] == key
+        variables = statements(name.removesuffix("Function") + "Role")["DecryptVariables"]
+        assert variables["Action"] == "kms:Decrypt"
+        context = {"kms:EncryptionContextKeys": "aws:lambda:FunctionArn"}
+        assert variables["Condition"] == {"ForAnyValue:StringEquals": context}
+
+
+def test_crashed_asynchronous_run_is_kept(operation: Operation) -> None:
     config = properties(operation.id("FunctionEventInvokeConfig"))
-    assert config["DestinationConfig"]["OnFailure"]["Destination"] == operation.arn("DeadLetterQueue")
+    assert config["DestinationConfig"]["OnFailure"]["Destination"] == (
+        {"Fn::GetAtt": ["ListFailuresQueue", "Arn"]} if operation.is_list else operation.arn("DeadLetterQueue")
+    )
     assert config["MaximumRetryAttempts"] == 2
     assert config["MaximumEventAgeInSeconds"] <= 3600

@@ -28,6 +28,7 @@ def test_stage_gives_build_and_deploy_the_same_allowed_parameters(stage: str) ->
 @pytest.mark.parametrize("stage", STAGES)
 def test_stage_lints_builds_in_parallel_and_may_make_roles(stage: str) -> None:
     assert CONFIG[stage]["validate"]["parameters"]["lint"] is True
+    assert CONFIG[stage]["global"]["parameters"]["language_extensions"] is True, "for those who build template.yaml"
     assert CONFIG[stage]["build"]["parameters"]["parallel"] is True
     assert CONFIG[stage]["deploy"]["parameters"]["capabilities"] == "CAPABILITY_IAM"
 

@@ -25,6 +25,7 @@ def most(service: str, shape: str) -> int:
 LIMITS = {
     ("AWS::ApiGatewayV2::Api", "Body"): 128,  # its title is the API's name; API reference, "CreateApi": 1 to 128
     ("AWS::CloudWatch::Alarm", "Dimensions"): most("cloudwatch", "DimensionValue"),
+    ("AWS::CloudWatch::Alarm", "Metrics"): most("cloudwatch", "MetricExpression"),
     ("AWS::Events::EventBus", "Name"): most("events", "EventBusName"),
     ("AWS::Events::Rule", "EventBusName"): most("events", "EventBusName"),
     ("AWS::Lambda::Function", "Environment"): 4096,  # all variables together; developer guide, "Lambda quotas"

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from moto.events.models import EventPattern
 
-from tests.template.support import BUS, OPERATIONS, REQUEST, Operation, of_type, properties, template, translated
+from tests.template.support import BUS, CHANGES, REQUEST, Operation, of_type, properties, template, translated
 
 RULES = sorted(of_type("AWS::Events::Rule"))
-KNOWN = [operation.name for operation in OPERATIONS]
+KNOWN = [operation.name for operation in CHANGES]
 CATCH_ALL = "UnroutedRequestsRule"
 OTHER_KINDS = "UnknownEventsRule"
 SWEEP_REQUEST, SWEEP_RULE = "Sweep Requested", "SweepRule"
@@ -28,7 +28,7 @@ def matching(detail: Any, detail_type: str = REQUEST) -> set[str]:
 
 
 def test_only_the_known_rules_are_there() -> None:
-    assert sorted([*(operation.id("Rule") for operation in OPERATIONS), SWEEP_RULE, CATCH_ALL, OTHER_KINDS]) == RULES
+    assert sorted([*(operation.id("Rule") for operation in CHANGES), SWEEP_RULE, CATCH_ALL, OTHER_KINDS]) == RULES
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -47,13 +47,13 @@ def test_rule_retries_and_keeps_what_it_cannot_deliver(rule: str) -> None:
     assert target["DeadLetterConfig"]["Arn"]["Fn::GetAtt"][0].endswith("Queue")
 
 
-def test_operations_rule_leads_to_its_queue(operation: Operation) -> None:
-    rule = properties(operation.id("Rule"))
-    assert rule["Name"] == operation.name
-    assert rule["EventPattern"] == {"detail-type": [REQUEST], "detail": {"operation": [operation.name]}}
+def test_operations_rule_leads_to_its_queue(change: Operation) -> None:
+    rule = properties(change.id("Rule"))
+    assert rule["Name"] == change.name
+    assert rule["EventPattern"] == {"detail-type": [REQUEST], "detail": {"operation": [change.name]}}
     (target,) = rule["Targets"]
-    assert target["Arn"] == operation.arn("Queue")
-    assert target["DeadLetterConfig"]["Arn"] == operation.arn("DeadLetterQueue")
+    assert target["Arn"] == change.arn("Queue")
+    assert target["DeadLetterConfig"]["Arn"] == change.arn("DeadLetterQueue")
 
 
 def test_catch_all_excludes_exactly_the_known_operations() -> None:
@@ -75,8 +75,8 @@ def test_events_of_no_known_kind_are_caught() -> None:
         assert matching({"operation": KNOWN[0]}, misspelt) == {OTHER_KINDS}
 
 
-def test_known_operation_goes_one_way(operation: Operation) -> None:
-    assert matching({"operation": operation.name}) == {operation.id("Rule")}
+def test_known_operation_goes_one_way(change: Operation) -> None:
+    assert matching({"operation": change.name}) == {change.id("Rule")}
 
 
 # An empty array is missing here: the real bus sees no value and so no field, moto sees a field.
@@ -89,14 +89,18 @@ def test_unknown_operation_is_caught(value: Any) -> None:
     assert matching({"operation": value}) == {CATCH_ALL}
 
 
+def test_list_is_not_for_events(listing: Operation) -> None:
+    assert matching({"operation": listing.name}) == {CATCH_ALL}
+
+
 def test_missing_operation_is_caught(operation: Operation) -> None:
     assert matching({}) == {CATCH_ALL}
     assert matching({"Operation": operation.name}) == {CATCH_ALL}
 
 
-def test_array_with_a_known_operation_reaches_a_queue_that_refuses_it(operation: Operation) -> None:
-    assert matching({"operation": [operation.name]}) == {operation.id("Rule")}
-    assert matching({"operation": [operation.name, "x"]}) == {operation.id("Rule"), CATCH_ALL}
+def test_array_with_a_known_operation_reaches_a_queue_that_refuses_it(change: Operation) -> None:
+    assert matching({"operation": [change.name]}) == {change.id("Rule")}
+    assert matching({"operation": [change.name, "x"]}) == {change.id("Rule"), CATCH_ALL}
 
 
 @pytest.mark.parametrize("detail", [{}, {"name": "nightly"}, {"operation": KNOWN[0]}, {"operation": "x"}], ids=repr)

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from tests.conftest import sample_event
 from tests.template.support import (
-    OPERATIONS,
+    CHANGES,
     Deployment,
     listed,
     of_type,
@@ -24,13 +24,12 @@ from tests.template.support import (
 OWN = {"SweepSchedule", "SweepHeartbeat"}  # in test_sweep.py
 
 
-def test_role_sends_to_the_queues_of_operations_and_sweep_and_nowhere_else() -> None:
+def test_role_sends_to_the_sweep_and_to_nothing_else_by_its_own_policy() -> None:
     found = statements("SchedulerRole")
-    assert found.keys() == {"SendRequests", "KeepUndelivered", "UseKeyOfQueues"}
-    for sid, kind in {"SendRequests": "Queue", "KeepUndelivered": "DeadLetterQueue"}.items():
-        assert listed(found[sid]["Action"]) == ["sqs:SendMessage"]
-        expected = [*(operation.arn(kind) for operation in OPERATIONS), {"Fn::GetAtt": [f"Sweep{kind}", "Arn"]}]
-        assert sorted(map(str, listed(found[sid]["Resource"]))) == sorted(map(str, expected))
+    assert found.keys() == {"SendRequests", "UseKeyOfQueues"}
+    assert listed(found["SendRequests"]["Action"]) == ["sqs:SendMessage"]
+    own = [{"Fn::GetAtt": [queue, "Arn"]} for queue in ("SweepQueue", "SweepDeadLetterQueue")]
+    assert found["SendRequests"]["Resource"] == own, "the operations' queues let it in themselves: test_queues.py"
     assert found["UseKeyOfQueues"]["Resource"] == {"Ref": "KmsKeyArn"}
 
 
@@ -48,7 +47,7 @@ def test_every_schedule_of_an_operation_is_off_and_sends_a_valid_dry_run_to_a_qu
         assert schedule["State"] == "DISABLED", name
         assert schedule["GroupName"] == {"Ref": "ScheduleGroup"}
         target = schedule["Target"]
-        (operation,) = [it for it in OPERATIONS if target["Arn"] == it.arn("Queue")]
+        (operation,) = [it for it in CHANGES if target["Arn"] == it.arn("Queue")]
         assert target["RoleArn"] == {"Fn::GetAtt": ["SchedulerRole", "Arn"]}
         assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0
         assert target["DeadLetterConfig"]["Arn"] == operation.arn("DeadLetterQueue")

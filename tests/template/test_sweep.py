@@ -23,7 +23,7 @@ from tests.template.support import (
     template,
     translated,
 )
-from tests.template.test_alarms import ALARMS, WATCHED, check
+from tests.template.test_alarms import ALARMS, UNDELIVERED, WATCHED, Watch, check
 from tests.template.test_functions import COMMON_ENVIRONMENT, LOGS, NETWORK, SECRET
 from tests.template.test_http_api import routes
 
@@ -130,6 +130,7 @@ def test_role_may_do_this_and_nothing_else() -> None:
         },
         "TellMissingFromForbidden": {("s3:ListBucket", "ReportBucket.Arn")},
         "UseKeyOfSecretsQueuesAndReports": {("kms:Decrypt", "KmsKeyArn"), ("kms:GenerateDataKey", "KmsKeyArn")},
+        "DecryptVariables": {("kms:Decrypt", "KmsKeyArn")},
         "ManageNetworkInterfaces": {(action, "*") for action in NETWORK},
     }
 
@@ -141,7 +142,11 @@ def test_optional_rights_depend_on_their_parameter() -> None:
             condition, given, otherwise = statement["Fn::If"]
             conditions[given["Sid"]] = condition
             assert otherwise == NOTHING
-    assert conditions == {"UseKeyOfSecretsQueuesAndReports": "HasKmsKey", "ManageNetworkInterfaces": "IsInVpc"}
+    assert conditions == {
+        "UseKeyOfSecretsQueuesAndReports": "HasKmsKey",
+        "DecryptVariables": "HasKmsKey",
+        "ManageNetworkInterfaces": "IsInVpc",
+    }
     services = statements("SweepRole")["UseKeyOfSecretsQueuesAndReports"]["Condition"]["StringLike"]["kms:ViaService"]
     assert services == [{"Fn::Sub": f"{service}.${{AWS::Region}}.*"} for service in ("secretsmanager", "sqs", "s3")]
 
@@ -339,15 +344,21 @@ def test_reports_outlive_the_stack() -> None:
 
 # -- the alarms ------------------------------------------------
 
-# What is other than for an operation: the threshold.
-OWN_LIMITS = {"QueueAgeAlarm": 7200, "DurationAlarm": 780_000}
+# Like an operation, and more: there is one sweep only.
+OWN_WATCHED = {
+    **WATCHED,
+    "QueueAgeAlarm": WATCHED["QueueAgeAlarm"]._replace(most=7200),
+    "UndeliveredAlarm": UNDELIVERED,
+    "ThrottlesAlarm": Watch("AWS/Lambda", "Throttles", "Sum", "Function", 0),
+    "DurationAlarm": Watch("AWS/Lambda", "Duration", "Maximum", "Function", 780_000),
+}
 
 
-@pytest.mark.parametrize("kind", WATCHED)
+@pytest.mark.parametrize("kind", OWN_WATCHED)
 def test_sweep_is_watched(kind: str) -> None:
-    watch = WATCHED[kind]
+    watch = OWN_WATCHED[kind]
     alarm = ALARMS[f"Sweep{kind}"]
-    check(alarm, watch._replace(most=OWN_LIMITS.get(kind, watch.most)), f"Sweep{watch.watched}")
+    check(alarm, watch, f"Sweep{watch.watched}")
     assert alarm["AlarmDescription"].startswith("sweep: ")
 
 

@@ -83,6 +83,13 @@ class _Handler:
         )
 
     def __call__(self, event: Any, context: LambdaContext) -> Any:  # noqa: ANN401 - any trigger's event and reply
+        started = self._system.monotonic()
+        try:
+            return self._answer(event, context)
+        finally:
+            self._observability.ran((self._system.monotonic() - started) * 1000)
+
+    def _answer(self, event: Any, context: LambdaContext) -> Any:  # noqa: ANN401
         remaining = context.get_remaining_time_in_millis() / 1000 - ANSWER_RESERVE
         deadline = Deadline.after(remaining, self._system.monotonic)
         request_id = context.aws_request_id

@@ -45,6 +45,10 @@ class Telemetry:
 class Observability(Telemetry):
     """The results of an operation."""
 
+    def ran(self, milliseconds: float) -> None:
+        """Tell how long a whole invocation took, of all functions of the stack together: one alarm watches them."""
+        self._measure({}, ("RunDuration", MetricUnit.Milliseconds, milliseconds))
+
     def record(self, result: Result, trigger: Trigger) -> None:
         """Log a result, and count it by operation and outcome (two dimensions of few values)."""
         fields = {"trigger": trigger.value, "result": result.to_event()}
