@@ -293,6 +293,20 @@ def test_a_cancel_moved_to_the_dead_letters_and_redriven_is_not_young_again(worl
     assert is_still_there(world, CANCEL_TASK, request)
 
 
+def test_a_cancel_from_the_future_is_not_young_when_that_time_has_come(world: World) -> None:
+    function, request = start(world, CANCEL_TASK)
+    event = json.dumps({**sample_event(CANCEL_TASK, "eventbridge"), "time": "2026-11-22T08:30:00Z"})
+    function.invoke(batch(with_body(CANCEL_TASK, event)))
+    (moved,) = world.aws.messages
+    world.pass_time(86400)
+    attributes = {name: item["StringValue"] for name, item in moved["MessageAttributes"].items()}
+
+    function.invoke(redriven(moved["MessageBody"], attributes))
+
+    refused(world, CANCEL_TASK, world.logged_results()[-1], "Expired")
+    assert is_still_there(world, CANCEL_TASK, request)
+
+
 # -- client tokens ------------------------------------------------
 
 

@@ -761,6 +761,16 @@ def test_a_rejection_of_unknown_meaning_costs_two_bad_signatures_however_many_pr
     assert len(swept.arrived("huawei.oms.ListTasks")) == 2
 
 
+def test_accounts_that_share_a_key_share_its_one_bad_signature(swept: SweepWorld) -> None:
+    swept.seed()
+    for number in range(12):
+        swept.put_secret("huawei", {**fake_secret("huawei"), "project_id": f"{number:032x}"}, f"project-{number}")
+    swept.rotate_key("huawei")
+    targets = [{**OMS_TARGET, "account": f"project-{number}"} for number in range(12)]
+    assert refused(swept, policy(targets=targets)) == ["ListFailed"] * 12
+    assert sum(entry.signature_ok is False for entry in swept.cloud.journal.entries()) == 1
+
+
 def test_a_project_that_rejects_the_key_does_not_keep_others_from_being_listed(swept: SweepWorld) -> None:
     swept.seed()
     swept.cloud.faults.add("http_error", service="huawei_oms", status=401, count=1)
@@ -829,6 +839,31 @@ AGELESS: dict[str, Any] = {
 }
 
 
+def test_an_apply_that_was_first_sent_more_than_a_day_ago_is_refused(swept: SweepWorld) -> None:
+    """Its policy is as old: a name that is protected since is not in it."""
+    swept.seed()
+    old = {**bridge_event(policy(), "run-1"), "time": "2026-11-20T08:30:00Z"}
+    assert swept.worker()(message(old)) == DONE
+    ((kind, end),) = swept.summaries()
+    assert (kind, [refusal["code"] for refusal in end["refusals"]]) == ("Sweep Refused", ["Expired"])
+    assert (swept.requests(), swept.cloud.journal.entries()) == ([], [])
+    young = {**bridge_event(policy(), "run-2"), "time": "2026-11-20T08:32:00Z"}
+    swept.worker()(message(young))
+    assert {request["correlation_id"] for request in swept.requests()} == {"run-2"}
+
+
+def test_an_apply_from_the_future_is_not_young_when_that_time_has_come(swept: SweepWorld) -> None:
+    swept.seed()
+    soon = {**bridge_event(policy(), "run-1"), "time": "2026-11-23T08:31:00Z"}
+    swept.worker()(message(soon))
+    (moved,) = swept.aws.messages
+    attributes = {name: item["StringValue"] for name, item in moved["MessageAttributes"].items()}
+    swept.pass_time(2 * 86400 + 60)
+    swept.worker()(message(soon, message_id="redriven", attributes=attributes))
+    assert [refusal["code"] for refusal in swept.summaries()[-1][1]["refusals"]] == ["Expired"]
+    assert swept.requests() == []
+
+
 @pytest.mark.parametrize("what", ["policy", "report"])
 @pytest.mark.parametrize("form", AGELESS)
 def test_an_apply_of_unknown_age_is_refused_before_anything_is_listed(
@@ -849,7 +884,8 @@ def test_an_apply_of_unknown_age_is_refused_before_anything_is_listed(
     assert "the shape of an EventBridge event" in refusal["message"]
     assert (swept.requests(), swept.cloud.journal.entries(), swept.aws.objects) == ([], [], before)
     for moved in swept.aws.messages:
-        assert ("origin_time" in moved["MessageAttributes"]) is ("future" in form), "unknown stays unknown"
+        times = [item["StringValue"] for name, item in moved["MessageAttributes"].items() if name == "origin_time"]
+        assert [time[:16] for time in times] == (["2026-11-21T08:31"] if "future" in form else []), "unknown stays so"
     assert len(swept.aws.messages) == (form != "event from the future, straight")
 
     assert deliver(swept.worker(), request) == DONE, "with its time it is taken, under the same run id"

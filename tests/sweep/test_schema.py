@@ -7,6 +7,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from task_cleanup.errors import CleanupError
+from task_cleanup.schema_errors import violations_of
 from task_cleanup.sweep.services import SERVICES, region_violations
 from task_cleanup.tasks import Status
 from task_cleanup.validation import RequestValidator
@@ -202,3 +203,19 @@ def test_the_largest_policy_is_valid() -> None:
             limits={"max_tasks": 100_000, "max_fraction": 1, "allow_incomplete": True},
         )
     )
+
+
+def test_a_list_of_very_many_is_refused_at_once() -> None:
+    """Compared each with each other, they took minutes. (The suite has a time-out.)"""
+    for many in ([{"no": number} for number in range(20_000)], [1] * 20_000):
+        with pytest.raises(CleanupError) as refused:
+            RequestValidator(SCHEMA).validate(policy(protect={"task_ids": many}))
+        assert refused.value.code == "SchemaViolation"
+
+
+@pytest.mark.parametrize(
+    ("ids", "rule"), [([1, 2, 1], "uniqueItems"), (["1", "1"], "uniqueItems"), ([1, 2], None), ([1, "1"], None)]
+)
+def test_what_is_in_a_list_twice_is_told(ids: list[object], rule: str | None) -> None:
+    violations = violations_of(SCHEMA, policy(protect={"task_ids": ids}))
+    assert [violation.rule for violation in violations] == ([rule] if rule else [])

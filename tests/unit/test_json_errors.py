@@ -87,3 +87,9 @@ def test_whatever_is_refused_has_a_sentence(text: str) -> None:
     except NotJsonError as error:
         said = str(error)
     assert len(said.split()) > 2
+
+
+def test_a_large_text_is_explained_at_once() -> None:
+    """A search from every quote of a string without an end took a worker's whole time. (The suite has a time-out.)"""
+    with pytest.raises(NotJsonError, match="too many digits"):
+        strict_json("[" + "1" * 5000 + ',"' + '\\"' * 150_000)

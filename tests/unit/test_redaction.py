@@ -99,6 +99,26 @@ def test_of_a_text_without_end_only_the_beginning_is_read_and_no_half_secret_is_
     assert redact("x" * 20_000, [secret]) == ""
 
 
+@pytest.mark.parametrize("escape", [None, *ESCAPES])
+@settings(max_examples=25)
+@given(secret=KEYS, kept=st.floats(0.3, 0.99))
+def test_a_part_of_a_secret_does_not_go_on_either(escape: str | None, secret: str, kept: float) -> None:
+    """Providers cut what they quote."""
+    part = secret[: max(10, int(len(secret) * kept))]
+    shown = ESCAPES[escape](part) if escape else part
+    assert not any(part[at : at + 10] in redact(f"got {shown}", [secret]) for at in range(len(part) - 9))
+    assert shown not in redact(f"got {shown}", [secret])
+
+
+@settings(max_examples=25)
+@given(secret=KEYS)
+def test_no_secret_survives_in_base64_of_a_text_that_escapes_it(secret: str) -> None:
+    for written in (json.dumps({"token": secret}).replace("/", "\\/"), quote(f"token={secret}", safe="=")):
+        form = b64encode(written.encode()).decode()
+        clean = redact(f"before {form} after", [secret])
+        assert "***" in clean
+
+
 @settings(max_examples=200, deadline=None)
 @given(text=TEXTS, secret=SECRETS)
 def test_a_text_without_the_secret_keeps_its_characters(text: str, secret: str) -> None:

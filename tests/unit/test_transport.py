@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -386,6 +387,67 @@ def test_a_success_that_is_not_what_the_provider_promises_is_no_success(name: st
 
 # No numbers: what is behind the headers may be a part of the reply or all of it.
 BAD_LENGTHS = [b"abc", b"-1", b"+0", b"0x0", b"0.0", b"0, 0", b"0\r\nContent-Length: x", b"", b"9" * 5000, b"\xb2"]
+
+
+# Empty replies that do not say where they end, or say it twice, or not as HTTP does: what they promised may be lost.
+NO_CERTAIN_END = {
+    "no length": b"HTTP/1.1 200 OK\r\n\r\n",
+    "no length, 1.0": b"HTTP/1.0 200 OK\r\n\r\n",
+    "a line without a colon": b"HTTP/1.1 200 OK\r\nX-broken\r\nContent-Length: 47\r\n\r\n",
+    "a folded line": b"HTTP/1.1 200 OK\r\nX: a\r\n Content-Length: 47\r\n\r\n",
+    "a blank before the colon": b"HTTP/1.1 200 OK\r\nContent-Length : 47\r\n\r\n",
+    "two codings": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\nContent-Length: 0\r\n\r\n",
+    "a coding and a length": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n0\r\n\r\n",
+    "another coding": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: identity\r\nContent-Length: 0\r\n\r\n",
+    "chunks cut in a size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0",
+    "chunks cut behind a size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n",
+    "204 with a length": b'HTTP/1.1 204 No Content\r\nContent-Length: 25\r\n\r\n{"error_code":"OMS.0063"}',
+    "another protocol": b"HTTP/1.1 101 Switching Protocols\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "no end of interim replies": b"HTTP/1.1 103 Early Hints\r\n\r\n" * 50
+    + b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if OPERATIONS[name].service.provider != "alibaba"])
+@pytest.mark.parametrize("end", NO_CERTAIN_END)
+def test_an_empty_reply_confirms_only_if_its_end_is_certain(name: str, end: str) -> None:
+    with ScriptedServer(raw(NO_CERTAIN_END[end])) as server:
+        there = Wire(name, server)
+        result = there.run(seconds=5)
+        there.transport.session.close()
+    assert result.outcome is Outcome.FAILED
+    assert result.error is not None
+    if name not in LISTS:
+        assert (result.error.detail or {}).get("note"), "the change may have been made"
+
+
+@pytest.mark.parametrize("chunks", [b"0\r\n\r\n", b"0\r\nX-Trailer: 1\r\n\r\n"])
+def test_an_empty_reply_in_chunks_is_whole_with_its_last_line(chunks: bytes) -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with ScriptedServer(raw(head + chunks)) as server:
+        there = Wire(OMS_DELETE, server)
+        assert there.run().outcome is Outcome.SUCCEEDED
+        there.transport.session.close()
+
+
+@pytest.mark.parametrize(
+    "interim",
+    [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 102 Processing\r\n\r\n", b"HTTP/1.1 103 X\r\nA: b\r\n\r\n"],
+)
+def test_an_interim_reply_is_not_the_answer_and_the_answer_is_not_the_next_request_s(interim: bytes) -> None:
+    def late(connection: socket.socket, _stop: threading.Event) -> bool:
+        connection.sendall(interim)
+        time.sleep(0.2)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        return True
+
+    running = reply(400, b'{"error_code": "OMS.0063", "error_msg": "it runs"}')
+    with ScriptedServer(late, running) as server:
+        there = Wire(OMS_DELETE, server)
+        first, second = there.run(), there.run()
+        there.transport.session.close()
+    assert (first.outcome, first.http_status) == (Outcome.SUCCEEDED, 200)
+    assert (second.outcome, second.http_status) == (Outcome.CONFLICT, 400)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -42,7 +42,7 @@ def required(schema: Schema | None) -> str:
 def unknown(name: str, known: Collection[str]) -> str:
     """For a field that has no place where it is: the nearest name that has one, else all of them."""
     by_folded = {each.casefold(): each for each in known}
-    nearest = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
+    nearest = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.75)
     if nearest:
         return f"is not a known field, did you mean {by_folded[nearest[0]]}?"
     return f"is not a known field, the known ones are {_listed(sorted(known), MAX_FIELDS)}"

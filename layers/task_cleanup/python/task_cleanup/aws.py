@@ -73,10 +73,11 @@ class Aws:
             Also where the call succeeds and the entry does not (``FailedEntryCount`` above 0).
         """
         reply = self._call(_PUT_EVENTS, {"Entries": [dict(entry)]}, deadline)
-        if reply.get("FailedEntryCount") != 0:
+        failed = reply.get("FailedEntryCount")
+        if failed != 0 or isinstance(failed, bool):
             entries = reply.get("Entries")
-            first = entries[0] if isinstance(entries, list) and entries else {}
-            raise AwsError(str(first.get("ErrorCode", "FailedEntry")))
+            first = entries[0] if isinstance(entries, list) and entries else None
+            raise AwsError(str(first.get("ErrorCode", "FailedEntry")) if isinstance(first, dict) else "FailedEntry")
 
     def send_message(self, queue_url: str, body: str, attributes: Mapping[str, str], deadline: Deadline) -> None:
         """Send one message with string attributes.

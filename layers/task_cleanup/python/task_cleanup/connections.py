@@ -6,8 +6,8 @@ one connection serves many calls, one for each call took a seventh of a warm inv
 
 ``http.client`` takes the end of the connection for the end of the headers. A ``204 No Content`` that broke off after
 its first line would then look like a delete that the provider confirmed. Here it is a broken reply. So is one whose
-``Content-Length`` is no number (RFC 9112, section 6.3): ``http.client`` reads on without one, to the end of the
-connection, and an empty 200 is what a delete is confirmed by.
+``Content-Length`` is no number, or that says otherwise where it ends (RFC 9112, section 6.3): ``http.client`` reads
+on without one, to the end of the connection, and an empty 200 is what a delete is confirmed by.
 
 Parsing the CA bundle takes longer than the handshake, and urllib3 does it anew for every connection.
 """
@@ -33,6 +33,7 @@ from urllib3.exceptions import ConnectTimeoutError
 from urllib3.util import create_urllib3_context
 
 _LENGTH = re.compile("[0-9]{1,18}")
+_MOST_INTERIM = 10  # replies before the final one
 SHORTEST = 0.001  # seconds; 0 would mean not to wait at all
 
 
@@ -80,10 +81,35 @@ class _WholeHeadResponse(http.client.HTTPResponse):
 
     def begin(self) -> None:
         super().begin()
+        self._check_line_end()
+        lengths, codings = self.headers.get_all("Content-Length", []), self.headers.get_all("Transfer-Encoding", [])
+        bodiless = self.status in (http.HTTPStatus.NO_CONTENT, http.HTTPStatus.NOT_MODIFIED)
+        if self.headers.defects or not all(_LENGTH.fullmatch(value) for value in lengths):
+            raise http.client.HTTPException("the head is not one of HTTP")
+        if len(lengths) + len(codings) > 1 or (codings and not self.chunked) or (bodiless and set(lengths) - {"0"}):
+            raise http.client.HTTPException("where the body ends is said twice, or in a way that is not known")
+
+    def _read_status(self) -> tuple[str, int, str]:
+        """The status line of the final reply. ``http.client`` takes 102 and 103 for it, and what comes next for the
+        answer to the next request on this connection.
+        """
+        for _ in range(_MOST_INTERIM):
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 100 <= status < 200:
+                return version, status, reason
+            if status == http.HTTPStatus.SWITCHING_PROTOCOLS:
+                break
+            http.client.parse_headers(self.fp)
+        raise http.client.HTTPException("no final reply")
+
+    def _read_and_discard_trailer(self) -> None:
+        """The end of a chunked body, which ``http.client`` takes the end of the connection for."""
+        super()._read_and_discard_trailer()  # type: ignore[misc]
+        self._check_line_end()
+
+    def _check_line_end(self) -> None:
         if self._lines.last not in (b"\r\n", b"\n"):
             raise http.client.IncompleteRead(b"")
-        if not all(_LENGTH.fullmatch(value) for value in self.headers.get_all("Content-Length", ())):
-            raise http.client.HTTPException("Content-Length is no number")
 
 
 class _HTTPConnection(HTTPConnection):

@@ -68,5 +68,6 @@ class Delivery:
         received = message.received
         attributes = {"result": json.dumps(result.to_event()), "origin_id": received.origin_id}
         if received.first_sent is not None:
-            attributes["origin_time"] = rfc3339(received.first_sent)
+            # A time that is still to come would make the request young when it has come: it was sent by now.
+            attributes["origin_time"] = rfc3339(min(received.first_sent, result.completed_at))
         self.aws.send_message(self.settings.dead_letter_queue_url or "", message.body, attributes, deadline)

@@ -9,7 +9,8 @@ import re
 
 _YAML = re.compile(r"\s*(---|- |[A-Za-z_][\w.-]*:(\s|$))")
 _FORM = re.compile(r"\s*[A-Za-z_][\w.-]*=")
-_STRING_OR_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*"|(-?Infinity|NaN)', re.DOTALL)
+# A string without an end is matched to the text's end: tried again from each quote in it, it would take minutes.
+_STRING_OR_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|(-?Infinity|NaN)', re.DOTALL)
 _WORD = re.compile(r"[A-Za-z_]")
 _TYPOGRAPHIC = ("\u201c", "\u201d", "\u201e", "\u2018", "\u2019")
 _BLANK = " \t\r\n"

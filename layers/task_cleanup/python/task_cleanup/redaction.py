@@ -2,10 +2,12 @@
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import quote
 
 MAX_LENGTH = 500
 _MAX_READ = 10_000  # characters of a text; what is behind them would not be shown
+_SHARED = 10  # characters in a row that are no accident
 _ROUNDS = 4  # encodings inside each other that are undone: a gateway that quotes another gateway's quotation
 
 # Where a quoted request begins: ``APIGW.0301`` writes it with ``|`` for newline, Alibaba with real newlines.
@@ -19,7 +21,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 _ENCODINGS = (
     re.compile(r"%(?P<hex>[0-9A-Fa-f]{2})"),
     re.compile(r"\\u(?P<hex>[0-9A-Fa-f]{4})|\\x(?P<x>[0-9A-Fa-f]{2})|\\(?P<escaped>[^ux])"),
-    re.compile(r"&#(?P<decimal>[0-9]{1,7});|&#[xX](?P<hex>[0-9A-Fa-f]{1,6});|&(?P<entity>[A-Za-z]{2,8});"),
+    re.compile(r"&#0*(?P<decimal>[0-9]{1,7});?|&#[xX]0*(?P<hex>[0-9A-Fa-f]{1,6});?|&(?P<entity>[A-Za-z]{2,8});"),
 )
 _LETTERS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 # A form's plus is a blank, and Base64 has two alphabets: each pair counts as one character, in texts and in secrets.
@@ -30,14 +32,15 @@ def redact(text: str, secrets: Iterable[str]) -> str:
     """A provider's text without these secrets, in any usual encoding, and without any request that it quotes.
 
     Known are: plain, percent-encoding, JSON and HTML escapes (each also inside each other), and Base64 of the secret
-    or of a text that holds it. At most ``MAX_LENGTH`` characters on one line.
+    or of a text that holds it; and parts of these, from ``_SHARED`` characters on. The result has at most
+    ``MAX_LENGTH`` characters, on one line.
     """
     if len(text) > _MAX_READ:
         text = text[:_MAX_READ].rpartition(" ")[0]  # no secret has a blank, so none is cut into two
     found: list[tuple[int, int]] = []
-    end, known = len(text), list(secrets)
+    end, needles = len(text), _needles(secrets)
     for plain, starts in _views(text):
-        found += [(starts[first], starts[last]) for first, last in _places(plain.translate(_ALIKE), known)]
+        found += [(starts[first], starts[last]) for first, last in _places(plain.translate(_ALIKE), needles)]
         if quoted := _QUOTED_REQUEST.search(plain):
             end = min(end, starts[quoted.start()])
     kept, position = [], 0
@@ -53,14 +56,23 @@ def redact(text: str, secrets: Iterable[str]) -> str:
     return _CONTROL.sub(" ", clean).strip()[:MAX_LENGTH]
 
 
-def _places(alike: str, secrets: Iterable[str]) -> Iterator[tuple[int, int]]:
-    for secret in secrets:
-        for form in (secret, *_base64_forms(secret)):
-            needle = form.translate(_ALIKE)
-            at = alike.find(needle) if needle else -1
-            while at >= 0:
-                yield at, at + len(needle)
-                at = alike.find(needle, at + 1)
+def _places(alike: str, needles: Mapping[str, int]) -> Iterator[tuple[int, int]]:
+    """Where so many characters in a row are those of a needle."""
+    for needle, size in needles.items():
+        parts = {needle[at : at + size] for at in range(len(needle) - size + 1)}
+        yield from ((at, at + size) for at in range(len(alike) - size + 1) if alike[at : at + size] in parts)
+
+
+def _needles(secrets: Iterable[str]) -> dict[str, int]:
+    """What is looked for, and how many characters of it are enough.
+
+    Each secret, and what Base64 makes of it, as it is and as JSON or a URL writes it. A part of a secret is enough,
+    since providers cut what they quote; but not of a header's value, which has ordinary words in it.
+    """
+    known = {secret for secret in secrets if secret}
+    written = {form for secret in known for form in (secret, secret.replace("/", "\\/"), quote(secret, safe=""))}
+    forms = known | {core for text in written for core in _base64_forms(text)}
+    return {form.translate(_ALIKE): len(form) if " " in form else min(_SHARED, len(form)) for form in forms}
 
 
 def _base64_forms(secret: str) -> Iterator[str]:

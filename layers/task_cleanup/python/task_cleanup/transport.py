@@ -14,7 +14,7 @@ from enum import Enum
 from http.cookiejar import DefaultCookiePolicy
 
 import requests
-from urllib3.exceptions import HTTPError, NewConnectionError, ReadTimeoutError
+from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError, ReadTimeoutError
 from urllib3.util import Retry, Timeout
 
 from task_cleanup import __version__
@@ -152,6 +152,8 @@ def _exchange(session: requests.Session, request: SignedRequest, deadline: Deadl
             if len(body) > max_bytes:
                 raise ReplyTooLargeError
         arrived = {name.lower(): value for name, value in response.raw.headers.itermerged()}
+        if not body and response.status_code != 204 and not arrived.keys() & {"content-length", "transfer-encoding"}:
+            raise ProtocolError("an empty reply without a length: nothing tells whether it is whole")
         return Reply(response.status_code, arrived, bytes(body))
     finally:
         response.close()

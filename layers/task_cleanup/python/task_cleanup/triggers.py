@@ -109,7 +109,7 @@ def trigger_of(event: object) -> Trigger:
     if _is_eventbridge(event):
         return Trigger.EVENTBRIDGE
     context = event.get("requestContext")
-    if event.get("version") == "2.0" and isinstance(context, dict) and "http" in context:
+    if event.get("version") == "2.0" and isinstance(context, dict) and isinstance(context.get("http"), dict):
         return Trigger.HTTP
     return Trigger.DIRECT
 

@@ -126,7 +126,8 @@ def request_id(reply: Reply) -> str | None:
 def confirmed(reply: Reply) -> Error | None:
     """Whether a reply without a code confirms the change: HTTP 200 and ``{"Result": true}``, nothing less."""
     body = reply.json_object() or {}
-    if reply.status == 200 and body.get("Result") is True:
+    contradicted = any(name in body for name in ("Code", "code", "Error")) or body.get("Success", True) is not True
+    if reply.status == 200 and body.get("Result") is True and not contradicted:
         return None
     if reply.status == 200 and body.get("Result") is False:
         return Error(Category.PROVIDER_ERROR, Code.RESULT_FALSE, "the provider answered Result: false")

@@ -181,7 +181,8 @@ class _Handler:
         """The body as it came, so that a redrive asks for the same run."""
         attributes = {"result": json.dumps(short(ended.summary)), "origin_id": message.received.origin_id}
         if message.received.first_sent is not None:
-            attributes["origin_time"] = rfc3339(message.received.first_sent)
+            # As for the operations: a time that is still to come would make the request young then.
+            attributes["origin_time"] = rfc3339(min(message.received.first_sent, self._system.now()))
         if self._settings.dead_letter_queue_url is None:
             raise AwsError("NoDeadLetterQueue")
         self._aws.send_message(self._settings.dead_letter_queue_url, message.body, attributes, deadline)

@@ -8,7 +8,7 @@ from typing import Any
 
 from task_cleanup.aws import Aws
 from task_cleanup.credentials import CredentialStore
-from task_cleanup.errors import Category
+from task_cleanup.errors import Category, CleanupError
 from task_cleanup.operation import Environment, Operation, list_operation, run
 from task_cleanup.results import Error, Result
 from task_cleanup.settings import Settings
@@ -51,12 +51,12 @@ class Lister:
     def list_all(self, targets: Sequence[Target], run_id: str, deadline: Deadline) -> list[Listing]:
         """One listing for each target, in their order.
 
-        Of each account one target goes first, alone, and while its key is rejected the next one, alone: a key is not
+        Of each key one target goes first, alone, and while the key is rejected the next one, alone: a key is not
         locked by a dozen bad signatures at once. Once it is suspended, the others are refused here.
         """
-        accounts: dict[tuple[str, str], list[int]] = {}
+        keys: dict[tuple[str, str], list[int]] = {}
         for number, target in enumerate(targets):
-            accounts.setdefault((target.provider, target.account), []).append(number)
+            keys.setdefault((target.provider, self._key_of(target, deadline)), []).append(number)
         found: dict[int, Listing] = {}
         with ExitStack() as closing:
             pools = {
@@ -75,13 +75,20 @@ class Lister:
                         break
                 return listed
 
-            firsts = [pools[provider].submit(first_of, numbers) for (provider, _), numbers in accounts.items()]
+            firsts = [pools[provider].submit(first_of, numbers) for (provider, _), numbers in keys.items()]
             for first in firsts:
                 found.update(first.result())
             rest = [number for number in range(len(targets)) if number not in found]
             started = [(number, pools[targets[number].provider].submit(list_one, number)) for number in rest]
             found.update((number, future.result()) for number, future in started)
         return [found[number] for number in range(len(targets))]
+
+    def _key_of(self, target: Target, deadline: Deadline) -> str:
+        """The id of the account's key, which several accounts can have. Without a key, the account itself."""
+        try:
+            return self._stores[target.provider].get(target.account, deadline).access_key_id
+        except CleanupError:
+            return f"account {target.account}"  # listing it says why
 
     def _list(self, target: Target, run_id: str, deadline: Deadline) -> Listing:
         operation = self._operations[target.service_id]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from task_cleanup.errors import Category, CleanupError
+from task_cleanup.errors import Category, CleanupError, Code, invalid_request
 from task_cleanup.results import Error
 from task_cleanup.sweep.bus import Bus, BusError
 from task_cleanup.sweep.listings import Lister
@@ -27,7 +27,7 @@ from task_cleanup.sweep.selection import Decision, Judged, protection
 from task_cleanup.sweep.services import region_violations
 from task_cleanup.sweep.store import Store, Stored, StoreError, key
 from task_cleanup.system import Deadline, System
-from task_cleanup.times import parse_time, rfc3339
+from task_cleanup.times import in_words, parse_time, rfc3339
 from task_cleanup.triggers import Received
 from task_cleanup.validation import RequestValidator, Violation
 
@@ -166,12 +166,17 @@ class Sweeper:
         return Ended(done.document, Outcome(done.document["outcome"]).ok, repeated=True, stored=True)
 
     def _refuse_by_age(self, run: Run, received: Received) -> None:
-        """An apply from a queue must tell when it was first sent. A report may be of any age: it changes nothing.
+        """An apply from a queue must tell when it was first sent, at most ``LIFETIME`` ago: its policy is as old.
+
+        A report may be of any age: it changes nothing.
 
         This comes before the claim, so that the same request may be sent again under the same run id, with its time.
         """
         if run.mode is Mode.APPLY and not self.dry_run and received.is_queued:
-            received.age(self.system.now(), "ask for the sweep by `POST /sweeps`")
+            age = received.age(self.system.now(), "ask for the sweep by `POST /sweeps`")
+            # A run that has begun goes by the age of its plan: some of its requests may be out, and its end says so.
+            if age > LIFETIME and self._claimed_for(run.run_id) is None:
+                raise invalid_request(Code.EXPIRED, f"the sweep was first sent more than {in_words(LIFETIME)} ago")
 
     def _claimed_for(self, run_id: str) -> object:
         claim = self.store.get(key(run_id, "claim.json"))
