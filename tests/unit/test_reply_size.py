@@ -104,3 +104,10 @@ def test_a_body_has_characters_and_can_always_be_sent(name: str) -> None:
     assert body.encode().decode() == body
     if name.isprintable():
         assert "\\u" not in body.replace("\\\\", "")
+
+
+@pytest.mark.parametrize("trigger", ANSWERED)
+def test_of_very_many_small_tasks_what_is_between_them_counts_too(trigger: Trigger) -> None:
+    whole = result([replace(task(number, ""), provider_detail={}) for number in range(30_000)])
+    assert size(whole, trigger) > MAX_BYTES
+    assert size(fitted(whole, trigger), trigger) <= MAX_BYTES
