@@ -7,7 +7,6 @@ from task_cleanup.aws import Aws
 from task_cleanup.results import Result
 from task_cleanup.settings import Settings
 from task_cleanup.system import Deadline
-from task_cleanup.times import rfc3339
 from task_cleanup.triggers import SOURCE, QueueMessage
 
 COMPLETED = "Task Cleanup Completed"
@@ -67,7 +66,6 @@ class Delivery:
         """
         received = message.received
         attributes = {"result": json.dumps(result.to_event()), "origin_id": received.origin_id}
-        if received.first_sent is not None:
-            # A time that is still to come would make the request young when it has come: it was sent by now.
-            attributes["origin_time"] = rfc3339(min(received.first_sent, result.completed_at))
+        if origin_time := received.origin_time(result.completed_at):
+            attributes["origin_time"] = origin_time
         self.aws.send_message(self.settings.dead_letter_queue_url or "", message.body, attributes, deadline)

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, quote
 
 from task_cleanup.errors import Category, CleanupError, Code, invalid_request
 from task_cleanup.results import Error, Result
-from task_cleanup.times import parse_time
+from task_cleanup.times import parse_time, rfc3339
 from task_cleanup.validation import (
     NotJsonError,
     RequestValidator,
@@ -66,6 +66,14 @@ class Received:
     def is_queued(self) -> bool:
         """Whether it may arrive long after somebody meant it."""
         return self.trigger in (Trigger.EVENTBRIDGE, Trigger.SQS)
+
+    def origin_time(self, now: datetime) -> str | None:
+        """For a message that is moved: when it was first sent, None where nothing tells.
+
+        A time that is still to come is not handed on. It would make the request young when it has come; what is
+        certain is that the request was sent by now.
+        """
+        return None if self.first_sent is None else rfc3339(min(self.first_sent, now))
 
     def age(self, now: datetime, otherwise: str) -> timedelta:
         """How long ago it was first sent. ``otherwise`` ends the advice of what to send instead.

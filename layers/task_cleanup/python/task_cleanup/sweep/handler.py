@@ -25,7 +25,6 @@ from task_cleanup.sweep.run import REUSED, RUN_ID_REUSED, Ended, Sweeper, digest
 from task_cleanup.sweep.services import SERVICES
 from task_cleanup.sweep.store import Store, StoreError, key
 from task_cleanup.system import Deadline, System
-from task_cleanup.times import rfc3339
 from task_cleanup.transport import new_session
 from task_cleanup.triggers import QueueMessage, Received, Trigger
 from task_cleanup.validation import RequestValidator
@@ -180,9 +179,8 @@ class _Handler:
     def _move_aside(self, message: QueueMessage, ended: Ended, deadline: Deadline) -> None:
         """The body as it came, so that a redrive asks for the same run."""
         attributes = {"result": json.dumps(short(ended.summary)), "origin_id": message.received.origin_id}
-        if message.received.first_sent is not None:
-            # As for the operations: a time that is still to come would make the request young then.
-            attributes["origin_time"] = rfc3339(min(message.received.first_sent, self._system.now()))
+        if origin_time := message.received.origin_time(self._system.now()):
+            attributes["origin_time"] = origin_time
         if self._settings.dead_letter_queue_url is None:
             raise AwsError("NoDeadLetterQueue")
         self._aws.send_message(self._settings.dead_letter_queue_url, message.body, attributes, deadline)

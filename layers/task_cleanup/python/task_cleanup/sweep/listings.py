@@ -54,15 +54,20 @@ class Lister:
         Of each key one target goes first, alone, and while the key is rejected the next one, alone: a key is not
         locked by a dozen bad signatures at once. Once it is suspended, the others are refused here.
         """
-        keys: dict[tuple[str, str], list[int]] = {}
-        for number, target in enumerate(targets):
-            keys.setdefault((target.provider, self._key_of(target, deadline)), []).append(number)
         found: dict[int, Listing] = {}
         with ExitStack() as closing:
             pools = {
                 provider: closing.enter_context(ThreadPoolExecutor(MAX_CALLS, f"list-{provider}"))
                 for provider in {target.provider for target in targets}
             }
+
+            # Once for each account, side by side: a missing secret is not cached, and one may be slow to come.
+            accounts = {(target.provider, target.account) for target in targets}
+            asked = {account: pools[account[0]].submit(self._key_of, *account, deadline) for account in accounts}
+            keys: dict[tuple[str, str], list[int]] = {}
+            for number, target in enumerate(targets):
+                key = asked[target.provider, target.account].result()
+                keys.setdefault((target.provider, key), []).append(number)
 
             def list_one(number: int) -> Listing:
                 return self._list(targets[number], run_id, deadline)
@@ -83,12 +88,12 @@ class Lister:
             found.update((number, future.result()) for number, future in started)
         return [found[number] for number in range(len(targets))]
 
-    def _key_of(self, target: Target, deadline: Deadline) -> str:
+    def _key_of(self, provider: str, account: str, deadline: Deadline) -> str:
         """The id of the account's key, which several accounts can have. Without a key, the account itself."""
         try:
-            return self._stores[target.provider].get(target.account, deadline).access_key_id
+            return self._stores[provider].get(account, deadline).access_key_id
         except CleanupError:
-            return f"account {target.account}"  # listing it says why
+            return f"account {account}"  # listing it says why
 
     def _list(self, target: Target, run_id: str, deadline: Deadline) -> Listing:
         operation = self._operations[target.service_id]
