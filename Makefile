@@ -24,27 +24,27 @@ help: ## Show the targets
 
 .PHONY: run
 run: .venv/local ## Watch a sweep on your own machine: report, apply, and what is gone
-	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.night
+	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.stories.night
 
 .PHONY: tour
 tour: .venv/local ## Watch the single operations: every trigger, and what goes wrong
-	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.tour
+	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.stories.tour
 
 .PHONY: serve
 serve: .venv/local ## Keep the local stack running, with its HTTP API on loopback (PORT=8787)
-	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.serve $(PORT)
+	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.stories.serve $(PORT)
 
 .PHONY: torture
 torture: .venv/local ## Try hard to lose a message, then account for every one (MESSAGES=5000)
-	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.torture --messages $(or $(MESSAGES),5000)
+	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m bench.torture --messages $(or $(MESSAGES),5000)
 
 .PHONY: bench-sweep
 bench-sweep: .venv/local ## Measure sweeps of 1,000 to 100,000 tasks, and write docs/scale.md (SIZES=1000,3000,…)
-	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.bench_sweep $(if $(SIZES),--sizes "$(SIZES)")
+	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m bench.sweep $(if $(SIZES),--sizes "$(SIZES)")
 
 .PHONY: bench
 bench: .venv/dev ## Measure cold starts beside the official SDKs; writes docs/performance.*
-	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.bench
+	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m bench.cold_start
 
 # What deploys and what runs the deployed functions. It pins another botocore than the rest, so it is kept apart.
 DEPLOYED := .build/deployed
@@ -52,11 +52,11 @@ include layers/runtime_python.mk
 
 .PHONY: deployed
 deployed: $(DEPLOYED)/installed .venv/local ## Really deploy the built template, into a local AWS that enforces roles (1 minute)
-	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.deployed
+	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.aws.deployed
 
 .PHONY: openapi
 openapi: .venv/local ## Write docs/openapi.json again, from the schemas and the template
-	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.openapi
+	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.api.openapi
 
 .PHONY: test
 test: check ## Everything CI runs: checks and tests
@@ -70,12 +70,12 @@ lint: .venv/dev ## Style, and the template: with its loops, and written out
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/sam validate --lint
-	$(BIN)/python -m local.expand
+	$(BIN)/python -m local.aws.expand
 	$(BIN)/sam validate --lint --template template.expanded.yaml
 
 .PHONY: types
 types: .venv/dev ## Types, strictly
-	$(BIN)/mypy layers/task_cleanup/python local tests functions
+	$(BIN)/mypy layers/task_cleanup/python local bench tests functions
 
 .PHONY: tests
 tests: .venv/dev .venv/simulator ## All tests; branch coverage of the layer by those nearest to it
@@ -84,7 +84,7 @@ tests: .venv/dev .venv/simulator ## All tests; branch coverage of the layer by t
 
 .PHONY: build
 build: .venv/dev ## Write out the template's loops, and sam build (ARCHITECTURE=x86_64, else as STAGE=dev or prod says)
-	$(BIN)/python -m local.expand
+	$(BIN)/python -m local.aws.expand
 	$(BIN)/sam build --template template.expanded.yaml --config-env $(or $(STAGE),default) \
 		$(if $(ARCHITECTURE),--parameter-overrides Architecture=$(ARCHITECTURE))
 

@@ -14,7 +14,7 @@ import pytest
 from task_cleanup.errors import Category
 from task_cleanup.providers import dms
 from task_cleanup.results import Outcome, Result
-from tests.unit.builders import (
+from tests.support.builders import (
     CANCEL_TASK,
     LISTS,
     OMS_DELETE,
@@ -25,7 +25,7 @@ from tests.unit.builders import (
     refusal,
     world,
 )
-from tests.unit.builders import NAMES as ALL_NAMES
+from tests.support.builders import NAMES as ALL_NAMES
 
 # The two clouds with DMS have one table (a test below holds that): one of them is enough here.
 NAMES = [name for name in ALL_NAMES if not name.startswith("huawei.dms.")]

@@ -16,8 +16,8 @@ from jsonschema.exceptions import ValidationError
 from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValidator
 from referencing import Registry, Resource
 
-from local import docs_page, openapi, openapi_sweep
-from local.runner import HttpApi
+from local.api import docs_page, openapi, openapi_sweep
+from local.aws.runner import HttpApi
 from task_cleanup import triggers
 from task_cleanup.errors import Category
 from task_cleanup.results import Error, Outcome, Result, Target
@@ -82,7 +82,7 @@ def test_check_sees_drift_and_writes_nothing(tmp_path: Path, change: Any, capsys
     path.write_text(changed := change(openapi.DOCUMENT.read_text()))
     assert openapi.main(["--check"], path) == 1
     assert path.read_text() == changed
-    assert "python -m local.openapi" in capsys.readouterr().err
+    assert "python -m local.api.openapi" in capsys.readouterr().err
     assert openapi.main([], path) == 0
     assert openapi.main(["--check"], path) == 0
 

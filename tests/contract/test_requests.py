@@ -7,7 +7,7 @@ import pytest
 
 from task_cleanup.errors import Category, CleanupError
 from task_cleanup.providers.service import Call, Credentials
-from tests.unit.builders import (
+from tests.support.builders import (
     CANCEL_TASK,
     DATA_TASKS,
     DELETE_DATA_TASK,

@@ -15,7 +15,7 @@ from task_cleanup import signing
 from task_cleanup.operation import Operation
 from task_cleanup.providers.service import Call, Credentials
 from task_cleanup.signing import acs3_hmac_sha256, sdk_hmac_sha256
-from tests.unit.builders import (
+from tests.support.builders import (
     CANCEL_TASK,
     DATA_TASKS,
     DELETE_DATA_TASK,
@@ -30,7 +30,7 @@ from tests.unit.builders import (
     PROJECT,
     REQUESTS,
 )
-from tests.unit.scripted_server import ScriptedServer, reply
+from tests.support.scripted_server import ScriptedServer, reply
 from tests.unit.test_validation import requests_of
 
 # The SDKs' own use of `datetime.utcnow` is not ours to judge.

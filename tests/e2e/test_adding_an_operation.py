@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local.stack import ROOT
+from local.aws.stack import ROOT
 
 GUIDE = ROOT / "docs" / "adding-an-operation.md"
 TOY = "alibaba_elasticsearch_purge_data_task"
@@ -18,6 +18,7 @@ COPIED = (
     "events",
     "layers",
     "local",
+    "bench",
     "tests",
     "template.yaml",
     "samconfig.toml",

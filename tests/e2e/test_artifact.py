@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from local.artifact import Package
-from local.runtime_api import ErrorKind, LambdaFunction
+from local.aws.artifact import Package
+from local.aws.runtime_api import ErrorKind, LambdaFunction
 from task_cleanup.quick_check import certainly_valid
 from tests.conftest import function_folders, operation_name, representative_folders, request_schema, sample_event
-from tests.e2e.artifact_bench import (
+from tests.support.artifact_bench import (
     Bench,
     assert_nothing_leaks,
     changes_something,
@@ -28,9 +28,9 @@ from tests.e2e.artifact_bench import (
     why_not_here,
     without_tasks,
 )
-from tests.e2e.artifact_relay import Relay
+from tests.support.artifact_relay import Relay
+from tests.support.template import MissingInterpreterWarning
 from tests.template import test_build
-from tests.template.support import MissingInterpreterWarning
 
 NOT_HERE = why_not_here()
 needs_the_runtime = pytest.mark.skipif(NOT_HERE is not None, reason=f"NOT CHECKED, the built artifact: {NOT_HERE}")
@@ -63,7 +63,7 @@ def bench(running: Bench, request: pytest.FixtureRequest) -> Bench:
     return running
 
 
-@pytest.mark.filterwarnings("always::tests.template.support.MissingInterpreterWarning")
+@pytest.mark.filterwarnings("always::tests.support.template.MissingInterpreterWarning")
 def test_this_machine_can_run_the_artifact() -> None:
     """Where it cannot, the summary says so in capital letters, and not only the list of skipped tests."""
     if NOT_HERE:

@@ -6,10 +6,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from local.bench import plot, report
-from local.bench.__main__ import run
-from local.bench.build import HUAWEI_OMS
-from tests.e2e.artifact_bench import why_not_here
+from bench.cold_start import plot, report
+from bench.cold_start.__main__ import run
+from bench.cold_start.build import HUAWEI_OMS
+from tests.support.artifact_bench import why_not_here
 from tests.template import test_build
 from tests.template.test_build import HERE
 

@@ -12,16 +12,16 @@ from xml.etree import ElementTree as ET
 import pytest
 import requests
 
-from local.bench_sweep import fit, model, page
-from local.bench_sweep.aws import REQUEST, Server, State
-from local.bench_sweep.estate import SERVICES, estate, policy
-from local.bench_sweep.gauge import Gauge
-from local.bench_sweep.measure import MODES, disagreement, measure_all
+from bench.sweep import fit, model, page
+from bench.sweep.aws import REQUEST, Server, State
+from bench.sweep.estate import SERVICES, estate, policy
+from bench.sweep.gauge import Gauge
+from bench.sweep.measure import MODES, disagreement, measure_all
 from task_cleanup.providers import dms, huawei_oms
 from task_cleanup.sweep import bus, listings, plan
 from task_cleanup.validation import RequestValidator
 from tests.conftest import ROOT, request_schema
-from tests.template.support import template
+from tests.support.template import template
 
 DOCS = ROOT / "docs"
 SIZES = [(100_000, 200), (200, 4), (1_001, 7), (401, 4), (200, 200), (99, 3)]
@@ -295,7 +295,7 @@ def test_a_goal_that_is_missed_is_said() -> None:
 
 
 def test_the_page_and_the_plot_are_what_the_figures_say() -> None:
-    """After a change of the model or of the page: ``python -m local.bench_sweep --redraw``."""
+    """After a change of the model or of the page: ``python -m bench.sweep --redraw``."""
     measures, facts = page.read(json.loads((DOCS / "scale.json").read_text()))
     written = (DOCS / "scale.md").read_text()
     assert page.inserted(written, page.generated(measures, facts)) == written

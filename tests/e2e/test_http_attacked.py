@@ -28,11 +28,12 @@ from schemathesis import GenerationMode
 from schemathesis.checks import load_all_checks
 from schemathesis.specs.openapi import checks
 
-from local import openapi, seeds
-from local.cloud import PROJECT_ID, LocalCloud
+from local.api import openapi
+from local.aws.cloud import PROJECT_ID, LocalCloud
+from local.aws.runner import MAX_BODY, HttpApi, http_event
 from local.emulators.journal import Entry
-from local.runner import MAX_BODY, HttpApi, http_event
-from local.tour import QUIET
+from local.stories import seeds
+from local.stories.tour import QUIET
 from task_cleanup.validation import load_schema
 from tests.conftest import operation_name, representative_folders
 

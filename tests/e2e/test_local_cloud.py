@@ -16,10 +16,10 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from local import seeds
-from local.cloud import PROJECT_ID, LocalCloud, aws_client
-from local.runner import HttpApi, QueuePoller, as_scheduled, fire_schedule
-from local.stack import ROOT, STACK_NAME, translate
+from local.aws.cloud import PROJECT_ID, LocalCloud, aws_client
+from local.aws.runner import HttpApi, QueuePoller, as_scheduled, fire_schedule
+from local.aws.stack import ROOT, STACK_NAME, translate
+from local.stories import seeds
 
 REQUEST = {"operation": "huawei.oms.DeleteTask", "region": "cn-north-4", "task_id": str(seeds.OMS_FINISHED)}
 PROCESS_ENVIRONMENT = {
@@ -262,7 +262,7 @@ def test_every_resource_that_local_aws_leaves_out_is_played_by_the_runner() -> N
 
 
 def test_tour_ends_well() -> None:
-    done = python("-m", "local.tour")
+    done = python("-m", "local.stories.tour")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "Everything is as it should be" in done.stdout
     assert done.stderr == ""
@@ -270,7 +270,7 @@ def test_tour_ends_well() -> None:
 
 def test_tour_fails_if_the_emulators_do_not_do_their_part() -> None:
     script = (
-        "from local import tour, seeds; tour.CHANGES.pop(('OMS', '', str(seeds.OMS_FINISHED))); "
+        "from local.stories import tour, seeds; tour.CHANGES.pop(('OMS', '', str(seeds.OMS_FINISHED))); "
         "raise SystemExit(tour.main())"
     )
     done = python("-c", script)
@@ -282,7 +282,7 @@ def test_tour_fails_if_the_emulators_do_not_do_their_part() -> None:
 def served() -> Iterator[tuple[list[str], Any]]:
     """``make serve`` on a free port: its lines, and the process."""
     with subprocess.Popen(
-        [sys.executable, "-m", "local.serve", "0"],
+        [sys.executable, "-m", "local.stories.serve", "0"],
         env=PROCESS_ENVIRONMENT,
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -324,7 +324,7 @@ def test_every_curl_line_of_serve_works(served: tuple[list[str], Any]) -> None:
 def test_taken_port_is_one_line_that_says_what_to_do() -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
-        done = python("-m", "local.serve", str(port))
+        done = python("-m", "local.stories.serve", str(port))
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert f"Port {port} " in line
@@ -333,7 +333,7 @@ def test_taken_port_is_one_line_that_says_what_to_do() -> None:
 
 @pytest.mark.parametrize("port", ["x", "-1", "65536", "8 787", "\u0661"])
 def test_port_that_is_none_is_refused(port: str) -> None:
-    done = python("-m", "local.serve", port)
+    done = python("-m", "local.stories.serve", port)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
 
@@ -346,4 +346,4 @@ def test_make_serve_takes_a_port() -> None:
         text=True,
         check=True,
     )
-    assert said.stdout.rstrip().endswith(" -m local.serve 9000")
+    assert said.stdout.rstrip().endswith(" -m local.stories.serve 9000")

@@ -2,12 +2,12 @@
 
 import json
 
-from local.stack import ROOT
+from local.aws.stack import ROOT
 from tests.e2e.test_local_cloud import python
 
 # A provider that loses a task by itself: nobody asked for it, and so the night was not as planned.
 LOSING = """
-from local import night
+from local.stories import night
 drain = night.drain
 def losing(cloud, poller, run_id, total, console):
     results = drain(cloud, poller, run_id, total, console)
@@ -19,7 +19,7 @@ raise SystemExit(night.main(20))
 
 
 def test_the_night_goes_as_planned() -> None:
-    done = python("-c", "from local import night; raise SystemExit(night.main(30))")
+    done = python("-c", "from local.stories import night; raise SystemExit(night.main(30))")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "As planned:" in done.stdout
     assert "NOT SO" not in done.stdout

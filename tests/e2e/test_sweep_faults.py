@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 
-from local import seeds
-from local.cloud import LocalCloud
-from local.night import POLICY, planned
-from local.runner import QueuePoller
-from local.torture.crew import Crew
-from local.torture.trouble import Doors
+from bench.torture.crew import Crew
+from bench.torture.trouble import Doors
+from local.aws.cloud import LocalCloud
+from local.aws.runner import QueuePoller
+from local.stories import seeds
+from local.stories.night import POLICY, planned
 
 SIZE = 500  # tasks in each of the four services
 LIMIT = 150.0  # seconds, for all queues to run dry

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from local.cloud import RESULTS, SWEEP_RESULTS, LocalCloud
-from local.runner import fire_schedule
-from local.stack import STACK_NAME
+from local.aws.cloud import RESULTS, SWEEP_RESULTS, LocalCloud
+from local.aws.runner import fire_schedule
+from local.aws.stack import STACK_NAME
 from tests.conftest import sample_event
 
 SWEEP = "sweep"

@@ -14,11 +14,10 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from local.emulators.journal import Entry
-from local.torture import account
-from local.torture.account import settle
-from local.torture.evidence import Ending, Evidence, Letter, Receive, Result, Sent, read_log
-from local.torture.messages import (
+from bench.torture import account
+from bench.torture.account import settle
+from bench.torture.evidence import Ending, Evidence, Letter, Receive, Result, Sent, read_log
+from bench.torture.messages import (
     CHANGING,
     DUPLICATES,
     INVALID,
@@ -33,8 +32,9 @@ from local.torture.messages import (
     present,
     seed_records,
 )
-from local.torture.trouble import Doors, Refusals
-from local.torture.worker import first_sent_of
+from bench.torture.trouble import Doors, Refusals
+from bench.torture.worker import first_sent_of
+from local.emulators.journal import Entry
 from tests.conftest import ROOT
 
 Change = Callable[[Evidence], Evidence]
@@ -47,7 +47,7 @@ def test_a_short_run_accounts_for_every_message() -> None:
     """All faults on, in a process of its own (local AWS lives once in each), as ``make torture`` runs it."""
     paths = [str(ROOT / "layers/task_cleanup/python"), str(ROOT)]
     options = {"messages": 120, "seed": 7, "visibility": 2, "kill-every": 1.5, "away": 1.5, "time-limit": 400}
-    command = [sys.executable, "-m", "local.torture", *(f"--{name}={value}" for name, value in options.items())]
+    command = [sys.executable, "-m", "bench.torture", *(f"--{name}={value}" for name, value in options.items())]
     done = subprocess.run(
         command,
         env={"PYTHONPATH": os.pathsep.join(paths), "PATH": os.environ["PATH"]},
@@ -66,7 +66,7 @@ def test_a_short_run_accounts_for_every_message() -> None:
 
 def test_a_run_without_time_says_what_is_missing() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "local.torture", "--messages=20", "--time-limit=0"],
+        [sys.executable, "-m", "bench.torture", "--messages=20", "--time-limit=0"],
         env={"PYTHONPATH": f"{ROOT / 'layers/task_cleanup/python'}{os.pathsep}{ROOT}", "PATH": os.environ["PATH"]},
         cwd=ROOT,
         capture_output=True,

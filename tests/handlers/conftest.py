@@ -7,8 +7,8 @@ import pytest
 
 from local.emulators import Emulators
 from tests.conftest import AWS_VARIABLES
-from tests.fakes.aws import FakeAws
-from tests.handlers.world import World
+from tests.support.aws import FakeAws
+from tests.support.handler_world import World
 
 
 def new_aws() -> FakeAws:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import operation_name, representative_folders
-from tests.fakes.aws import Trouble
-from tests.handlers.checks import check_against_journal, check_shape, only_result
-from tests.handlers.scenes import (
+from tests.support.aws import Trouble
+from tests.support.checks import check_against_journal, check_shape, only_result
+from tests.support.handler_world import MAX_RECEIVES, Function, World, fake_secret
+from tests.support.scenes import (
     Request,
     is_list,
     is_still_there,
@@ -19,8 +20,7 @@ from tests.handlers.scenes import (
     put_task,
     service_of,
 )
-from tests.handlers.triggers import QUEUED, TRIGGERS, arrival, batch, plain_body, request_of, with_body
-from tests.handlers.world import MAX_RECEIVES, Function, World, fake_secret
+from tests.support.triggers import QUEUED, TRIGGERS, arrival, batch, plain_body, request_of, with_body
 
 FOLDERS = representative_folders()
 # One function of each dialect where a test is slow; the machinery behind them is the same.

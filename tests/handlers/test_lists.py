@@ -9,10 +9,10 @@ import pytest
 
 from task_cleanup import reply_size
 from tests.conftest import function_folders
-from tests.handlers.checks import check_shape, only_result, without_tasks
-from tests.handlers.scenes import is_list, service_of
-from tests.handlers.triggers import TRIGGERS, arrival, http_event, request_of
-from tests.handlers.world import PROJECT, World
+from tests.support.checks import check_shape, only_result, without_tasks
+from tests.support.handler_world import PROJECT, World
+from tests.support.scenes import is_list, service_of
+from tests.support.triggers import TRIGGERS, arrival, http_event, request_of
 
 LISTS = [folder for folder in function_folders() if is_list(folder)]
 DATA_TASKS = "alibaba_elasticsearch_list_data_tasks"

@@ -7,10 +7,10 @@ import pytest
 
 from task_cleanup.validation import RequestValidator
 from tests.conftest import EVENTS, function_folders, representative_folders, request_schema, sample_event
-from tests.handlers.checks import check_reply, check_result, only_result
-from tests.handlers.scenes import COMMON, Scene, arrange, is_list, is_still_there, put_task, scenes_of
-from tests.handlers.triggers import DIRECT_REQUEST_ID, TRIGGERS, arrival, batch, request_of, with_body
-from tests.handlers.world import LAMBDA_TIMEOUT, World
+from tests.support.checks import check_reply, check_result, only_result
+from tests.support.handler_world import LAMBDA_TIMEOUT, World
+from tests.support.scenes import COMMON, Scene, arrange, is_list, is_still_there, put_task, scenes_of
+from tests.support.triggers import DIRECT_REQUEST_ID, TRIGGERS, arrival, batch, request_of, with_body
 
 SAMPLES = ("direct", "eventbridge", "http", "schedule", "sqs")
 # A silent provider: as little time as the trigger can do with.

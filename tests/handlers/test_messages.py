@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from tests.conftest import function_folders, request_schema
-from tests.handlers.scenes import arrange, scenes_of
 from tests.handlers.test_bad_luck import SECRET_STORE, break_secret_store
 from tests.handlers.test_secrecy import MALFORMED
-from tests.handlers.triggers import arrival, batch, http_event, request_of, with_body
-from tests.handlers.world import World, fake_secret
-from tests.readable import unreadable
+from tests.support.handler_world import World, fake_secret
+from tests.support.readable import unreadable
+from tests.support.scenes import arrange, scenes_of
+from tests.support.triggers import arrival, batch, http_event, request_of, with_body
 
 FOLDERS = function_folders()
 CANCEL_TASK = "alibaba_elasticsearch_cancel_task"

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from tests.conftest import operation_name
-from tests.fakes.aws import Trouble
-from tests.handlers.checks import check_shape
-from tests.handlers.scenes import Scene, arrange, made, put_task, scenes_of
-from tests.handlers.triggers import TRIGGERS, arrival, batch, request_of, with_body
-from tests.handlers.world import World
+from tests.support.aws import Trouble
+from tests.support.checks import check_shape
+from tests.support.handler_world import World
+from tests.support.scenes import Scene, arrange, made, put_task, scenes_of
+from tests.support.triggers import TRIGGERS, arrival, batch, request_of, with_body
 
 FOLDERS = ["huawei_oms_delete_task", "huawei_oms_list_tasks"]  # what is logged knows no provider
 FAST = [

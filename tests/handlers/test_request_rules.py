@@ -8,9 +8,10 @@ import pytest
 
 from task_cleanup.settings import SettingsError
 from tests.conftest import function_folders, operation_name, request_schema, sample_event
-from tests.handlers.checks import check_shape, only_result
-from tests.handlers.scenes import Request, is_still_there, made, provider_of, put_task, service_of
-from tests.handlers.triggers import (
+from tests.support.checks import check_shape, only_result
+from tests.support.handler_world import PROJECT, Function, World, fake_secret
+from tests.support.scenes import Request, is_still_there, made, provider_of, put_task, service_of
+from tests.support.triggers import (
     QUEUED,
     TRIGGERS,
     arrival,
@@ -22,7 +23,6 @@ from tests.handlers.triggers import (
     request_of,
     with_body,
 )
-from tests.handlers.world import PROJECT, Function, World, fake_secret
 
 FOLDERS = function_folders()
 CANCEL_TASK = "alibaba_elasticsearch_cancel_task"
@@ -66,7 +66,7 @@ def violations(result: dict[str, Any]) -> set[tuple[str, str]]:
 @every_function
 def test_app_lambda_handler_is_the_function(world: World, folder: str) -> None:
     """`app.lambda_handler`, as Lambda would import and call it: with the machine's own clock."""
-    from local.lambdas import LocalFunction
+    from local.aws.lambdas import LocalFunction
 
     world.cloud.clock.reset()
     request = request_of(folder)

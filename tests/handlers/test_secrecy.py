@@ -10,13 +10,13 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from tests.conftest import AWS_VARIABLES, function_folders, request_schema
-from tests.fakes.aws import Trouble
-from tests.fakes.echo import EchoProvider, Headers, Quote
-from tests.fakes.runtime_log import runtime_log
-from tests.handlers.scenes import Scene, arrange, provider_of, put_task, scenes_of, service_of
 from tests.handlers.test_bad_luck import SECRET_STORE, break_secret_store
-from tests.handlers.triggers import TRIGGERS, arrival, batch, http_event, request_of, with_body
-from tests.handlers.world import Outcome, World, fake_secret
+from tests.support.aws import Trouble
+from tests.support.echo import EchoProvider, Headers, Quote
+from tests.support.handler_world import Outcome, World, fake_secret
+from tests.support.runtime_log import runtime_log
+from tests.support.scenes import Scene, arrange, provider_of, put_task, scenes_of, service_of
+from tests.support.triggers import TRIGGERS, arrival, batch, http_event, request_of, with_body
 
 FOLDERS = ["alibaba_elasticsearch_delete_data_task", "huawei_oms_delete_task"]  # one of each signing scheme
 FAST = [

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import function_folders
-from tests.handlers.scenes import OMS_RUNNING, put_task
-from tests.handlers.triggers import TRIGGERS, arrival, batch, request_of, with_body
-from tests.handlers.world import MAX_RECEIVES, World
+from tests.support.handler_world import MAX_RECEIVES, World
+from tests.support.scenes import OMS_RUNNING, put_task
+from tests.support.triggers import TRIGGERS, arrival, batch, request_of, with_body
 
 DELETE = "huawei_oms_delete_task"
 STOP = "huawei_oms_stop_task"

@@ -12,9 +12,9 @@ import pytest
 
 from local.emulators import Switches
 from tests.conftest import function_folders
-from tests.handlers.scenes import Request, is_list, is_still_there, put_instance, put_task, service_of
-from tests.handlers.triggers import request_of
-from tests.handlers.world import World
+from tests.support.handler_world import World
+from tests.support.scenes import Request, is_list, is_still_there, put_instance, put_task, service_of
+from tests.support.triggers import request_of
 
 # Values of the switches that are no enums; an enum's are all of its members.
 NUMBERS: dict[str, tuple[Any, ...]] = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.rights.resolved import Json, Rights
 from tests.rights.simulator import Request
-from tests.template.support import listed
+from tests.support.template import listed
 
 
 @dataclass(frozen=True)

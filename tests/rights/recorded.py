@@ -13,16 +13,15 @@ from typing import Any
 import boto3
 import pytest
 
+from local.aws.stack import REGION
 from local.emulators import Emulators
-from local.stack import REGION
 from tests.conftest import AWS_VARIABLES
-from tests.fakes.aws import Trouble
-from tests.handlers import scenes
-from tests.handlers.triggers import TRIGGERS, arrival, batch, with_body
-from tests.handlers.world import MAX_RECEIVES, fake_secret
 from tests.rights.resolved import ACCOUNT, Function, Rights
 from tests.rights.simulator import Request, through_key
-from tests.sweep.world import (
+from tests.support import scenes
+from tests.support.aws import Trouble
+from tests.support.handler_world import MAX_RECEIVES, fake_secret
+from tests.support.sweep_world import (
     Answer,
     Failure,
     Json,
@@ -34,6 +33,7 @@ from tests.sweep.world import (
     policy,
     queued,
 )
+from tests.support.triggers import TRIGGERS, arrival, batch, with_body
 
 SWEEP = "sweep"
 

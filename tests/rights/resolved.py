@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local.stack import REGION, ROOT, STACK_NAME, translate
-from tests.sweep.world import BUCKET
+from local.aws.stack import REGION, ROOT, STACK_NAME, translate
+from tests.support.sweep_world import BUCKET
 
 Json = dict[str, Any]
 

@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from local.stack import REGION
+from local.aws.stack import REGION
 from tests.conftest import operation_name
 from tests.rights.recorded import SWEEP, put_events
 from tests.rights.resolved import ACCOUNT, KEY_ARN, Function, Json, Rights
 from tests.rights.simulator import Request, through_key
-from tests.sweep.world import BUCKET
-from tests.template.support import OPERATIONS
+from tests.support.sweep_world import BUCKET
+from tests.support.template import OPERATIONS
 
 SOURCE = "task-cleanup"
 REQUESTED, COMPLETED, FAILED = "Task Cleanup Requested", "Task Cleanup Completed", "Task Cleanup Failed"

@@ -6,7 +6,7 @@ import boto3
 import pytest
 
 from local.emulators import Emulators
-from tests.sweep.world import SweepAws, SweepWorld, new_sweep_aws
+from tests.support.sweep_world import SweepAws, SweepWorld, new_sweep_aws
 
 
 @pytest.fixture(scope="session")

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from local.lambdas import Context, load_handler
+from local.aws.lambdas import Context, load_handler
 from task_cleanup.settings import SettingsError
 from task_cleanup.sweep.handler import SweepFailedError
 from task_cleanup.sweep.run import run_id_of
 from tests.conftest import EVENTS
-from tests.fakes.aws import Trouble
-from tests.handlers.world import BUS, fake_secret
-from tests.readable import unreadable
-from tests.sweep.world import (
+from tests.support.aws import Trouble
+from tests.support.handler_world import BUS, fake_secret
+from tests.support.readable import unreadable
+from tests.support.sweep_world import (
     BUCKET,
     ES_TARGET,
     OMS_TARGET,

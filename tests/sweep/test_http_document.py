@@ -9,7 +9,8 @@ from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
 import task_cleanup.sweep
-from local import openapi, openapi_sweep, stack
+from local.api import openapi, openapi_sweep
+from local.aws import stack
 from task_cleanup import triggers
 from task_cleanup.errors import Category
 from task_cleanup.results import Error

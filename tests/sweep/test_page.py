@@ -31,7 +31,7 @@ from task_cleanup.sweep.report import Ending, Outcome, Run, read_plan
 from task_cleanup.sweep.report import document as written_by
 from task_cleanup.sweep.selection import Decision
 from task_cleanup.tasks import Status
-from tests.sweep import sample_report as sample
+from tests.support import sample_report as sample
 
 _ELEMENTS = """
 html head meta title style body main header section footer div p span small b i em bdi code pre h1 h2 h3 a ul li

@@ -18,8 +18,8 @@ from task_cleanup.sweep.report import Ending, Outcome, Run, document, read_plan,
 from task_cleanup.sweep.requests import requests_of
 from task_cleanup.sweep.services import SERVICES
 from task_cleanup.tasks import AgeBasis, Status, Task
-from tests.readable import unreadable
-from tests.sweep.world import check_shape
+from tests.support.readable import unreadable
+from tests.support.sweep_world import check_shape
 
 NOW = datetime(2026, 11, 21, 8, 31, tzinfo=UTC)
 PROJECT = "0123456789abcdef0123456789abcdef"

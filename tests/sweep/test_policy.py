@@ -12,7 +12,7 @@ from task_cleanup.errors import CleanupError
 from task_cleanup.sweep.policy import Limits, Mode, Policy, Protect, duration
 from task_cleanup.validation import RequestValidator
 from tests.conftest import request_schema
-from tests.sweep.world import ES_TARGET, OMS_TARGET, TARGETS, policy, sample
+from tests.support.sweep_world import ES_TARGET, OMS_TARGET, TARGETS, policy, sample
 
 VALIDATOR = RequestValidator(request_schema("sweep"))
 

@@ -20,10 +20,10 @@ from task_cleanup.sweep.run import run_id_of
 from task_cleanup.times import rfc3339
 from task_cleanup.validation import RequestValidator
 from tests.conftest import request_schema
-from tests.fakes.aws import Trouble
-from tests.handlers.world import PROJECT, fake_secret
-from tests.readable import unreadable
-from tests.sweep.world import (
+from tests.support.aws import Trouble
+from tests.support.handler_world import PROJECT, fake_secret
+from tests.support.readable import unreadable
+from tests.support.sweep_world import (
     ES_TARGET,
     HUAWEI_DMS_TARGET,
     LEASE_SECONDS,

@@ -3,10 +3,10 @@
 import json
 
 from tests.conftest import AWS_VARIABLES
-from tests.fakes.aws import Trouble
-from tests.fakes.runtime_log import runtime_log
-from tests.handlers.world import fake_secret
-from tests.sweep.world import Failure, SweepWorld, http_get, http_post, policy, queued
+from tests.support.aws import Trouble
+from tests.support.handler_world import fake_secret
+from tests.support.runtime_log import runtime_log
+from tests.support.sweep_world import Failure, SweepWorld, http_get, http_post, policy, queued
 
 SECRETS = [
     AWS_VARIABLES["AWS_SECRET_ACCESS_KEY"],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.template.support import CHANGES, LISTS, OPERATIONS
+from tests.support.template import CHANGES, LISTS, OPERATIONS
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -8,7 +8,7 @@ import pytest
 from task_cleanup.observability import Observability
 from task_cleanup.settings import Settings
 from tests.conftest import AWS_VARIABLES
-from tests.template.support import BUS, Operation, of_type, properties, template
+from tests.support.template import BUS, Operation, of_type, properties, template
 
 ALARMS = of_type("AWS::CloudWatch::Alarm")
 

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from local.expand import text_of
-from tests.template.support import OPERATIONS, ROOT, SWEEP, MissingInterpreterWarning, Operation, template
-from tests.template.tools import BARE_PATH, BIN, run
+from local.aws.expand import text_of
+from tests.support.template import OPERATIONS, ROOT, SWEEP, MissingInterpreterWarning, Operation, template
+from tests.support.tools import BARE_PATH, BIN, run
 
 ARCHITECTURES: list[str] = template()["Parameters"]["Architecture"]["AllowedValues"]
 ELF_MACHINE = {"arm64": 0xB7, "x86_64": 0x3E}

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.template.support import OPERATIONS, lines, listed, source, template, translated, walk
+from tests.support.template import OPERATIONS, lines, listed, source, template, translated, walk
 
 STAR = re.compile(r"""^\s*(Resource:|-)\s*["']?\*["']?\s*$""")
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from local.deployed.built import CONDITIONS, NOTHING, for_ministack
-from tests.template.support import template
+from local.aws.deployed.built import CONDITIONS, NOTHING, for_ministack
+from tests.support.template import template
 
 ACCOUNT = {"aws:SourceAccount": "123456789012"}
 

@@ -8,7 +8,8 @@ import pytest
 
 from task_cleanup.settings import Settings, SettingsError
 from tests.conftest import AWS_VARIABLES
-from tests.template.support import (
+from tests.support.builders import NO_REGIONS
+from tests.support.template import (
     BUS,
     FUNCTIONS,
     OPERATIONS,
@@ -20,7 +21,6 @@ from tests.template.support import (
     statements,
     template,
 )
-from tests.unit.builders import NO_REGIONS
 
 LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
 NETWORK = {

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from tests.template.support import OPERATIONS, Operation, of_type, properties, template
+from tests.support.template import OPERATIONS, Operation, of_type, properties, template
 
 ROUTES = {
     "alibaba.elasticsearch.DeleteDataTask": (

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.template import ROOT
+from tests.support.tools import BARE_PATH, run
 from tests.template import test_build
-from tests.template.support import ROOT
 from tests.template.test_build import HERE
-from tests.template.tools import BARE_PATH, run
 
 runtime_python = test_build.runtime_python
 architecture = test_build.architecture

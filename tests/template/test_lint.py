@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from tests.template.support import ROOT, template
+from tests.support.template import ROOT, template
 
 CONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
 STAGES = [stage for stage in CONFIG if stage != "version"]

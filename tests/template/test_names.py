@@ -7,7 +7,7 @@ from typing import Any
 import botocore.session
 import pytest
 
-from tests.template.support import Deployment, template, translated, walk
+from tests.support.template import Deployment, template, translated, walk
 
 SERVICES = botocore.session.get_session()
 LONGEST = 128  # CloudFormation user guide, "Specify stack details": the stack's name

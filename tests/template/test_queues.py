@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.template.support import CHANGES, Operation, of_type, properties, template, translated
+from tests.support.template import CHANGES, Operation, of_type, properties, template, translated
 
 DAY = 24 * 60 * 60
 QUEUES = sorted(of_type("AWS::SQS::Queue"))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from moto.events.models import EventPattern
 
-from tests.template.support import BUS, CHANGES, REQUEST, Operation, of_type, properties, template, translated
+from tests.support.template import BUS, CHANGES, REQUEST, Operation, of_type, properties, template, translated
 
 RULES = sorted(of_type("AWS::Events::Rule"))
 KNOWN = [operation.name for operation in CHANGES]

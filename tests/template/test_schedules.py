@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from tests.conftest import sample_event
-from tests.template.support import (
+from tests.support.template import (
     CHANGES,
     Deployment,
     listed,

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from task_cleanup.sweep.run import LEASE_MARGIN
 from tests.conftest import request_schema, sample_event
-from tests.template.support import (
+from tests.support.template import (
     BUS,
     OPERATIONS,
     SWEEP,

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from samcli.lib.cfn_language_extensions.sam_integration import expand_language_extensions
 
-from local.expand import SAM, ExpansionError, expand, text_of
-from tests.template.support import (
+from local.aws.expand import SAM, ExpansionError, expand, text_of
+from tests.support.template import (
     CHANGES,
     LISTS,
     OPERATIONS,
@@ -148,7 +148,7 @@ def test_what_is_written_is_what_is_tested() -> None:
 
 def test_make_builds_what_was_written_out() -> None:
     (recipe,) = re.findall(r"^build: .*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    written, built = recipe.index("-m local.expand"), recipe.index("sam build --template template.expanded.yaml")
+    written, built = recipe.index("-m local.aws.expand"), recipe.index("sam build --template template.expanded.yaml")
     assert written < built
 
 

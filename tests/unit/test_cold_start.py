@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.builders import NAMES, OPERATIONS, success, world
+from tests.support.builders import NAMES, OPERATIONS, success, world
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST_CALLS = 400  # Python functions in one warm run; compiling one pattern for each signature was 20,000 more

@@ -15,13 +15,13 @@ import pytest
 import requests
 from urllib3.exceptions import ReadTimeoutError
 
-from local.bench.servers import TlsFront, server_context
+from bench.cold_start.servers import TlsFront, server_context
 from task_cleanup import connections
 from task_cleanup.errors import Category
 from task_cleanup.providers.service import SignedRequest
 from task_cleanup.system import Deadline
 from task_cleanup.transport import NoAnswerError, exchange, new_session
-from tests.unit.scripted_server import ScriptedServer, reply, silence
+from tests.support.scripted_server import ScriptedServer, reply, silence
 
 SLACK = 3.0  # seconds; nothing here is about speed
 

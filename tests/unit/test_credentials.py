@@ -9,7 +9,7 @@ import pytest
 from task_cleanup.credentials import CredentialStore
 from task_cleanup.errors import Category, CleanupError, Code
 from task_cleanup.providers.service import Credentials
-from tests.unit.builders import PROJECT, ROTATED, SECRET, Clock, FakeAws
+from tests.support.builders import PROJECT, ROTATED, SECRET, Clock, FakeAws
 
 NAME = "team/huawei/default"
 CACHE = 300.0

@@ -16,7 +16,7 @@ from task_cleanup.listing import READINGS, walk
 from task_cleanup.providers.service import Call, Reply
 from task_cleanup.results import Error, Listed, Outcome, Result
 from task_cleanup.transport import Settled, Verdict
-from tests.unit.builders import (
+from tests.support.builders import (
     DATA_TASKS,
     DMS_LIST,
     HUAWEI_DMS_LIST,

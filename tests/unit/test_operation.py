@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from task_cleanup.errors import Category
 from task_cleanup.results import Outcome, Result
 from task_cleanup.triggers import Received, Trigger, from_eventbridge, from_sqs
-from tests.unit.builders import (
+from tests.support.builders import (
     CANCEL_TASK,
     DELETE_DATA_TASK,
     NAMES,

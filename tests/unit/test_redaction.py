@@ -12,7 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from task_cleanup.redaction import redact
-from tests.unit.builders import NAMES, OPERATIONS, SECRET, Answer, refusal, world
+from tests.support.builders import NAMES, OPERATIONS, SECRET, Answer, refusal, world
 
 SECRETS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=12, max_size=60)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)

@@ -13,7 +13,7 @@ from task_cleanup.reply_size import MAX_BYTES, NOTE, RESERVE, fitted
 from task_cleanup.results import Listed, Outcome, Result, Target
 from task_cleanup.tasks import AgeBasis, Status, Task
 from task_cleanup.triggers import Trigger, http_reply
-from tests.unit.builders import NOW, OMS_LIST
+from tests.support.builders import NOW, OMS_LIST
 
 ANSWERED = [Trigger.DIRECT, Trigger.HTTP, Trigger.EVENTBRIDGE]
 NAMES = {

@@ -14,7 +14,7 @@ from task_cleanup.errors import Category
 from task_cleanup.operation import Operation
 from task_cleanup.results import Error, Outcome, Result, Target
 from task_cleanup.times import rfc3339
-from tests.unit.builders import (
+from tests.support.builders import (
     CANCEL_TASK,
     NAMES,
     NOW,

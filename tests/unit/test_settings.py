@@ -6,7 +6,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 
 from task_cleanup.settings import Settings, SettingsError
-from tests.unit.builders import NO_REGIONS
+from tests.support.builders import NO_REGIONS
 
 BASE = {
     "AWS_REGION": "eu-central-1",

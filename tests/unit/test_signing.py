@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from task_cleanup import signing
 from task_cleanup.signing import acs3_hmac_sha256, sdk_hmac_sha256
-from tests.unit.builders import NOW
+from tests.support.builders import NOW
 
 SCHEMES = [acs3_hmac_sha256, sdk_hmac_sha256]
 NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9-]{0,12}", fullmatch=True)

@@ -3,7 +3,7 @@
 import pytest
 
 from task_cleanup.results import Outcome
-from tests.unit.builders import (
+from tests.support.builders import (
     NAMES,
     OMS_DELETE,
     OMS_STOP,

@@ -26,8 +26,8 @@ from task_cleanup.transport import (
     exchange,
     new_session,
 )
-from tests.unit.builders import LISTS, NAMES, OMS_DELETE, OPERATIONS, SECRET, FakeAws, direct, success
-from tests.unit.scripted_server import ScriptedServer, Step, drip, flood, raw, reply, reset, silence
+from tests.support.builders import LISTS, NAMES, OMS_DELETE, OPERATIONS, SECRET, FakeAws, direct, success
+from tests.support.scripted_server import ScriptedServer, Step, drip, flood, raw, reply, reset, silence
 
 SLACK = 3.0  # seconds; nothing here is about speed
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from task_cleanup.errors import Category, Code
 from task_cleanup.operation import Operation
 from task_cleanup.results import Outcome
-from tests.unit.builders import (
+from tests.support.builders import (
     DELETE_DATA_TASK,
     DMS_DELETE,
     LISTS,

@@ -24,7 +24,7 @@ from task_cleanup.triggers import (
     http_reply,
     trigger_of,
 )
-from tests.unit.builders import CANCEL_TASK, DELETE_DATA_TASK, NAMES, NOW, OMS_DELETE, OPERATIONS, REQUESTS
+from tests.support.builders import CANCEL_TASK, DELETE_DATA_TASK, NAMES, NOW, OMS_DELETE, OPERATIONS, REQUESTS
 
 REQUEST = {"region": "cn-north-4", "task_id": "191297407830872"}
 RULE_EVENT: dict[str, Any] = {

@@ -16,7 +16,7 @@ from task_cleanup.errors import Category, CleanupError, Code
 from task_cleanup.settings import REGION
 from task_cleanup.times import in_words, parse_time, plausible, rfc3339
 from task_cleanup.validation import RequestValidator, Violation, strict_json
-from tests.unit.builders import (
+from tests.support.builders import (
     CANCEL_TASK,
     DATA_TASKS,
     DELETE_DATA_TASK,

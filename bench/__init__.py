@@ -1,0 +1,1 @@
+"""What measures the bundle, and what tries to break it."""

@@ -1,0 +1,67 @@
+"""What is compared with what."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from bench.cold_start.build import ALIBABA, FLOOR, HUAWEI_KAFKA, HUAWEI_OMS, Peer
+from bench.cold_start.measure import Case
+from bench.cold_start.servers import Servers
+from local.aws.artifact import Package
+from local.aws.cloud import LOCAL_AWS_IDENTITY, PROJECT_ID, SECRETS
+from local.aws.stack import ROOT
+
+TITLES = {"alibaba": "Alibaba SDK", "huawei_oms": "Huawei OMS SDK", "huawei_kafka": "Huawei/OTC Kafka SDK"}
+SERVICES = {
+    ALIBABA.name: "alibaba_elasticsearch",
+    HUAWEI_OMS.name: "huawei_oms",
+    HUAWEI_KAFKA.name: "otc_dms",
+    FLOOR.name: "huawei_oms",
+}
+STATUS = {ALIBABA.name: 200, HUAWEI_OMS.name: 200, HUAWEI_KAFKA.name: 204, FLOOR.name: 200}  # as the pages say
+
+
+def sample_event(function: str) -> Mapping[str, Any]:
+    """The direct call among the sample events."""
+    event: dict[str, Any] = json.loads((ROOT / "events" / function / "direct.json").read_text())
+    return event
+
+
+def ours(function: str, package: Package, servers: Servers, *, secure: bool) -> Case:
+    """One of our functions, with the environment of a deployed one."""
+    urls = servers.secure_urls if secure else servers.urls
+    service = next(name for name in urls if function.startswith(name))
+    variables = {
+        **LOCAL_AWS_IDENTITY,
+        "AWS_ENDPOINT_URL_SECRETS_MANAGER": urls["secretsmanager"],
+        f"{service.upper()}_ENDPOINT": urls[service],
+        "POWERTOOLS_SERVICE_NAME": "task-cleanup",
+    }
+    done = {"outcome": "succeeded", "attempts": 1}
+    return _secured(Case(f"ours, {function}", package, variables, sample_event(function), done), servers, secure)
+
+
+def peer(kind: Peer, package: Package, servers: Servers, *, secure: bool) -> Case:
+    """A peer in one of its forms, with the same event."""
+    urls = servers.secure_urls if secure else servers.urls
+    variables = {
+        **LOCAL_AWS_IDENTITY,
+        "AWS_ENDPOINT_URL_SECRETS_MANAGER": urls["secretsmanager"],
+        "ENDPOINT": urls[SERVICES[kind.name]],
+        "HOME": str(servers.trust),  # Huawei's SDK writes a file there
+    }
+    if kind is FLOOR:  # it fetches nothing
+        key = SECRETS["huawei"]
+        variables |= {name.upper(): key[name] for name in ("access_key_id", "secret_access_key")}
+        variables["PROJECT_ID"] = PROJECT_ID
+    event = sample_event(kind.function or HUAWEI_OMS.function)
+    return _secured(Case(package.name, package, variables, event, {"status": STATUS[kind.name]}), servers, secure)
+
+
+def _secured(case: Case, servers: Servers, secure: bool) -> Case:
+    """With TLS, the case trusts the test CA by one more layer, as if its certifi had come with it."""
+    if not secure:
+        return case
+    layers = (*case.package.layers, servers.trust)
+    return replace(case, name=f"{case.name}, TLS", package=replace(case.package, layers=layers))

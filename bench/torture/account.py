@@ -1,0 +1,445 @@
+"""The account: what became of every message, and everything that is not as the design promises.
+
+Pure: evidence in, table and differences out. Each rule is one function that yields what contradicts it.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
+
+from bench.torture.evidence import Ending, Evidence, Letter, Receive, Result, Sent, fingerprint, is_ok
+from bench.torture.messages import CANCEL, CHANGING, OPERATIONS, REFUSALS, Kind, Message, Target
+from local.emulators.journal import Entry
+
+MAX_RECEIVES = 5  # the template's
+CANCEL_LIFETIME = timedelta(hours=1)  # from when a queued cancel was first sent
+_TICK = timedelta(milliseconds=2)  # times are cut to milliseconds
+_TELLS_GONE = {operation.name for operation in OPERATIONS if operation.tells_gone}
+
+
+class End(StrEnum):
+    """Where a message ended. A dagger: it stands in the dead-letter queue as well."""
+
+    SUCCEEDED = "succeeded"
+    UNCHANGED = "unchanged"
+    PLANNED = "planned"
+    CONFLICT = "conflict†"
+    FAILED = "failed†"
+    NO_RESULT = "died each time†"
+    UNROUTED = "unrouted†"
+    LOST = "LOST"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something that is not as it should be: the rule's name, and the case."""
+
+    rule: str
+    case: str
+
+
+@dataclass(frozen=True)
+class Account:
+    """``ends``: kind of message -> where it ended, before and after the redrive."""
+
+    ends: Mapping[Kind, Counter[End]]
+    after_redrive: Mapping[Kind, Counter[End]]
+    differences: tuple[Difference, ...]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One message with everything that happened to it, in the order of its receives."""
+
+    sent: Sent
+    message_id: str | None
+    history: tuple[Receive, ...]
+    redelivered: tuple[Receive, ...]  # after the redrive
+    died: bool  # SQS moved it, without a result
+
+    @property
+    def message(self) -> Message:
+        """What was sent."""
+        return self.sent.message
+
+    def done(self) -> Iterator[Result]:
+        """The results with which the queue was told to forget it, the latest last."""
+        for receives in (self.history, self.redelivered):
+            yield from (item.result for item in receives if item.ending is Ending.DONE and item.result)
+
+    @property
+    def endings(self) -> str:
+        """How its receives ended."""
+        return ", ".join(
+            f"{item.ending.value}{' with ' + item.result['outcome'] if item.result else ''}" for item in self.history
+        )
+
+    @property
+    def name(self) -> str:
+        """For a person who has to look into it."""
+        message = self.message
+        return f"{message.operation.name}, {message.kind.value}, {message.copy.value}, {self.sent.origin}"
+
+
+@dataclass(frozen=True)
+class _Books:
+    """The evidence, put in order once for all rules."""
+
+    evidence: Evidence
+    extras: list[str] = field(default_factory=list)  # messages received that nobody sent
+
+    @cached_property
+    def receives_of(self) -> dict[str, list[Receive]]:
+        found: dict[str, list[Receive]] = defaultdict(list)
+        for receive in self.evidence.receives:
+            found[receive.message_id].append(receive)
+        return {message_id: sorted(receives, key=lambda item: item.number) for message_id, receives in found.items()}
+
+    @cached_property
+    def ids_of(self) -> dict[str, list[str]]:
+        """Origin -> ids of its messages before the redrive, wherever they were seen."""
+        found: dict[str, dict[str, None]] = defaultdict(dict)
+        seen = [(item.origin, item.message_id) for item in self.evidence.receives]
+        # A letter that a function sent has an id of its own.
+        seen += [(item.origin, item.message_id) for item in self.evidence.letters if item.result is None]
+        for origin, message_id in seen:
+            if message_id not in self.evidence.redriven:
+                found[origin].setdefault(message_id)
+        return {origin: list(ids) for origin, ids in found.items()}
+
+    @cached_property
+    def redriven_of(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for message_id, origin in self.evidence.redriven.items():
+            found[origin].append(message_id)
+        return found
+
+    @cached_property
+    def cases(self) -> tuple[Case, ...]:
+        ids = {origin: list(found) for origin, found in self.ids_of.items()}
+        died = {letter.message_id for letter in self.evidence.letters if letter.result is None}
+        for sent in self.evidence.sent:
+            if sent.message_id in ids.get(sent.origin, []):
+                ids[sent.origin].remove(str(sent.message_id))
+        cases = []
+        for sent in self.evidence.sent:
+            rest = ids.get(sent.origin, [])
+            message_id = sent.message_id or (rest.pop(0) if rest else None)
+            history = self.receives_of.get(message_id or "", [])
+            new_ids = self.redriven_of.get(sent.origin, [])
+            redelivered = [item for new_id in new_ids for item in self.receives_of.get(new_id, [])]
+            cases.append(Case(sent, message_id, tuple(history), tuple(redelivered), message_id in died))
+        self.extras.extend(message_id for rest in ids.values() for message_id in rest)
+        return tuple(cases)
+
+    @cached_property
+    def logged(self) -> list[tuple[Receive, Result]]:
+        return [(receive, receive.result) for receive in self.evidence.receives if receive.result is not None]
+
+    @cached_property
+    def effects(self) -> dict[Target, list[Entry]]:
+        found: dict[Target, list[Entry]] = defaultdict(list)
+        for entry in self.evidence.journal:
+            if entry.effect:
+                found[target_of_entry(entry)].append(entry)
+        return found
+
+    @cached_property
+    def cancels(self) -> dict[Target, list[str | None]]:
+        """For every migration that messages ask to cancel: when each says that it was first sent."""
+        found: dict[Target, list[str | None]] = defaultdict(list)
+        for sent in self.evidence.sent:
+            if sent.message.operation is CANCEL:
+                found[sent.message.target].append(sent.first_sent)
+        return found
+
+    @cached_property
+    def message_of(self) -> dict[str, Message]:
+        """Origin -> what was asked for. Redriven messages that lost their origin are found by their new id."""
+        found = {sent.origin: sent.message for sent in self.evidence.sent}
+        return {**found, **{new: found[old] for new, old in self.evidence.redriven.items() if old in found}}
+
+
+def target_of_entry(entry: Entry) -> Target:
+    """The task that a provider's call was about."""
+    return Target(entry.service, entry.ids.get("instance_id", ""), entry.ids.get("task_id", ""))
+
+
+def moment(text: str) -> datetime:
+    """An RFC 3339 time."""
+    return datetime.fromisoformat(text)
+
+
+# -- the rules ------------------------------------------------
+
+
+def every_message_is_sent(books: _Books) -> Iterator[str]:
+    """The run had time for all of them, and nothing waits at its end."""
+    if books.evidence.unsent:
+        yield f"{books.evidence.unsent} messages were not sent in time"
+    if books.evidence.waiting:
+        yield f"{books.evidence.waiting} messages still wait in a queue"
+
+
+def every_message_ends(books: _Books) -> Iterator[str]:
+    """Every message is worked on until the queue may forget it. SQS moves one only where no worker could: each
+    receive with which the function itself would have moved it killed its worker."""
+    for case in books.cases:
+        if case.message.kind is Kind.UNKNOWN_OPERATION:
+            continue
+        if case.message_id is None or not (case.history or case.died):
+            yield f"never received: {case.name}"
+        elif case.died and any(r.ending is not Ending.KILLED for r in case.history if r.number >= MAX_RECEIVES):
+            yield f"moved by SQS although not every worker died ({case.endings}): {case.name}"
+        elif not case.died and not any(receive.ending is Ending.DONE for receive in case.history):
+            yield f"received and never finished ({case.endings}): {case.name}"
+    for message_id in books.extras:
+        yield f"received and never sent: {message_id}"
+
+
+def every_redriven_message_ends(books: _Books) -> Iterator[str]:
+    """The same for what was redriven."""
+    for message_id, origin in books.evidence.redriven.items():
+        if not any(receive.ending is Ending.DONE for receive in books.receives_of.get(message_id, [])):
+            yield f"redriven and never finished: {origin}"
+
+
+def every_end_is_published(books: _Books) -> Iterator[str]:
+    """What the queue may forget has a result, and that result is on the bus."""
+    published = {fingerprint(result) for result in books.evidence.published}
+    for receive in books.evidence.receives:
+        if receive.ending is not Ending.DONE:
+            continue
+        if receive.result is None:
+            yield f"forgotten without a result: {receive.origin}"
+        elif fingerprint(receive.result) not in published:
+            yield f"not published: {_short(receive.result)}"
+
+
+def every_failure_is_a_letter(books: _Books) -> Iterator[str]:
+    """A failed message stands in the dead-letter queue as well, with the result that was published."""
+    letters = {fingerprint(letter.result) for letter in _letters(books) if letter.result}
+    for receive, result in books.logged:
+        if receive.ending is Ending.DONE and not is_ok(result) and fingerprint(result) not in letters:
+            yield f"failed, and in no dead-letter queue: {_short(result)}"
+
+
+def nothing_is_made_up(books: _Books) -> Iterator[str]:
+    """No result and no letter that no function logged, and no letter of a success."""
+    logged = {fingerprint(result) for _, result in books.logged}
+    for result in books.evidence.published:
+        if fingerprint(result) not in logged:
+            yield f"published by nobody: {_short(result)}"
+    for letter in _letters(books):
+        if letter.result is not None and (fingerprint(letter.result) not in logged or is_ok(letter.result)):
+            yield f"should not stand in a dead-letter queue: {_short(letter.result)}"
+    for name in books.evidence.crashes:
+        yield f"a function did not foresee: {name}"
+
+
+def every_result_names_its_message(books: _Books) -> Iterator[str]:
+    """The correlation id is the message's first id, over redeliveries and redrive."""
+    for receive, result in books.logged:
+        if result["correlation_id"] != receive.origin:
+            yield f"{receive.origin} became {_short(result)}"
+
+
+def no_success_is_false(books: _Books) -> Iterator[str]:
+    """``succeeded`` where this call, or an earlier one with its token, changed it; ``unchanged`` where it is gone."""
+    by_request = {entry.request_id: entry for entry in books.evidence.journal}
+    for receive, result in books.logged:
+        message = books.message_of.get(receive.origin)
+        if message is None or not is_ok(result):
+            continue
+        if result["outcome"] == "planned":
+            allowed = message.kind is Kind.DRY_RUN
+        elif result["outcome"] == "unchanged":
+            allowed = message.kind in CHANGING | {Kind.ABSENT} and _was_gone(books, message, result)
+        else:
+            allowed = message.kind in CHANGING and _was_confirmed(books, by_request, message, result)
+        if not allowed:
+            yield f"{message.kind.value}: {_short(result)}"
+
+
+def _was_gone(books: _Books, message: Message, result: Result) -> bool:
+    target = message.target
+    if target in books.evidence.after:
+        return False
+    done_at = moment(result["completed_at"]) + _TICK
+    return target not in books.evidence.before or any(
+        moment(entry.time) <= done_at for entry in books.effects.get(target, [])
+    )
+
+
+def _was_confirmed(books: _Books, by_request: Mapping[str, Entry], message: Message, result: Result) -> bool:
+    answer = by_request.get(str(result["request_id"]))
+    if answer is None or answer.status not in {200, 204} or answer.code is not None:
+        return False
+    if message.operation is not CANCEL and message.target in books.evidence.after:
+        return False
+    token = result["client_token"]
+    return any(
+        entry is answer or (token is not None and entry.client_token == token and entry.time <= answer.time)
+        for entry in books.effects.get(message.target, [])
+    )
+
+
+def no_change_is_silent(books: _Books) -> Iterator[str]:
+    """No ``failed`` and no ``conflict`` of a call that made the change, unless its result says it cannot know."""
+    for receive, result in books.logged:
+        if is_ok(result) or (result["error"]["detail"] or {}).get("note"):
+            continue
+        began, ended = _span(result)
+        for entry in books.effects.get(_target_of(result), []):
+            own = (entry.access_key_id, entry.client_token) == (receive.access_key_id, result["client_token"])
+            if own and began <= moment(entry.time) <= ended:
+                yield f"{_short(result)}, but it was {entry.effect} (faults: {', '.join(entry.faults) or 'none'})"
+
+
+def _span(result: Result) -> tuple[datetime, datetime]:
+    """The time in which a call was made."""
+    ended = moment(result["completed_at"])
+    return ended - timedelta(milliseconds=result["duration_ms"]) - _TICK, ended + _TICK
+
+
+def _target_of(result: Result) -> Target:
+    target = result["target"]
+    service = f"{target['provider']}_{target['service']}"
+    return Target(service, target.get("instance_id", ""), target.get("task_id", ""))
+
+
+def nothing_is_gone_unasked(books: _Books) -> Iterator[str]:
+    """Only what a valid message asked for is changed, and what is gone was taken by a call."""
+    asked = {sent.message.target for sent in books.evidence.sent if sent.message.kind in CHANGING}
+    for target, entries in books.effects.items():
+        if target not in asked:
+            yield f"{entries[0].effect}, and nobody asked for it: {' '.join(target)}"
+    for target in books.evidence.before - books.evidence.after:
+        if target not in books.effects:
+            yield f"gone, and no call took it: {' '.join(target)}"
+
+
+def nothing_is_changed_twice(books: _Books) -> Iterator[str]:
+    """A duplicate changes nothing again. (Cancelled migrations start anew, so that a second cancel would hit.)"""
+    for target, entries in books.effects.items():
+        if len(entries) > 1:
+            yield f"{entries[0].effect} {len(entries)} times: {' '.join(target)}"
+
+
+def no_cancel_of_unknown_age_is_sent(books: _Books) -> Iterator[str]:
+    """A cancel stops whatever runs when it arrives: only a message that tells its time, and is young, gets so far."""
+    for entry in books.evidence.journal:
+        target = target_of_entry(entry)
+        ages = [moment(entry.time) - moment(text) for text in books.cancels.get(target, []) if text is not None]
+        if target in books.cancels and not any(age <= CANCEL_LIFETIME for age in ages):
+            yield f"cancel sent to the provider ({'too old' if ages else 'of unknown age'}): {' '.join(target)}"
+
+
+def every_doomed_message_is_moved_by_sqs(books: _Books) -> Iterator[str]:
+    """What comes while every worker dies is moved by SQS: else that case would not have been looked at."""
+    for case in books.cases:
+        if case.message.doomed and not case.died:
+            yield f"not moved by SQS ({case.endings}): {case.name}"
+
+
+def every_signature_is_good(books: _Books) -> Iterator[str]:
+    """No provider saw a signature that it rejects."""
+    for entry in books.evidence.journal:
+        if entry.signature_ok is False:
+            yield f"{entry.method} {entry.path}"
+
+
+def strays_are_unrouted(books: _Books) -> Iterator[str]:
+    """An event with an unknown operation, and nothing else, stands in the queue for unrouted requests."""
+    expected = Counter(sent.origin for sent in books.evidence.sent if sent.message.kind is Kind.UNKNOWN_OPERATION)
+    actual = Counter(books.evidence.unrouted)
+    for origin in expected - actual:
+        yield f"not among the unrouted requests: {origin}"
+    for origin in actual - expected:
+        yield f"unrouted without reason: {origin}"
+
+
+def only_the_hopeless_are_left(books: _Books) -> Iterator[str]:
+    """After the redrive, faults off: all that can succeed has succeeded, and invalid ones say why they did not."""
+    for case in books.cases:
+        message, last = case.message, list(case.done())[-1:]
+        if message.kind is Kind.UNKNOWN_OPERATION or not last:
+            continue
+        result = last[0]
+        code = (result["error"] or {}).get("code")
+        if message.kind in REFUSALS:
+            if is_ok(result) or code != REFUSALS[message.kind]:
+                yield f"{message.kind.value} ended as {_short(result)}"
+        elif not is_ok(result) and not _is_hopeless(books, message, result):
+            yield f"{message.kind.value} ended as {_short(result)}"
+
+
+def _is_hopeless(books: _Books, message: Message, result: Result) -> bool:
+    """It runs on; or it is not there (any more), and the provider has no code that says so."""
+    if message.kind is Kind.RUNS_ON:
+        return bool(result["outcome"] == "conflict")
+    if message.operation.name in _TELLS_GONE:
+        return False
+    return message.kind is Kind.ABSENT or message.target in books.effects
+
+
+RULES: tuple[Callable[[_Books], Iterator[str]], ...] = (
+    every_message_is_sent,
+    every_message_ends,
+    every_redriven_message_ends,
+    every_end_is_published,
+    every_failure_is_a_letter,
+    nothing_is_made_up,
+    every_result_names_its_message,
+    no_success_is_false,
+    no_change_is_silent,
+    nothing_is_gone_unasked,
+    nothing_is_changed_twice,
+    no_cancel_of_unknown_age_is_sent,
+    every_doomed_message_is_moved_by_sqs,
+    every_signature_is_good,
+    strays_are_unrouted,
+    only_the_hopeless_are_left,
+)
+
+
+def settle(evidence: Evidence) -> Account:
+    """Apply all rules."""
+    books = _Books(evidence)
+    ends: dict[Kind, Counter[End]] = defaultdict(Counter)
+    after: dict[Kind, Counter[End]] = defaultdict(Counter)
+    unrouted = Counter(evidence.unrouted)
+    for case in books.cases:
+        kind = case.message.kind
+        if kind is Kind.UNKNOWN_OPERATION:
+            where = End.UNROUTED if unrouted[case.sent.origin] else End.LOST
+            ends[kind][where] += 1
+            after[kind][where] += 1
+            continue
+        ends[kind][_end(case.history, died=case.died)] += 1
+        after[kind][_end(case.redelivered or case.history, died=case.died and not case.redelivered)] += 1
+    differences = [Difference(rule.__name__.replace("_", " "), found) for rule in RULES for found in rule(books)]
+    return Account(ends, after, tuple(differences))
+
+
+def _end(history: tuple[Receive, ...], *, died: bool) -> End:
+    if died:
+        return End.NO_RESULT
+    results = [item.result for item in history if item.ending is Ending.DONE and item.result is not None]
+    if not results:
+        return End.LOST
+    outcome = results[-1]["outcome"]
+    return {"conflict": End.CONFLICT, "failed": End.FAILED}.get(outcome) or End(outcome)
+
+
+def _letters(books: _Books) -> tuple[Letter, ...]:
+    return books.evidence.letters + books.evidence.left
+
+
+def _short(result: Result) -> str:
+    error = result["error"] or {}
+    target = " ".join(str(value) for value in _target_of(result) if value)
+    return f"{result['outcome']} {error.get('code', '')} [{target}] {result['correlation_id']}".replace("  ", " ")

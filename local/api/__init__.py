@@ -1,0 +1,1 @@
+"""The document of the HTTP API, and its page."""

@@ -1,0 +1,1 @@
+"""The bundle deployed on this machine: template, queues, rules, schedules and the functions' runtime."""

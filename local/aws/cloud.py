@@ -1,0 +1,200 @@
+"""All of it together: emulated providers, local AWS with the deployed template, secrets, and the functions."""
+
+import json
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import boto3
+import requests
+from moto.server import ThreadedMotoServer
+
+from local.aws import message_moves, stack
+from local.aws.lambdas import LocalFunction
+from local.emulators import Emulators
+
+PROJECT_ID = "0123456789abcdef0123456789abcdef"
+
+# Obviously fake: they open the emulators and nothing else.
+SECRETS: Mapping[str, Mapping[str, str]] = {
+    "alibaba": {"access_key_id": "AKFAKEALIBABA0001", "secret_access_key": "testSecretFakeAlibaba0001"},
+    "huawei": {
+        "access_key_id": "AKFAKEHUAWEI00001",
+        "secret_access_key": "testSecretFakeHuawei00001",
+        "project_id": PROJECT_ID,
+    },
+    "otc": {
+        "access_key_id": "AKFAKEOTC00000001",
+        "secret_access_key": "testSecretFakeOtc00000001",
+        "project_id": PROJECT_ID,
+    },
+}
+LOCAL_AWS_IDENTITY = {
+    "AWS_ACCESS_KEY_ID": "AKIAFAKELOCALAWS0001",
+    "AWS_SECRET_ACCESS_KEY": "testSecretFakeLocalAws0001",
+    "AWS_REGION": stack.REGION,
+    "AWS_DEFAULT_REGION": stack.REGION,
+}
+
+RESULTS = ("Task Cleanup Completed", "Task Cleanup Failed")
+SWEEP_RESULTS = ("Sweep Completed", "Sweep Refused", "Sweep Failed")
+
+
+@dataclass(frozen=True)
+class Message:
+    """A message received from a queue."""
+
+    body: str
+    attributes: Mapping[str, str]
+
+
+def aws_client(service: str, url: str) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
+    """A boto3 client of the local AWS at this address."""
+    return boto3.client(  # type: ignore[call-overload]
+        service,
+        endpoint_url=url,
+        region_name=stack.REGION,
+        aws_access_key_id=LOCAL_AWS_IDENTITY["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=LOCAL_AWS_IDENTITY["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+def store_secrets(secrets: Any, emulators: Emulators) -> None:  # noqa: ANN401 - boto3 makes its clients at run time
+    """Put every provider's secret into local AWS by this client of Secrets Manager, and let its key in."""
+    for provider, secret in SECRETS.items():
+        secrets.create_secret(Name=f"task-cleanup/{provider}/default", SecretString=json.dumps(secret))
+        emulators.add_key(provider=provider, **secret)
+
+
+class LocalCloud:
+    """Use it in a ``with`` block: everything is up inside, and gone after it."""
+
+    def __init__(
+        self,
+        seed: int = 0,
+        variables: Mapping[str, str] | None = None,
+        template: Path = stack.ROOT / "template.yaml",
+        parameters: Mapping[str, str] | None = None,
+    ) -> None:
+        """``variables`` override the template's environment variables, for a quieter or a different run.
+
+        ``parameters`` are the stack's own; those that are not given have the template's defaults.
+        """
+        self._template = template
+        self._parameters = dict(parameters or {})
+        self.emulators = Emulators(seed)
+        self._variables = dict(variables or {})
+        self._closing = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start, deploy, put the secrets in place."""
+        for chatty in ("werkzeug", "samtranslator"):
+            logging.getLogger(chatty).setLevel(logging.ERROR)
+        self._closing.enter_context(self.emulators)
+        message_moves.install()
+        server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        server.start()
+        self._closing.callback(server.stop)
+        _, port = server.get_host_and_port()
+        self.aws_url = f"http://127.0.0.1:{port}"
+        # moto keeps its state in the process: an earlier local cloud's stack would still be there.
+        requests.post(f"{self.aws_url}/moto-api/reset", timeout=30).raise_for_status()
+        self.stack = stack.deploy(self.client("cloudformation"), self._template, **self._parameters)
+        self.sqs = self.client("sqs")
+        self._results_url = self._watch("watch-results", RESULTS)
+        self._sweep_results_url = self._watch("watch-sweeps", SWEEP_RESULTS)
+        store_secrets(self.client("secretsmanager"), self.emulators)
+        self._functions: dict[str, LocalFunction] = {}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop all servers."""
+        self._closing.close()
+
+    def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
+        """A boto3 client of local AWS."""
+        return aws_client(service, self.aws_url)
+
+    def function(self, name: str) -> LocalFunction:
+        """The function with this logical id, kept warm."""
+        if name not in self._functions:
+            deployed = self.stack.functions[name]
+            self._functions[name] = LocalFunction(deployed.folder, self.environment_of(name), deployed.timeout)
+        return self._functions[name]
+
+    def function_in(self, folder: str) -> LocalFunction:
+        """The function that lives in this folder."""
+        return self.function(next(name for name, item in self.stack.functions.items() if item.folder == folder))
+
+    def environment_of(self, name: str) -> dict[str, str]:
+        """The template's variables, with AWS's and the providers' addresses replaced by local ones."""
+        variables = dict(self.stack.functions[name].environment)
+        variables |= LOCAL_AWS_IDENTITY
+        variables |= {name: self.aws_url for name in variables if name.startswith("AWS_ENDPOINT_URL")}
+        variables |= {f"{service.upper()}_ENDPOINT": url for service, url in self.emulators.urls.items()}
+        return variables | self._variables
+
+    def put_event(self, detail: Mapping[str, Any], detail_type: str = "Task Cleanup Requested") -> str:
+        """Put an event on the stack's bus; its id."""
+        entry = {
+            "EventBusName": self.stack.bus,
+            "Source": "task-cleanup",
+            "DetailType": detail_type,
+            "Detail": json.dumps(detail),
+        }
+        event_id: str = self.client("events").put_events(Entries=[entry])["Entries"][0]["EventId"]
+        return event_id
+
+    def results(self) -> list[dict[str, Any]]:
+        """The operations' results published on the bus since the last call."""
+        return [json.loads(message.body)["detail"] for message in self.take(self._results_url)]
+
+    def sweep_results(self) -> list[dict[str, Any]]:
+        """The events that sweeps ended with since the last call, whole: it is their detail-type that says how."""
+        return [json.loads(message.body) for message in self.take(self._sweep_results_url)]
+
+    def take(self, queue_url: str) -> list[Message]:
+        """Receive and delete everything that is visible in a queue."""
+        taken: list[Message] = []
+        while messages := self.sqs.receive_message(
+            QueueUrl=queue_url, MaxNumberOfMessages=10, MessageAttributeNames=["All"]
+        ).get("Messages"):
+            for message in messages:
+                self.sqs.delete_message(QueueUrl=queue_url, ReceiptHandle=message["ReceiptHandle"])
+                attributes = message.get("MessageAttributes", {})
+                taken.append(
+                    Message(message["Body"], {name: item["StringValue"] for name, item in attributes.items()})
+                )
+        return taken
+
+    def redrive(self, operation: str, letters: Iterable[Message]) -> None:
+        """Send dead letters back to the operation's queue as StartMessageMoveTask does.
+
+        That makes new messages ("Configure a dead-letter queue redrive" of the SQS developer guide): another id,
+        another SentTimestamp, no receives. Only body and message attributes are those of the dead letter.
+        """
+        for letter in letters:
+            attributes = {
+                name: {"DataType": "String", "StringValue": text} for name, text in letter.attributes.items()
+            }
+            self.sqs.send_message(
+                QueueUrl=self.stack.queue_urls[f"{operation}Queue"],
+                MessageBody=letter.body,
+                MessageAttributes=attributes,
+            )
+
+    def _watch(self, name: str, detail_types: Sequence[str]) -> str:
+        """A queue of our own behind the bus: how a user of the stack would follow results."""
+        url: str = self.sqs.create_queue(QueueName=name)["QueueUrl"]
+        arn = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        events = self.client("events")
+        rule = {"Name": name, "EventBusName": self.stack.bus}
+        events.put_rule(**rule, EventPattern=json.dumps({"detail-type": list(detail_types)}))
+        events.put_targets(Rule=rule["Name"], EventBusName=self.stack.bus, Targets=[{"Id": "queue", "Arn": arn}])
+        return url

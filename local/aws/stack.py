@@ -1,0 +1,271 @@
+"""The template that ships, deployed into local AWS.
+
+``template.yaml``, with its loops written out, goes through the SAM translator and then, by CloudFormation, into moto.
+Everything a runner needs (queues, environment variables, mappings, routes, schedules) is asked back from the deployed
+stack: whatever holds an intrinsic function becomes an output, so that CloudFormation resolves it and not a copy of
+its rules.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+from local.aws.expand import expand
+
+ROOT = Path(__file__).resolve().parents[2]
+REGION = "eu-central-1"
+STACK_NAME = "task-cleanup"
+
+# moto's CloudFormation knows no HTTP API and no Scheduler, and would consume the queues itself if it had the
+# mappings; the runner plays these parts by the template's own properties. Of a bucket it takes the name and the
+# encryption; versions, expiry and the access block are for the template's tests.
+_DEPLOYED = frozenset({"AWS::SQS::Queue", "AWS::Events::EventBus", "AWS::Events::Rule", "AWS::S3::Bucket"})
+
+
+@dataclass(frozen=True)
+class Function:
+    """A deployed function: its folder under ``functions/``, its variables, its time-out in seconds."""
+
+    name: str
+    folder: str
+    environment: Mapping[str, str]
+    timeout: float
+
+
+@dataclass(frozen=True)
+class QueueMapping:
+    """An event source mapping from a queue to a function. ``window`` is in seconds."""
+
+    function: str
+    queue_arn: str
+    queue_url: str
+    batch_size: int
+    window: float
+    concurrency: int
+    partial_failures: bool
+
+
+@dataclass(frozen=True)
+class Route:
+    """An HTTP route, with ``{name}`` for path parameters."""
+
+    function: str
+    method: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A schedule of EventBridge Scheduler: its group, what it sends, and to which queue."""
+
+    name: str
+    group: str
+    queue_url: str
+    message: str
+    enabled: bool
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What was deployed."""
+
+    functions: Mapping[str, Function]
+    mappings: tuple[QueueMapping, ...]
+    routes: tuple[Route, ...]
+    schedules: tuple[Schedule, ...]
+    queue_urls: Mapping[str, str]  # logical id -> URL
+    buckets: Mapping[str, str]  # logical id -> name
+    bus: str
+
+    def mapping_of(self, folder: str) -> QueueMapping:
+        """The mapping whose function lives in this folder."""
+        return next(item for item in self.mappings if self.functions[item.function].folder == folder)
+
+
+def translate(template: Path, parameters: Mapping[str, str]) -> dict[str, Any]:
+    """The template as CloudFormation sees it after the SAM transform."""
+    document = expand(yaml_parse(template.read_text()))
+    for resource in document["Resources"].values():
+        properties = resource.get("Properties", {})
+        for source in ("CodeUri", "ContentUri"):
+            if source in properties:
+                # What `sam package` would do: the translator takes S3 locations only. The path stays readable.
+                properties[source] = {"Bucket": "local", "Key": str(properties[source])}
+    os.environ.setdefault("AWS_DEFAULT_REGION", REGION)  # the translator takes it from nowhere else
+    values = {name: parameters[name] for name in document["Parameters"] if name in parameters}
+    translated: dict[str, Any] = transform(document, values, _NoManagedPolicies())
+    return translated
+
+
+class _NoManagedPolicies:
+    """The translator asks for AWS's managed policies by name; this template names none."""
+
+    def load(self) -> dict[str, str]:
+        """No policies."""
+        return {}
+
+
+def deploy(cloudformation: Any, template: Path = ROOT / "template.yaml", **parameters: str) -> Stack:  # noqa: ANN401
+    """Deploy the template with this boto3 client, and read back what a runner needs."""
+    translated = translate(template, parameters)
+    resources = translated["Resources"]
+    questions = _Questions()
+    parts = _parts(resources, questions)
+    deployed = {name: item for name, item in resources.items() if item["Type"] in _DEPLOYED}
+    given = [
+        {"ParameterKey": name, "ParameterValue": value}
+        for name, value in parameters.items()
+        if name in translated["Parameters"]
+    ]
+
+    def body(outputs: Mapping[str, Any]) -> str:
+        return json.dumps({**translated, "Resources": deployed, "Outputs": outputs})
+
+    cloudformation.create_stack(StackName=STACK_NAME, TemplateBody=body(questions.outputs()), Parameters=given)
+    outputs = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]["Outputs"]
+    answers = {output["OutputKey"]: output["OutputValue"] for output in outputs}
+    # What is left to see is the template's own, as far as it tells of what is deployed here.
+    known = deployed.keys() | translated["Parameters"].keys()
+    own = {name: item for name, item in translated["Outputs"].items() if _references(item["Value"]) <= known}
+    cloudformation.update_stack(StackName=STACK_NAME, TemplateBody=body(own), Parameters=given)
+    return _stack(questions.resolve(parts, answers))
+
+
+def _references(value: Any) -> set[str]:  # noqa: ANN401 - JSON
+    """The logical ids of resources, and the parameters, that a value refers to."""
+    if isinstance(value, list):
+        return {name for item in value for name in _references(item)}
+    if not isinstance(value, dict):
+        return set()
+    match value:
+        case {"Ref": name}:
+            names = {name}
+        case {"Fn::GetAtt": [name, *_]}:
+            names = {name}
+        case {"Fn::Sub": str() as text}:
+            names = {name.partition(".")[0] for name in re.findall(r"\$\{([\w:.]+)\}", text)}
+        case _:
+            names = {name for item in value.values() for name in _references(item)}
+    return {name for name in names if not name.startswith("AWS::")}
+
+
+class _Questions:
+    """Values that only CloudFormation can resolve, each asked once, as an output."""
+
+    def __init__(self) -> None:
+        self._keys: dict[str, str] = {}
+
+    def ask(self, value: object) -> object:
+        """A place-holder for this value; ``resolve`` puts the answer in its place. Plain values answer themselves."""
+        if not isinstance(value, dict):
+            return value
+        text = json.dumps(value, sort_keys=True)
+        return _Question(self._keys.setdefault(text, f"Answer{len(self._keys)}"))
+
+    def outputs(self) -> dict[str, Any]:
+        """The ``Outputs`` section that asks them."""
+        return {key: {"Value": json.loads(text)} for text, key in self._keys.items()}
+
+    def resolve(self, value: Any, answers: Mapping[str, str]) -> Any:  # noqa: ANN401 - JSON with place-holders
+        """The same structure with all answers in it."""
+        if isinstance(value, _Question):
+            return answers[value.key]
+        if isinstance(value, dict):
+            return {name: self.resolve(item, answers) for name, item in value.items()}
+        if isinstance(value, list):
+            return [self.resolve(item, answers) for item in value]
+        return value
+
+
+@dataclass(frozen=True)
+class _Question:
+    key: str
+
+
+def _parts(resources: Mapping[str, Any], questions: _Questions) -> dict[str, Any]:
+    """Everything a runner wants to know, with place-holders for what has to be resolved."""
+    return {
+        "functions": [
+            {
+                "name": name,
+                "folder": Path(item["Code"]["S3Key"]).name,
+                "timeout": item["Timeout"],
+                "environment": {
+                    variable: questions.ask(value) for variable, value in item["Environment"]["Variables"].items()
+                },
+            }
+            for name, item in _of_type(resources, "AWS::Lambda::Function")
+        ],
+        "mappings": [
+            {
+                "function": item["FunctionName"]["Ref"],
+                "queue_arn": questions.ask(item["EventSourceArn"]),
+                "queue_url": questions.ask({"Ref": item["EventSourceArn"]["Fn::GetAtt"][0]}),
+                "batch_size": item.get("BatchSize", 10),
+                "window": item.get("MaximumBatchingWindowInSeconds", 0),
+                "concurrency": questions.ask(item["ScalingConfig"]["MaximumConcurrency"]),
+                "partial_failures": "ReportBatchItemFailures" in item.get("FunctionResponseTypes", []),
+            }
+            for _, item in _of_type(resources, "AWS::Lambda::EventSourceMapping")
+        ],
+        "schedules": [
+            {
+                "name": name,
+                "group": questions.ask(resources[item["GroupName"]["Ref"]]["Properties"]["Name"]),
+                "queue_url": questions.ask({"Ref": item["Target"]["Arn"]["Fn::GetAtt"][0]}),
+                "message": questions.ask(item["Target"]["Input"]),
+                "state": questions.ask(item.get("State", "ENABLED")),
+                "there": questions.ask({"Fn::If": [resources[name]["Condition"], "true", "false"]}),
+            }
+            for name, item in _of_type(resources, "AWS::Scheduler::Schedule")
+            if "Fn::GetAtt"
+            in item["Target"]["Arn"]  # a queue; the heartbeat's metric is nothing that anybody reads here
+        ],
+        "routes": [route for _, item in _of_type(resources, "AWS::ApiGatewayV2::Api") for route in routes(item)],
+        "queues": {name: questions.ask({"Ref": name}) for name, _ in _of_type(resources, "AWS::SQS::Queue")},
+        "buckets": {name: questions.ask({"Ref": name}) for name, _ in _of_type(resources, "AWS::S3::Bucket")},
+        # By name: moto resolves a reference to a bus to no name.
+        "bus": [questions.ask(item["Name"]) for _, item in _of_type(resources, "AWS::Events::EventBus")],
+    }
+
+
+def _of_type(resources: Mapping[str, Any], kind: str) -> Iterator[tuple[str, Any]]:
+    return ((name, item["Properties"]) for name, item in resources.items() if item["Type"] == kind)
+
+
+def routes(api: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+    """The API's OpenAPI body, as SAM wrote it from the functions' events."""
+    for path, methods in api["Body"]["paths"].items():
+        for method, operation in methods.items():
+            uri = operation["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
+            function = re.search(r"\$\{(\w+)\.Arn\}", uri)
+            if function is None:
+                raise ValueError(f"no function behind {method} {path}")
+            yield {"function": function[1], "method": method.upper(), "path": path}
+
+
+def _stack(parts: Mapping[str, Any]) -> Stack:
+    return Stack(
+        functions={item["name"]: Function(**item) for item in parts["functions"]},
+        mappings=tuple(
+            QueueMapping(**{**item, "concurrency": int(item["concurrency"])}) for item in parts["mappings"]
+        ),
+        routes=tuple(Route(**item) for item in parts["routes"]),
+        schedules=tuple(
+            Schedule(
+                item["name"], item["group"], item["queue_url"], item["message"], enabled=item["state"] == "ENABLED"
+            )
+            for item in parts["schedules"]
+            if item["there"] == "true"
+        ),
+        queue_urls=parts["queues"],
+        buckets=parts["buckets"],
+        bus=parts["bus"][0],
+    )

@@ -1,0 +1,1 @@
+"""What `make run`, `make tour` and `make serve` show."""

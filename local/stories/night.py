@@ -1,0 +1,165 @@
+"""One night: a sweep makes its report, somebody reads it, the report is applied, and exactly its tasks are gone.
+
+Everything runs as it ships: the template's routes, rules and queues, the functions' own code, stand-ins of the four
+services that check every signature. Ends with status 1 if anything is not as it should be.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import requests
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from local.aws.cloud import LocalCloud
+from local.aws.runner import HttpApi, QueuePoller
+from local.stories import seeds
+from local.stories.tour import QUIET
+
+PLACE = Path(".build/sweep")
+TIMEOUT = 30  # seconds, of one HTTP call
+ROUNDS = 400  # of polling all queues once; about 50 are needed
+NAMES = {
+    ("alibaba", "elasticsearch"): "Elasticsearch",
+    ("huawei", "oms"): "OMS",
+    ("otc", "dms"): "DMS",
+    ("huawei", "dms"): "Huawei DMS",
+}
+POLICY: dict[str, Any] = {
+    "name": "nightly",
+    "targets": [
+        {
+            "provider": "alibaba",
+            "service": "elasticsearch",
+            "region": "cn-hangzhou",
+            "instance_id": seeds.ES_INSTANCE,
+        },
+        {"provider": "huawei", "service": "oms", "region": "cn-north-4"},
+        {"provider": "otc", "service": "dms", "region": "eu-de", "instance_id": seeds.DMS_INSTANCE},
+        {"provider": "huawei", "service": "dms", "region": "cn-north-4", "instance_id": seeds.HUAWEI_DMS_INSTANCE},
+    ],
+    "select": {"statuses": ["succeeded", "failed", "cancelled", "running"], "older_than": "P7D"},
+    "protect": {"names": ["*prod*"], "task_ids": ["210477729979010"]},
+    "limits": {"max_tasks": 250, "max_fraction": 0.6},
+    "stop_running": True,
+}
+COLUMNS = ("found", "protected", "not_deletable", "other_status", "too_young", "age_unknown", "selected")
+
+Summary = dict[str, Any]
+
+
+def ask(cloud: LocalCloud, api: HttpApi, poller: QueuePoller, request: Summary) -> Summary:
+    """``POST /sweeps``, the queue's worker, ``GET /sweeps/{run_id}``: the summary."""
+    asked = requests.post(f"{api.url}/sweeps", json=request, timeout=TIMEOUT)
+    asked.raise_for_status()
+    poller.poll(cloud.stack.mapping_of("sweep"))
+    told = requests.get(api.url + asked.json()["status"], timeout=TIMEOUT)
+    told.raise_for_status()
+    summary: Summary = told.json()
+    return summary
+
+
+def plan_table(summary: Summary) -> Table:
+    """What stays and why, and what is selected, by target."""
+    table = Table(title=f"The plan of run {summary['run_id']}", header_style="bold")
+    table.add_column("target", no_wrap=True)
+    for column in COLUMNS:
+        table.add_column(column.replace("_", " "), justify="right", style="bold" if column == "selected" else "")
+    for target in summary["targets"]:
+        name = NAMES[target["provider"], target["service"]]
+        table.add_row(f"{name} {target['region']}", *(str(target["counts"][column]) for column in COLUMNS))
+    table.add_section()
+    table.add_row("all", *(str(summary["totals"][column]) for column in COLUMNS))
+    return table
+
+
+def planned(report: Summary) -> set[tuple[str, str, str]]:
+    """The selected tasks of a report, named as ``seeds.state`` names them."""
+    return {
+        (NAMES[target["provider"], target["service"]], target["instance_id"] or "", task["task_id"])
+        for target in report["targets"]
+        for task in target["tasks"]
+        if task["decision"] == "selected"
+    }
+
+
+def drain(cloud: LocalCloud, poller: QueuePoller, run_id: str, total: int, console: Console) -> list[Summary]:
+    """Let the queues be worked on until every request of the run has its result; the results."""
+    results: list[Summary] = []
+    columns = (TextColumn("  deleting"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("", total=total)
+        for _ in range(ROUNDS):
+            poller.drain(rounds=1)
+            results += [result for result in cloud.results() if result["correlation_id"] == run_id]
+            progress.update(bar, completed=len(results))
+            if len(results) >= total:
+                break
+    return results
+
+
+def saved(cloud: LocalCloud, summary: Summary) -> tuple[Summary, Path]:
+    """The report, and its page as a file that a browser opens."""
+    store, bucket = cloud.client("s3"), summary["report"]["bucket"]
+    PLACE.mkdir(parents=True, exist_ok=True)
+    for kind in ("json", "html"):
+        name = summary["report"][kind]
+        (PLACE / Path(name).name).write_bytes(store.get_object(Bucket=bucket, Key=name)["Body"].read())
+    report: Summary = json.loads((PLACE / "report.json").read_text())
+    return report, PLACE / "index.html"
+
+
+def main(size: int = 90) -> int:
+    """Run it with so many tasks in each service; the process's exit status."""
+    os.environ.update(QUIET)
+    console = Console(width=max(120, Console().width))
+    console.rule("[bold]Task cleanup: one night")
+    console.print("Starting the stand-ins of three clouds, and local AWS with the template that ships …")
+    with LocalCloud(variables=QUIET) as cloud, HttpApi(cloud) as api:
+        # Messages come again at once here, not after three minutes: a stop must not take longer.
+        cloud.emulators.switches.update(oms_stop_ms=1)
+        seeds.seed_many(cloud.emulators, time.time(), size)
+        before = seeds.state(cloud.emulators)
+        poller = QueuePoller(cloud)
+        console.print(f"[bold cyan]1.[/] {len(before)} tasks are left over. A sweep in report mode looks at them:")
+        summary = ask(cloud, api, poller, POLICY)
+        report, page = saved(cloud, summary)
+        console.print(plan_table(summary))
+        console.print(f"   outcome [bold]{summary['outcome']}[/]: nothing is requested. To read: [bold]{page}[/]")
+        untouched = seeds.state(cloud.emulators) == before
+        plan = planned(report)
+        console.print(f"[bold cyan]2.[/] The report is the plan. It is applied, as it was read: {len(plan)} tasks.")
+        applied = ask(cloud, api, poller, {"apply_report": summary["report"]["json"]})
+        console.print(f"   outcome [bold]{applied['outcome']}[/]: {applied['totals']['requested']} deletes requested")
+        results = drain(cloud, poller, applied["run_id"], len(plan), console)
+        after = seeds.state(cloud.emulators)
+        signed = [entry.signature_ok for entry in cloud.emulators.journal.entries()]
+        again = ask(cloud, api, poller, {"apply_report": summary["report"]["json"]})
+    gone = before.keys() - after.keys()
+    checks = {
+        "the report changed nothing": untouched,
+        "the bus took every request": applied["totals"]["requested"] == len(plan),
+        "every request has a result, and each is a success": [result["outcome"] for result in results]
+        == ["succeeded"] * len(plan),
+        "exactly the planned tasks are gone": gone == plan,
+        "every other task is as it was": all(after[task] == state for task, state in before.items() if task in after),
+        "nothing protected is gone": not any("210477729979010" in task for task in gone),
+        "every signature was right": all(signed),
+        "applied once more, the report is refused": again["outcome"] == "refused",
+    }
+    console.print("[bold cyan]3.[/] What is true now:")
+    for what, true in checks.items():
+        console.print(f"   [green]✓[/] {what}" if true else f"   [red]✗ NOT SO: {what}[/]")
+    verdict = "[green]As planned:[/]" if all(checks.values()) else "[red]Something is not as it should be.[/]"
+    counted = f"{len(gone)} of {len(before)} tasks deleted, {len(after)} kept, {len(signed)} signed calls checked."
+    console.print(f"\n{verdict} {counted}")
+    return 0 if all(checks.values()) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,254 @@
+"""The tour: every operation, every trigger, and what goes wrong, against stand-ins that check each signature.
+
+Each step says what it expects and looks at three things: the reply, the emulators' journal, and what is published.
+The tour ends with all tasks before and after, and with status 1 if anything is not as it should be.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+from rich.console import Console
+from rich.table import Table
+
+from local.aws.cloud import PROJECT_ID, SECRETS, LocalCloud
+from local.aws.runner import HttpApi, QueuePoller, fire_schedule
+from local.emulators.faults import FaultKind
+from local.stories import seeds
+
+QUIET = {"POWERTOOLS_LOG_LEVEL": "CRITICAL", "POWERTOOLS_METRICS_DISABLED": "true"}
+GONE = "gone"
+DMS_IDS = list(seeds.DMS_TASKS)
+
+
+@dataclass
+class Tour:
+    """What the steps share."""
+
+    cloud: LocalCloud
+    api: HttpApi
+    poller: QueuePoller
+    console: Console
+    failures: list[str] = field(default_factory=list)
+
+    def expect(self, what: str, actual: object, wanted: object) -> None:
+        """Show a fact, and remember it if it is not the wanted one."""
+        if actual == wanted:
+            self.console.print(f"    [green]✓[/] {what}: [bold]{actual}[/]")
+        else:
+            self.console.print(f"    [red]✗ {what}: {actual!r}, but should be {wanted!r}[/]")
+            self.failures.append(f"{what}: {actual!r} instead of {wanted!r}")
+
+    def queued_result(self) -> dict[str, Any]:
+        """Let the queues be worked on, and take the one result that this publishes."""
+        self.poller.drain()
+        results = self.cloud.results()
+        self.expect("results published", len(results), 1)
+        return results[-1] if results else {}
+
+    def dead_letters(self, operation: str) -> list[Any]:
+        """Take what stands in an operation's dead-letter queue."""
+        return self.cloud.take(self.cloud.stack.queue_urls[f"{operation}DeadLetterQueue"])
+
+
+def direct_delete(tour: Tour) -> None:
+    """A direct call deletes an Alibaba data task"""
+    result = tour.cloud.function_in("alibaba_elasticsearch_delete_data_task").invoke(
+        {"region": "cn-hangzhou", "instance_id": seeds.ES_INSTANCE, "task_id": seeds.ES_TASKS[0]}
+    )
+    tour.expect("outcome", result["outcome"], "succeeded")
+    tour.expect("made by the provider", tour.cloud.emulators.journal.effects()[-1:], [("deleted", seeds.ES_TASKS[0])])
+
+
+def event_delete(tour: Tour) -> None:
+    """An event on the bus reaches the right queue by the template's rule and deletes an OTC record"""
+    task_id = DMS_IDS[0]
+    tour.cloud.put_event(
+        {
+            "operation": "otc.dms.DeleteBackgroundTask",
+            "region": "eu-de",
+            "instance_id": seeds.DMS_INSTANCE,
+            "task_id": task_id,
+        }
+    )
+    result = tour.queued_result()
+    tour.expect("outcome", result.get("outcome"), "succeeded")
+    tour.expect("made by the provider", tour.cloud.emulators.journal.effects()[-1:], [("deleted", task_id)])
+
+
+def http_conflict(tour: Tour) -> None:
+    """An HTTP call meets a running OMS task (409), and later the finished one (200)"""
+    url = f"{tour.api.url}/huawei/oms/cn-north-4/tasks/{seeds.OMS_RUNNING}"
+    refused = requests.delete(url, timeout=30)
+    tour.expect("status while it runs", refused.status_code, 409)
+    tour.expect("content type", refused.headers["Content-Type"], "application/problem+json")
+    tour.expect("the provider's own code", refused.json()["result"]["error"]["code"], "OMS.0063")
+    tour.cloud.emulators.huawei_oms.add_task(PROJECT_ID, seeds.OMS_RUNNING, status=5)
+    tour.expect("status once it is finished", requests.delete(url, timeout=30).status_code, 200)
+    again = requests.delete(url, timeout=30)
+    tour.expect("deleted once more", again.json()["outcome"], "unchanged")
+
+
+def scheduled_cancel(tour: Tour) -> None:
+    """A one-off schedule fires: its message cancels a node migration"""
+    (schedule,) = [item for item in tour.cloud.stack.schedules if item.name == "SampleSchedule"]
+    request = {"region": "cn-hangzhou", "instance_id": seeds.ES_MIGRATING}
+    fire_schedule(tour.cloud, schedule.name, json.dumps({**json.loads(schedule.message), "detail": request}))
+    tour.expect("outcome", tour.queued_result().get("outcome"), "succeeded")
+    effects = tour.cloud.emulators.journal.effects()
+    tour.expect("made by the provider", effects[-1:], [("cancelled", seeds.ES_MIGRATING)])
+
+
+def redelivery(tour: Tour) -> None:
+    """A redelivered event changes nothing twice: it carries the same client token"""
+    mapping = tour.cloud.stack.mapping_of("alibaba_elasticsearch_delete_data_task")
+    event = {
+        "id": "00000000-0000-4000-8000-000000000001",
+        "source": "task-cleanup",
+        "detail-type": "Task Cleanup Requested",
+        "detail": {"region": "cn-hangzhou", "instance_id": seeds.ES_INSTANCE, "task_id": seeds.ES_TASKS[1]},
+    }
+    for _ in range(2):
+        tour.cloud.sqs.send_message(QueueUrl=mapping.queue_url, MessageBody=json.dumps(event))
+    tour.poller.drain()
+    results = tour.cloud.results()
+    tour.expect("outcomes", [result["outcome"] for result in results], ["succeeded", "succeeded"])
+    tour.expect("different client tokens", len({result["client_token"] for result in results}), 1)
+    effects = [effect for effect in tour.cloud.emulators.journal.effects() if effect[1] == seeds.ES_TASKS[1]]
+    tour.expect("changes made by the provider", len(effects), 1)
+
+
+def throttled(tour: Tour) -> None:
+    """A throttled call is tried again, when the provider says so (DMS throttles with HTTP 404!)"""
+    tour.cloud.emulators.faults.add(FaultKind.THROTTLE, service="otc_dms", count=1, retry_after=0.1)
+    tour.cloud.emulators.faults.add(FaultKind.THROTTLE, service="alibaba_elasticsearch", count=1, retry_after=0.1)
+    alibaba = tour.cloud.function_in("alibaba_elasticsearch_delete_data_task").invoke(
+        {"region": "cn-hangzhou", "instance_id": seeds.ES_INSTANCE, "task_id": seeds.ES_TASKS[2]}
+    )
+    otc = tour.cloud.function_in("otc_dms_delete_background_task").invoke(
+        {"region": "eu-de", "instance_id": seeds.DMS_INSTANCE, "task_id": DMS_IDS[2]}
+    )
+    for provider, result in (("Alibaba", alibaba), ("OTC", otc)):
+        tour.expect(f"{provider}: outcome, attempts", (result["outcome"], result["attempts"]), ("succeeded", 2))
+
+
+def refused(tour: Tour) -> None:
+    """An invalid request is refused, every violation by name, and nothing is sent"""
+    before = len(tour.cloud.emulators.journal.entries())
+    reply = requests.delete(f"{tour.api.url}/huawei/oms/nowhere/tasks/12a?dry-run=true", timeout=30)
+    violations = reply.json()["result"]["error"]["detail"]["violations"]
+    tour.expect("status", reply.status_code, 400)
+    tour.expect("violations", [item["pointer"] for item in violations], ["/dry-run", "/region", "/task_id"])
+    tour.expect("calls to the provider", len(tour.cloud.emulators.journal.entries()) - before, 0)
+
+
+def dry_run(tour: Tour) -> None:
+    """A dry run reads the credentials, signs, and sends nothing"""
+    before = len(tour.cloud.emulators.journal.entries())
+    url = f"{tour.api.url}/huawei/oms/cn-north-4/tasks/{seeds.OMS_FINISHED}?dry_run=true"
+    result = requests.delete(url, timeout=30).json()
+    tour.expect("outcome", result["outcome"], "planned")
+    tour.expect("calls to the provider", len(tour.cloud.emulators.journal.entries()) - before, 0)
+
+
+def misspelt(tour: Tour) -> None:
+    """An event with a misspelt operation lands in the alarmed queue, not nowhere"""
+    tour.cloud.put_event({"operation": "huawei.oms.DeleteTsk", "region": "cn-north-4", "task_id": "1"})
+    tour.expect("messages taken by functions", tour.poller.drain().received, 0)
+    unrouted = tour.cloud.take(tour.cloud.stack.queue_urls["UnroutedRequestsQueue"])
+    tour.expect("unrouted requests", len(unrouted), 1)
+
+
+def poisoned(tour: Tour) -> None:
+    """A message that cannot succeed is published as failed, stands in the dead-letter queue, and is redriven"""
+    request = {"operation": "huawei.oms.DeleteTask", "region": "cn-north-4", "account": "archive"}
+    tour.cloud.put_event({**request, "task_id": str(seeds.OMS_FINISHED)})
+    failed = tour.queued_result()
+    tour.expect("code", (failed.get("error") or {}).get("code"), "SecretNotFound")
+    letters = tour.dead_letters("HuaweiOmsDeleteTask")
+    tour.expect("messages in the dead-letter queue", len(letters), 1)
+    tour.cloud.client("secretsmanager").create_secret(
+        Name="task-cleanup/huawei/archive", SecretString=json.dumps(SECRETS["huawei"])
+    )
+    tour.cloud.redrive("HuaweiOmsDeleteTask", letters)
+    redriven = tour.queued_result()
+    tour.expect("outcome after the redrive", redriven.get("outcome"), "succeeded")
+    tour.expect("same request", redriven.get("correlation_id"), failed.get("correlation_id"))
+
+
+STEPS: tuple[Callable[[Tour], None], ...] = (
+    direct_delete,
+    event_delete,
+    http_conflict,
+    scheduled_cancel,
+    redelivery,
+    throttled,
+    refused,
+    dry_run,
+    misspelt,
+    poisoned,
+)
+
+CHANGES = {
+    ("Elasticsearch", seeds.ES_INSTANCE, seeds.ES_TASKS[0]): GONE,
+    ("Elasticsearch", seeds.ES_INSTANCE, seeds.ES_TASKS[1]): GONE,
+    ("Elasticsearch", seeds.ES_INSTANCE, seeds.ES_TASKS[2]): GONE,
+    ("Elasticsearch", seeds.ES_MIGRATING, "(node migration)"): "none",
+    ("OMS", "", str(seeds.OMS_RUNNING)): GONE,
+    ("OMS", "", str(seeds.OMS_FINISHED)): GONE,
+    ("DMS", seeds.DMS_INSTANCE, DMS_IDS[0]): GONE,
+    ("DMS", seeds.DMS_INSTANCE, DMS_IDS[2]): GONE,
+}
+
+
+def compare(before: seeds.State, after: seeds.State) -> tuple[Table, list[str]]:
+    """All tasks before and after, and every difference from what the tour should have changed."""
+    table = Table(title="Tasks before and after", header_style="bold")
+    for column in ("service", "instance", "task", "before", "after", ""):
+        table.add_column(column, no_wrap=True)
+    wrong = []
+    for key in sorted(before.keys() | after.keys()):
+        was, now = before.get(key, "-"), after.get(key, GONE)
+        if now != CHANGES.get(key, was):
+            wrong.append(f"{' '.join(key)}: {now} instead of {CHANGES.get(key, was)}")
+            mark = "[red]wrong[/]"
+        else:
+            mark = "[green]as asked[/]" if now != was else ""
+        style = "bold" if now != was else "dim"
+        table.add_row(*key, was, now, mark, style=style)
+    return table, wrong
+
+
+def main() -> int:
+    """Run the tour; the process's exit status."""
+    os.environ.update(QUIET)
+    console = Console(width=max(130, Console().width))
+    console.rule("[bold]Task cleanup")
+    console.print("Starting the stand-ins of three clouds, and local AWS with the template that ships …")
+    with LocalCloud(variables=QUIET) as cloud, HttpApi(cloud) as api:
+        seeds.seed(cloud.emulators)
+        before = seeds.state(cloud.emulators)
+        tour = Tour(cloud, api, QueuePoller(cloud), console)
+        for number, step in enumerate(STEPS, 1):
+            console.print(f"\n[bold cyan]{number:2}.[/] {step.__doc__}")
+            step(tour)
+        table, wrong = compare(before, seeds.state(cloud.emulators))
+        signatures = [entry.signature_ok for entry in cloud.emulators.journal.entries()]
+        console.print()
+        tour.expect("calls that reached a provider with a bad signature", signatures.count(False), 0)
+        console.print(table)
+    failures = tour.failures + wrong
+    for failure in failures:
+        console.print(f"[red]✗ {failure}[/]")
+    verdict = "[red]Something is not as it should be.[/]" if failures else "[green]Everything is as it should be:[/]"
+    checked = f"{len(signatures)} signed calls checked, {len(CHANGES)} of {len(before)} tasks changed, none else."
+    console.print(f"\n{verdict} {checked}")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

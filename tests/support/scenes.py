@@ -1,0 +1,323 @@
+"""What the world is like when a request arrives, and what must come of it.
+
+Most scenes are the same for every function. A service says how its tasks are put in place; an operation says which
+outcomes it can have beyond the common ones. A new function of a known service needs nothing here.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.conftest import operation_name
+from tests.support.handler_world import PROJECT, World
+from tests.support.triggers import request_of
+
+Request = Mapping[str, Any]
+Arrange = Callable[[World, str, Request], None]
+
+OMS_RUNNING = 2
+
+
+def service_of(folder: str) -> str:
+    """``huawei_oms`` of ``huawei.oms.DeleteTask``: the emulator's name, too."""
+    provider, service, _ = operation_name(folder).split(".")
+    return f"{provider}_{service}"
+
+
+def provider_of(folder: str) -> str:
+    """The provider, as its secrets name it."""
+    return operation_name(folder).split(".")[0]
+
+
+def is_list(folder: str) -> bool:
+    """A list changes nothing; everything else makes one change."""
+    return operation_name(folder).split(".")[2].startswith("List")
+
+
+def made(folder: str, times: int = 1) -> int:
+    """How many changes so many successes of a function make."""
+    return 0 if is_list(folder) else times
+
+
+# -- tasks in place, by service ------------------------------------------------
+
+# The task that a list finds, by service.
+LISTED: Mapping[str, str | int] = {
+    "alibaba_elasticsearch": "et_cn_0oyg09o96ib400001",
+    "huawei_oms": 191297407830872,
+    "otc_dms": "8abfa7b372160bfd0172165864064079",
+    "huawei_dms": "8abfa7b372160bfd0172165864064079",
+}
+
+
+def subject(folder: str, request: Request) -> str | int | None:
+    """The task that the request is about: by its id, or by being listed; None where it names none."""
+    return LISTED[service_of(folder)] if is_list(folder) else request.get("task_id")
+
+
+def put_task(world: World, folder: str, request: Request, **state: Any) -> None:
+    """The task that the request is about exists, and may be deleted, stopped, cancelled or listed."""
+    service, task_id = service_of(folder), subject(folder, request)
+    record: dict[str, Any] = {"service": service, **state}
+    if "instance_id" in request:
+        record["instance_id"] = request["instance_id"]
+    if task_id is not None:
+        record["task_id"] = task_id
+    if operation_name(folder) == "huawei.oms.StopTask":
+        record.setdefault("status", OMS_RUNNING)
+    if service == "alibaba_elasticsearch":
+        if task_id is None:
+            record.setdefault("migrating", True)
+    else:
+        record["project_id"] = request.get("project_id", PROJECT)
+    world.cloud.seed(record)
+
+
+def put_instance(world: World, folder: str, request: Request) -> None:
+    """The instance exists, the task does not."""
+    if "instance_id" in request:
+        record: dict[str, Any] = {"service": service_of(folder), "instance_id": request["instance_id"]}
+        if service_of(folder) == "alibaba_elasticsearch":
+            world.cloud.seed({**record, "migrating": False})
+        else:
+            world.cloud.seed({**record, "project_id": request.get("project_id", PROJECT)})
+
+
+def is_still_there(world: World, folder: str, request: Request) -> bool:
+    """Whether the task is there (to be stopped: runs), or the migration runs, by the emulators' own store."""
+    task_id = subject(folder, request)
+    if operation_name(folder) == "huawei.oms.StopTask":
+        running = [task for task in world.cloud.tasks()["huawei_oms"] if task["status"] == OMS_RUNNING]
+        return any(str(task["task_id"]) == str(task_id) for task in running)
+    if service_of(folder) != "alibaba_elasticsearch":
+        found = str(world.cloud.tasks()[service_of(folder)])
+        return f"'{task_id}'" in found or f"'task_id': {task_id}," in found
+    instances = {item["instance_id"]: item for item in world.cloud.tasks()["alibaba_elasticsearch"]}
+    instance = instances.get(request["instance_id"])
+    if instance is None:
+        return False
+    if task_id is None:
+        return bool(instance["migrating"])
+    return any(task["task_id"] == task_id for task in instance["data_tasks"])
+
+
+# -- scenes ------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scene:
+    """How the world is, and what must come of it.
+
+    ``codes`` are by service, or by its name on either cloud; a ``*`` stands for all others.
+    """
+
+    name: str
+    outcome: str
+    category: str | None = None
+    codes: Mapping[str, str] = field(default_factory=dict)
+    arrange: Arrange = put_task
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, str] = field(default_factory=dict)
+    reaches_provider: bool = True
+    slow: bool = False
+
+    @property
+    def ok(self) -> bool:
+        return self.outcome in {"succeeded", "unchanged", "planned"}
+
+    @property
+    def retryable(self) -> bool:
+        """Section 4: true for throttled, unavailable, timeout and conflict."""
+        return not self.ok and self.category in {"throttled", "unavailable", "timeout", "conflict"}
+
+    def code(self, folder: str) -> str | None:
+        service = service_of(folder)
+        return self.codes.get(service, self.codes.get(service.partition("_")[2], self.codes.get("*")))
+
+
+def _with_fault(kind: str, **fault: Any) -> Arrange:
+    def arrange(world: World, folder: str, request: Request) -> None:
+        put_task(world, folder, request)
+        world.cloud.faults.add(kind, service=service_of(folder), **fault)
+
+    return arrange
+
+
+def _wrong_key(world: World, folder: str, request: Request) -> None:
+    put_task(world, folder, request)
+    world.rotate_key(provider_of(folder))
+
+
+def _no_permission(world: World, folder: str, request: Request) -> None:
+    put_task(world, folder, request)
+    provider = provider_of(folder)
+    world.cloud.keys.change(provider, f"AKFAKE{provider.upper()}0001", denied=("*",))
+
+
+def _no_secret(world: World, folder: str, request: Request) -> None:
+    put_task(world, folder, request)
+    world.aws.secrets.clear()
+
+
+COMMON = [
+    Scene("succeeded", "succeeded"),
+    Scene("planned", "planned", changes={"dry_run": True}, reaches_provider=False),
+    Scene("planned for the whole stack", "planned", variables={"DRY_RUN": "true"}, reaches_provider=False),
+    Scene(
+        "invalid request",
+        "failed",
+        "invalid_request",
+        {"*": "SchemaViolation"},
+        changes={"region": "atlantis-1"},
+        reaches_provider=False,
+    ),
+    Scene("no secret", "failed", "internal", {"*": "SecretNotFound"}, _no_secret, reaches_provider=False),
+    Scene(
+        "wrong key",
+        "failed",
+        "unauthenticated",
+        {"alibaba_elasticsearch": "SignatureDoesNotMatch", "*": "APIGW.0301"},
+        _wrong_key,
+    ),
+    Scene(
+        "no permission",
+        "failed",
+        "forbidden",
+        {"alibaba_elasticsearch": "Forbidden.RAM", "huawei_oms": "OMS.0206", "dms": "DMS.00403003"},
+        _no_permission,
+    ),
+    Scene(
+        "throttled",
+        "failed",
+        "throttled",
+        {"alibaba_elasticsearch": "Throttling.User", "huawei_oms": "APIGW.0308", "dms": "DMS.10240407"},
+        _with_fault("throttle"),
+    ),
+    Scene(
+        "provider down",
+        "failed",
+        "unavailable",
+        {"alibaba_elasticsearch": "ServiceUnavailable", "*": "APIGW.0613"},
+        _with_fault("away"),
+    ),
+    Scene("provider silent", "failed", "timeout", {"*": "Timeout"}, _with_fault("latency", ms=60_000), slow=True),
+    Scene("web page with 200", "failed", "provider_error", arrange=_with_fault("garbage", variant="html")),
+    Scene(
+        "unknown code",
+        "failed",
+        "provider_error",
+        {"*": "New.Unheard.Of"},
+        _with_fault("error", status=404, code="New.Unheard.Of"),
+    ),
+]
+
+
+def _missing(world: World, folder: str, request: Request) -> None:
+    put_instance(world, folder, request)
+
+
+def _nothing(world: World, folder: str, request: Request) -> None:
+    """The provider knows neither the instance nor the task."""
+
+
+def _in_state(**state: Any) -> Arrange:
+    return lambda world, folder, request: put_task(world, folder, request, **state)
+
+
+def _refused_while_running(world: World, folder: str, request: Request) -> None:
+    put_task(world, folder, request, status="RUNNING")
+    world.cloud.switches.update(alibaba_delete_running="refuse")
+
+
+def _gone_is_404(world: World, folder: str, request: Request) -> None:
+    world.cloud.switches.update(oms_delete_unknown="404")
+
+
+BY_SERVICE = {
+    "alibaba_elasticsearch": [
+        Scene("no such instance", "failed", "not_found", {"*": "InstanceNotFound"}, _nothing),
+    ],
+    "huawei_oms": [
+        Scene(
+            "no such objects",
+            "failed",
+            "not_found",
+            {"*": "OMS.0089"},
+            _with_fault("error", status=400, code="OMS.0089"),
+        ),
+        Scene(
+            "internal error sent as 400",
+            "failed",
+            "unavailable",
+            {"*": "OMS.1001"},
+            _with_fault("error", status=400, code="OMS.1001"),
+        ),
+    ],
+    "dms": [
+        Scene("no such instance", "failed", "not_found", {"*": "DMS.00404022"}, _nothing),
+    ],
+}
+CHANGES_BY_SERVICE = {
+    "alibaba_elasticsearch": [Scene("Result false", "failed", "provider_error", {"*": "ResultFalse"}, _missing)],
+}
+LIST_SCENES = [Scene("nothing to list", "succeeded", arrange=_missing)]
+_DMS_DELETE = [
+    Scene("running task", "conflict", "conflict", {"*": "DMS.00400017"}, _in_state(status="EXECUTING")),
+    Scene("gone for all we know", "failed", "invalid_request", {"*": "DMS.00400070"}, _missing),
+]
+BY_OPERATION = {
+    "alibaba.elasticsearch.DeleteDataTask": [
+        Scene(
+            "running task",
+            "conflict",
+            "conflict",
+            {"*": "InstanceStatusNotSupportCurrentAction"},
+            _refused_while_running,
+        ),
+    ],
+    "alibaba.elasticsearch.CancelTask": [
+        Scene("busy instance", "conflict", "conflict", {"*": "InstanceActivating"}, _in_state(activating=True)),
+        Scene(
+            "already being cancelled",
+            "unchanged",
+            codes={"*": "RepetitionOperationError"},
+            arrange=_with_fault("error", status=400, code="RepetitionOperationError"),
+        ),
+    ],
+    "huawei.oms.DeleteTask": [
+        Scene("running task", "conflict", "conflict", {"*": "OMS.0063"}, _in_state(status=OMS_RUNNING)),
+        Scene(
+            "running task that may be stopped",
+            "conflict",
+            "conflict",
+            {"*": "OMS.0063"},
+            _in_state(status=OMS_RUNNING),
+            changes={"stop_running": True},
+        ),
+        Scene("already gone", "unchanged", codes={"*": "OMS.1009"}, arrange=_nothing),
+        Scene("already gone, said with 404", "unchanged", codes={"*": "OMS.1009"}, arrange=_gone_is_404),
+    ],
+    "huawei.oms.StopTask": [
+        Scene("not running", "unchanged", codes={"*": "OMS.0066"}, arrange=_in_state(status=3)),
+        Scene("finished", "unchanged", codes={"*": "OMS.0070"}, arrange=_in_state(status=5)),
+        Scene("stopping already", "unchanged", codes={"*": "OMS.0066"}, arrange=_in_state(status=7)),
+        Scene("no such task", "failed", "not_found", {"*": "OMS.1009"}, _nothing),
+    ],
+    "otc.dms.DeleteBackgroundTask": _DMS_DELETE,
+    "huawei.dms.DeleteBackgroundTask": _DMS_DELETE,
+}
+
+
+def scenes_of(folder: str) -> list[Scene]:
+    """All scenes that can happen to a function."""
+    service = service_of(folder)
+    by_service = BY_SERVICE.get(service, BY_SERVICE.get(service.partition("_")[2], []))
+    by_kind = LIST_SCENES if is_list(folder) else CHANGES_BY_SERVICE.get(service, [])
+    return [*COMMON, *by_service, *by_kind, *BY_OPERATION.get(operation_name(folder), [])]
+
+
+def arrange(world: World, folder: str, scene: Scene) -> Request:
+    """Set the scene; the request that is about it."""
+    request = request_of(folder)
+    scene.arrange(world, folder, request)
+    return request
