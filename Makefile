@@ -50,6 +50,9 @@ bench: .venv/dev ## Measure cold starts beside the official SDKs; writes docs/pe
 DEPLOYED := .build/deployed
 include layers/runtime_python.mk
 
+# What looks for unsafe settings. It pins other versions, too.
+CHECKOV := .build/checkov
+
 .PHONY: deployed
 deployed: $(DEPLOYED)/installed .venv/local ## Really deploy the built template, into a local AWS that enforces roles (1 minute)
 	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.aws.deployed
@@ -66,12 +69,13 @@ check: .venv/dev ## The single gate; lint and types beside the tests, each of th
 	@$(MAKE) --no-print-directory -j3 lint types tests
 
 .PHONY: lint
-lint: .venv/dev ## Style, and the template: with its loops, and written out
+lint: .venv/dev $(CHECKOV)/installed ## Style, and the template: with its loops, written out, and its settings' safety
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/sam validate --lint
 	$(BIN)/python -m local.aws.expand
 	$(BIN)/sam validate --lint --template template.expanded.yaml
+	$(CHECKOV)/bin/checkov --config-file .checkov.yaml
 
 .PHONY: types
 types: .venv/dev ## Types, strictly
@@ -103,13 +107,15 @@ lock: .venv/dev ## Pin the requirements again (needs uv), with hashes and withou
 		-c requirements-dev.txt layers/dependencies/requirements.in -o layers/dependencies/requirements.txt
 	uv pip compile -q --universal --python-version 3.11 --no-header --generate-hashes \
 		-c requirements-dev.txt layers/dependencies/requirements-report.in -o layers/dependencies/requirements-report.txt
+	uv pip compile -q --universal --python-version 3.11 --no-header --generate-hashes \
+		requirements-lint.in -o requirements-lint.txt
 	uv pip compile -q --universal --python-version 3.13 --no-header --generate-hashes \
 		requirements-deployed.in -o requirements-deployed.txt
 	cd tests/rights && $(NPM) install --package-lock-only --omit-lockfile-registry-resolved
 
 .PHONY: clean
 clean: ## Remove what the targets made
-	rm -rf .venv $(DEPLOYED) template.expanded.yaml .aws-sam .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv $(DEPLOYED) $(CHECKOV) template.expanded.yaml .aws-sam .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/python:
 	@test -n "$(PYTHON)" || { echo "No CPython from 3.11 on was found: install 3.13, or name one with PYTHON=" >&2; exit 1; }
@@ -133,6 +139,13 @@ clean: ## Remove what the targets made
 	@echo "Installing the policy simulator …"
 	@rm -rf $@ && mkdir $@ && cp $^ $@
 	@cd $@ && $(NPM) ci
+	@touch $@
+
+$(CHECKOV)/installed: requirements-lint.txt | .venv/python
+	@echo "Installing what looks for unsafe settings in the template …"
+	@rm -rf $(CHECKOV)
+	@$(BIN)/python -m venv $(CHECKOV)
+	@$(CHECKOV)/bin/python $(PIP) -r requirements-lint.txt
 	@touch $@
 
 $(DEPLOYED)/installed: requirements-deployed.txt
