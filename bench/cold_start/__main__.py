@@ -1,4 +1,4 @@
-"""``python -m bench.cold_start``: build, measure, and write ``docs/performance.*``."""
+"""``python -m bench.cold_start``: build, measure, and write ``docs/performance.*`` and all samples."""
 
 import argparse
 import random
@@ -39,12 +39,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.cold_start", description=__doc__)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--invocations", type=int, default=80, help="warm ones, in each round")
-    parser.add_argument("--output", type=Path, default=ROOT / "docs")
+    parser.add_argument("--output", type=Path, default=ROOT / "docs", help="folder of performance.md and .svg")
+    parser.add_argument("--samples", type=Path, default=Path(__file__).with_name("samples.json"))
     options = parser.parse_args(arguments)
     sys.stdout.write("Building ours and the peers …\n")
     build = build_ours(FOLDER / "ours")
     results = run(build, FOLDER, rounds=options.rounds, invocations=options.invocations)
-    report.write(results, options.output)
+    report.write(results, options.output, options.samples)
     plot.write(results, options.output / "performance.svg")
     sys.stdout.write(report.page(results))
     return 0

@@ -1,4 +1,4 @@
-"""From samples to ``docs/performance.md`` and ``docs/performance.json``."""
+"""From samples to ``docs/performance.md``, and the samples themselves."""
 
 import json
 import os
@@ -167,10 +167,10 @@ def _processor() -> str:
 # -- the page ------------------------------------------------
 
 
-def write(results: Results, folder: Path) -> None:
-    """Write ``performance.md`` and ``performance.json``; the plot is ``performance.svg``."""
+def write(results: Results, folder: Path, samples: Path) -> None:
+    """Write ``performance.md`` into the folder, and every sample into ``samples`` (JSON)."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "performance.json").write_text(json.dumps(results.to_dict(), indent=1) + "\n")
+    samples.write_text(json.dumps(results.to_dict(), indent=1) + "\n")
     (folder / "performance.md").write_text(page(results))
 
 

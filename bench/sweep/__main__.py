@@ -43,11 +43,14 @@ def show(console: Console, measures: list[Measure]) -> None:
         console.print(f"{'✓' if met else '✗'} {text}", style="green" if met else "red")
 
 
-def write(folder: Path, measures: list[Measure], facts: dict[str, Any]) -> None:
-    """``scale.json``, ``scale.svg``, and the generated part of ``scale.md``."""
+SAMPLES = Path(__file__).with_name("samples.json")
+
+
+def write(folder: Path, measures: list[Measure], facts: dict[str, Any], samples: Path = SAMPLES) -> None:
+    """All measures as JSON, and in the folder ``scale.svg`` and the generated part of ``scale.md``."""
     page = folder / "scale.md"
     page.write_text(inserted(page.read_text(encoding="utf-8"), generated(measures, facts)), encoding="utf-8")
-    (folder / "scale.json").write_text(json.dumps(data(measures, facts), indent=1) + "\n", encoding="utf-8")
+    samples.write_text(json.dumps(data(measures, facts), indent=1) + "\n", encoding="utf-8")
     (folder / "scale.svg").write_text(plot(measures), encoding="utf-8")
 
 
@@ -59,13 +62,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--latency", type=int, default=20, help="milliseconds of every call")
     parser.add_argument("--plan", action="store_true", help="apply the saved report, too, and write no page")
     parser.add_argument("--time-limit", type=float, default=900, help="seconds for all of it")
-    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="folder of scale.md, .json and .svg")
-    parser.add_argument("--redraw", action="store_true", help="only write scale.md and .svg again, from scale.json")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="folder of scale.md and .svg")
+    parser.add_argument("--redraw", action="store_true", help="only write scale.md and .svg again, from samples.json")
     parser.add_argument("--no-write", action="store_true", help="only show")
     options = parser.parse_args(arguments)
     console = Console(width=max(150, Console().width), highlight=False)
     if options.redraw:
-        write(options.docs, *read(json.loads((options.docs / "scale.json").read_text(encoding="utf-8"))))
+        write(options.docs, *read(json.loads(SAMPLES.read_text(encoding="utf-8"))))
         return 0
     sizes = sorted({int(size) for size in options.sizes.replace(",", " ").split()})
     began, load = time.monotonic(), os.getloadavg()[0]
@@ -93,7 +96,7 @@ def main(arguments: list[str] | None = None) -> int:
     }
     if not (options.no_write or options.plan):
         write(options.docs, measures, facts)
-        console.print(f"Written: scale.md, scale.json and scale.svg in {options.docs}")
+        console.print(f"Written: scale.md and scale.svg in {options.docs}, and {SAMPLES.name}")
     return 0 if all(met for _, met in verdicts(measures)) else 1
 
 

@@ -256,7 +256,7 @@ def _long(seconds: float) -> str:
 
 
 def data(measures: Sequence[Measure], facts: Facts) -> Facts:
-    """What ``docs/scale.json`` holds."""
+    """What ``samples.json`` holds."""
     return {**facts, "measures": [asdict(m) for m in measures]}
 
 

@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from bench.sweep import fit, model, page
+from bench.sweep.__main__ import SAMPLES
 from bench.sweep.aws import REQUEST, Server, State
 from bench.sweep.estate import SERVICES, estate, policy
 from bench.sweep.gauge import Gauge
@@ -279,7 +280,7 @@ def test_a_tiny_run_measures_every_mode() -> None:
         assert min(measure.seconds, measure.cpu_seconds, measure.listing_seconds) > 0
         assert min(measure.report_bytes, measure.page_bytes, measure.summary_event_bytes) > 1_000
     both = [report, apply, *(replace(measure, tasks=400, targets=8) for measure in (report, apply))]
-    facts = json.loads((DOCS / "scale.json").read_text())
+    facts = json.loads(SAMPLES.read_text())
     del facts["measures"]
     again, said = page.read(json.loads(json.dumps(page.data(both, facts))))
     assert (again, said) == (both, facts)
@@ -287,7 +288,7 @@ def test_a_tiny_run_measures_every_mode() -> None:
 
 
 def test_a_goal_that_is_missed_is_said() -> None:
-    measures, _ = page.read(json.loads((DOCS / "scale.json").read_text()))
+    measures, _ = page.read(json.loads(SAMPLES.read_text()))
     worse = [replace(m, seconds=301, peak_bytes=513 * 2**20, most_at_once={"otc": 17}) for m in measures]
     assert [met for _, met in page.verdicts(worse)] == [False, False, False]
     edge = [replace(m, seconds=299, peak_bytes=511 * 2**20, most_at_once={"otc": 16}) for m in measures]
@@ -296,14 +297,14 @@ def test_a_goal_that_is_missed_is_said() -> None:
 
 def test_the_page_and_the_plot_are_what_the_figures_say() -> None:
     """After a change of the model or of the page: ``python -m bench.sweep --redraw``."""
-    measures, facts = page.read(json.loads((DOCS / "scale.json").read_text()))
+    measures, facts = page.read(json.loads(SAMPLES.read_text()))
     written = (DOCS / "scale.md").read_text()
     assert page.inserted(written, page.generated(measures, facts)) == written
     assert (DOCS / "scale.svg").read_text() == page.plot(measures)
 
 
 def test_the_plot_is_xml_with_a_point_for_each_run() -> None:
-    measures, _ = page.read(json.loads((DOCS / "scale.json").read_text()))
+    measures, _ = page.read(json.loads(SAMPLES.read_text()))
     root = ET.fromstring(page.plot(measures))
     circles = root.findall("{http://www.w3.org/2000/svg}circle")
     assert len(circles) == 2 * len(measures) + 4  # in either panel, and two for its legend

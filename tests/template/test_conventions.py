@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tests.support.template import OPERATIONS, lines, listed, source, template, translated, walk
+from tests.support.template import OPERATIONS, ROOT, lines, listed, source, template, translated, walk
 
 STAR = re.compile(r"""^\s*(Resource:|-)\s*["']?\*["']?\s*$""")
 
@@ -114,3 +114,16 @@ def test_linter_ignores_carry_reasons() -> None:
     text = "\n".join(lines())
     ignores = re.findall(r"cfn-lint|ignore_checks|checkov:skip|cfn_nag", text)
     assert not ignores, "the template needs none; give the reason here when that changes"
+
+
+def test_decisions_are_numbered_dated_and_say_what_would_change_them() -> None:
+    head, *entries = re.split(r"^## ", (ROOT / "docs" / "decisions.md").read_text(), flags=re.MULTILINE)
+
+    assert len(entries) > 40
+    for number, entry in enumerate(entries, start=1):
+        title, _, text = entry.partition("\n\n")
+        assert title.startswith(f"D-{number:03} · "), title
+        assert re.match(r"\d{4}-\d\d-\d\d, (one|two)-way\. ", text), title
+        assert "\n*Reconsider when* " in text, title
+    dates = re.findall(r"^\d{4}-\d\d-\d\d", "\n".join(entries), flags=re.MULTILINE)
+    assert dates == sorted(dates), "the newest is last"
