@@ -117,7 +117,7 @@ def test_linter_ignores_carry_reasons() -> None:
 
 
 def test_decisions_are_numbered_dated_and_say_what_would_change_them() -> None:
-    head, *entries = re.split(r"^## ", (ROOT / "docs" / "decisions.md").read_text(), flags=re.MULTILINE)
+    _, *entries = re.split(r"^## ", (ROOT / "docs" / "decisions.md").read_text(), flags=re.MULTILINE)
 
     assert len(entries) > 40
     for number, entry in enumerate(entries, start=1):
