@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 PAGE = 99  # new records of a list call, whose first of 100 is the last one before; Alibaba's list is one call
-AT_ONCE = 16  # list calls to one provider (task_cleanup.sweep.listings.MAX_CALLS)
+AT_ONCE = 16  # list calls to one provider (task_cleanup.sweep.lister.MAX_CALLS)
 ENTRIES = 10  # of one PutEvents call
 SENDERS = 4  # PutEvents calls at once (task_cleanup.sweep.bus.SENDERS)
 MOST_TASKS = 100_000  # that one sweep may select

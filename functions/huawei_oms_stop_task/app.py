@@ -9,7 +9,7 @@ from pathlib import Path
 from task_cleanup.handler import make_handler
 from task_cleanup.operation import Operation
 from task_cleanup.providers import huawei_gateway, huawei_oms
-from task_cleanup.providers.service import Call, Request
+from task_cleanup.providers.model import Call, Request
 from task_cleanup.validation import load_schema
 
 
@@ -23,8 +23,8 @@ OPERATION = Operation(
     service=huawei_oms.SERVICE,
     schema=load_schema(Path(__file__).with_name("schema.json")),
     call=call,
-    confirmed=huawei_gateway.confirmed,
-    unchanged=frozenset({"OMS.0066", "OMS.0070"}),  # not running; finished
+    check_success=huawei_gateway.check_success,
+    already_done_codes=frozenset({"OMS.0066", "OMS.0070"}),  # not running; finished
 )
 
 lambda_handler = make_handler(OPERATION)

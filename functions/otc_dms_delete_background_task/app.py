@@ -10,7 +10,7 @@ from pathlib import Path
 from task_cleanup.handler import make_handler
 from task_cleanup.operation import Operation
 from task_cleanup.providers import dms, huawei_gateway
-from task_cleanup.providers.service import Call, Request
+from task_cleanup.providers.model import Call, Request
 from task_cleanup.validation import load_schema
 
 
@@ -24,7 +24,7 @@ OPERATION = Operation(
     service=dms.OTC,
     schema=load_schema(Path(__file__).with_name("schema.json")),
     call=call,
-    confirmed=huawei_gateway.confirmed,
+    check_success=huawei_gateway.check_success,
 )
 
 lambda_handler = make_handler(OPERATION)

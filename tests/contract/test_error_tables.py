@@ -282,4 +282,4 @@ def test_unchanged_occurs_only_where_a_code_says_that_the_task_is_gone_or_not_ru
             if settle(name, row["code"], row["status"]).outcome is Outcome.UNCHANGED
         }
     assert seen == WANTED_STATE.get(name, set())
-    assert set(OPERATIONS[name].unchanged) == seen
+    assert set(OPERATIONS[name].already_done_codes) == seen

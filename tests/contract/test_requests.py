@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from task_cleanup.errors import Category, CleanupError
-from task_cleanup.providers.service import Call, Credentials
+from task_cleanup.providers.model import Call, Credentials
 from tests.support.builders import (
     CANCEL_TASK,
     DATA_TASKS,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from task_cleanup import signing
 from task_cleanup.operation import Operation
-from task_cleanup.providers.service import Call, Credentials
+from task_cleanup.providers.model import Call, Credentials
 from task_cleanup.signing import acs3_hmac_sha256, sdk_hmac_sha256
 from tests.support.builders import (
     CANCEL_TASK,

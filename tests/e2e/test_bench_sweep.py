@@ -19,7 +19,7 @@ from bench.sweep.estate import SERVICES, estate, policy
 from bench.sweep.gauge import Gauge
 from bench.sweep.measure import MODES, disagreement, measure_all
 from task_cleanup.providers import dms, huawei_oms
-from task_cleanup.sweep import bus, listings, plan
+from task_cleanup.sweep import bus, lister, plan
 from task_cleanup.validation import RequestValidator
 from tests.conftest import ROOT, request_schema
 from tests.support.template import template
@@ -51,7 +51,7 @@ def test_the_model_s_numbers_are_the_code_s_and_the_template_s() -> None:
     queue = resources["HuaweiOmsDeleteTaskFunction"]["Properties"]["Events"]["Queue"]["Properties"]
     parameters = template()["Parameters"]
     stack = model.Stack()
-    assert (model.AT_ONCE, model.SENDERS, model.ENTRIES) == (listings.MAX_CALLS, bus.SENDERS, bus.BATCH)
+    assert (model.AT_ONCE, model.SENDERS, model.ENTRIES) == (lister.MAX_CALLS, bus.SENDERS, bus.BATCH)
     assert {model.PAGE + 1} == {huawei_oms.PAGE_SIZE, dms.PAGE_SIZE}
     assert schema["properties"]["limits"]["properties"]["max_tasks"]["maximum"] == model.MOST_TASKS
     assert plan.LIFETIME.total_seconds() == model.LIFETIME
@@ -275,7 +275,7 @@ def test_a_tiny_run_measures_every_mode() -> None:
     assert report.put_events_calls == 1  # the summary
     for measure in (report, apply):
         assert (measure.tasks, measure.targets) == (200, 4)
-        assert 1 <= max(measure.most_at_once.values()) <= listings.MAX_CALLS
+        assert 1 <= max(measure.most_at_once.values()) <= lister.MAX_CALLS
         assert 10_000_000 < measure.loaded_bytes <= measure.peak_bytes
         assert min(measure.seconds, measure.cpu_seconds, measure.listing_seconds) > 0
         assert min(measure.report_bytes, measure.page_bytes, measure.summary_event_bytes) > 1_000

@@ -17,7 +17,7 @@ from urllib3 import HTTPResponse
 
 from task_cleanup.aws import Aws, AwsError
 from task_cleanup.credentials import CredentialStore
-from task_cleanup.operation import Environment, Operation, run
+from task_cleanup.operation import Dependencies, Operation, run
 from task_cleanup.results import Result
 from task_cleanup.system import Deadline, System
 from task_cleanup.transport import Transport
@@ -237,11 +237,11 @@ class World:
     secret: Mapping[str, Any] = field(default_factory=lambda: SECRET)
     dry_run: bool = False
     aws: FakeAws = field(init=False)
-    environment: Environment = field(init=False)
+    environment: Dependencies = field(init=False)
 
     def __post_init__(self) -> None:
         self.aws = FakeAws({self.secret_name: self.secret})
-        self.environment = Environment(
+        self.environment = Dependencies(
             credentials=CredentialStore(self.aws, "task-cleanup", self.operation.service.provider, self.clock.system),
             transport=Transport(self.clock.system, self.script.session),
             system=self.clock.system,

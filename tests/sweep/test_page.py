@@ -26,8 +26,8 @@ from task_cleanup.sweep.page import (
     visible,
 )
 from task_cleanup.sweep.plan import refusals, target_prefix
-from task_cleanup.sweep.policy import Target
-from task_cleanup.sweep.report import Ending, Outcome, Run, read_plan
+from task_cleanup.sweep.policy import SweepTarget
+from task_cleanup.sweep.report import Run, RunEnd, SweepOutcome, read_plan
 from task_cleanup.sweep.report import document as written_by
 from task_cleanup.sweep.selection import Decision
 from task_cleanup.tasks import Status
@@ -164,7 +164,7 @@ def test_the_samples_are_what_the_sweep_writes(case: str) -> None:
         {name: target[name] for name in TARGET_MEMBERS if target[name] is not None} for target in report["targets"]
     ]
     plan = read_plan(report)
-    written = written_by(Run("r", sample.LISTED, name="nightly"), plan, Ending(Outcome.REPORTED), sample.LISTED)
+    written = written_by(Run("r", sample.LISTED, name="nightly"), plan, RunEnd(SweepOutcome.REPORTED), sample.LISTED)
     assert set(written) == set(report)
     assert set(written["targets"][0]["tasks"][0]) == set(report["targets"][0]["tasks"][0])
     assert written["totals"] == report["totals"]
@@ -335,7 +335,7 @@ def test_a_refusal_names_its_target_once() -> None:
     """Its message names the target for those who have no page."""
     number = 1
     report = sample.typical(outcome="refused", mode="apply")
-    target = Target("huawei", "oms", "cn-north-4", account="team-b")
+    target = SweepTarget("huawei", "oms", "cn-north-4", account="team-b")
     message = f"{target_prefix(number, target)}6 of 8 tasks are selected"
     refused = {**report, "refusals": [{"code": "FractionTooHigh", "message": message, "target": number}]}
     (notice,) = shown(refused).notices()

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from task_cleanup.errors import Category
 from task_cleanup.results import Error
-from task_cleanup.sweep.listings import Listing
+from task_cleanup.sweep.delete_events import requests_of
+from task_cleanup.sweep.lister import TargetListing
 from task_cleanup.sweep.plan import Plan, make, refusals, target_prefix
-from task_cleanup.sweep.policy import Limits, Mode, Policy, Protect, Select, Target
-from task_cleanup.sweep.report import Ending, Outcome, Run, document, read_plan, summary
-from task_cleanup.sweep.requests import requests_of
+from task_cleanup.sweep.policy import Limits, Mode, Policy, Protect, Select, SweepTarget
+from task_cleanup.sweep.report import Run, RunEnd, SweepOutcome, document, read_plan, summary
 from task_cleanup.sweep.services import SERVICES
 from task_cleanup.tasks import AgeBasis, Status, Task
 from tests.support.readable import unreadable
@@ -24,9 +24,9 @@ from tests.support.sweep_world import check_shape
 NOW = datetime(2026, 11, 21, 8, 31, tzinfo=UTC)
 PROJECT = "0123456789abcdef0123456789abcdef"
 TARGETS = (
-    Target("huawei", "oms", "cn-north-4"),
-    Target("alibaba", "elasticsearch", "cn-hangzhou", instance_id="es-cn-1"),
-    Target("otc", "dms", "eu-de", instance_id="b9f1c1de-5b1a-4f0c-9e0e-3d2f7f6f1a11"),
+    SweepTarget("huawei", "oms", "cn-north-4"),
+    SweepTarget("alibaba", "elasticsearch", "cn-hangzhou", instance_id="es-cn-1"),
+    SweepTarget("otc", "dms", "eu-de", instance_id="b9f1c1de-5b1a-4f0c-9e0e-3d2f7f6f1a11"),
 )
 
 
@@ -43,7 +43,7 @@ def a_plan(old: int, young: int, limits: Limits | None = None, **listing: object
     tasks = tuple(some(number, old=number < old) for number in range(old + young))
     asked = Policy("p", Mode.APPLY, TARGETS[:1], Select("P7D"), limits=limits or Limits())
     values: dict[str, object] = {"complete": True, "project_id": PROJECT, **listing}
-    return make(asked, [Listing(TARGETS[0], tasks, **values)], NOW)  # type: ignore[arg-type]
+    return make(asked, [TargetListing(TARGETS[0], tasks, **values)], NOW)  # type: ignore[arg-type]
 
 
 def codes(plan: Plan) -> list[tuple[str, int | None]]:
@@ -81,14 +81,14 @@ def test_a_refusal_names_its_target_and_the_remedy() -> None:
         (TARGETS[1], "/targets/7 (alibaba elasticsearch cn-hangzhou es-cn-1): "),
     ],
 )
-def test_a_target_in_words(target: Target, words: str) -> None:
+def test_a_target_in_words(target: SweepTarget, words: str) -> None:
     assert target_prefix(7, target) == words
 
 
 def test_a_fraction_counts_for_every_target_and_the_whole() -> None:
     asked = Policy("p", Mode.APPLY, TARGETS[:2], Select("P7D"), limits=Limits(max_fraction=0.5))
-    full = Listing(TARGETS[0], tuple(some(number) for number in range(4)), complete=True, project_id=PROJECT)
-    young = Listing(TARGETS[1], tuple(some(number, old=False) for number in range(40)), complete=True)
+    full = TargetListing(TARGETS[0], tuple(some(number) for number in range(4)), complete=True, project_id=PROJECT)
+    young = TargetListing(TARGETS[1], tuple(some(number, old=False) for number in range(40)), complete=True)
     assert codes(make(asked, [full, young], NOW)) == [("FractionTooHigh", 0)]
 
 
@@ -149,7 +149,7 @@ def whole_plans(draw: st.DrawFn) -> Plan:
         error = draw(errors)
         found = () if error else tuple({task.task_id: task for task in draw(st.lists(tasks, max_size=6))}.values())
         project = None if target.provider == "alibaba" else PROJECT
-        listings.append(Listing(target, found, error is None and draw(st.booleans()), project, error))
+        listings.append(TargetListing(target, found, error is None and draw(st.booleans()), project, error))
     return make(asked, listings, NOW)
 
 
@@ -180,7 +180,7 @@ def test_a_saved_report_is_the_same_plan(plan: Plan, sent: int) -> None:
     run = Run("run-1", NOW, "somebody", "p", plan.policy.mode)
     selected = plan.totals["selected"]
     taken = [number < sent for number in range(selected)]
-    ending = Ending(Outcome.FAILED if sent < selected else Outcome.REQUESTED, taken=taken)
+    ending = RunEnd(SweepOutcome.FAILED if sent < selected else SweepOutcome.REQUESTED, taken=taken)
 
     report = json.loads(json.dumps(document(run, plan, ending, NOW)))
 

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from task_cleanup.sweep.policy import Mode, Policy, Protect, Select, Target
+from task_cleanup.sweep.policy import Mode, Policy, Protect, Select, SweepTarget
 from task_cleanup.sweep.selection import Decision, counts, judge, matches, protection
 from task_cleanup.tasks import AgeBasis, Status, Task
 
 NOW = datetime(2026, 11, 21, 8, 31, tzinfo=UTC)
 WEEK = timedelta(days=7)
-TARGET = Target("huawei", "oms", "cn-north-4")
+TARGET = SweepTarget("huawei", "oms", "cn-north-4")
 
 
 def task(**members: object) -> Task:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from task_cleanup.sweep.delete_events import requests_of
 from task_cleanup.sweep.plan import LIFETIME, Plan, TargetPlan
-from task_cleanup.sweep.policy import Mode, Policy, Select, Target
-from task_cleanup.sweep.requests import requests_of
+from task_cleanup.sweep.policy import Mode, Policy, Select, SweepTarget
 from task_cleanup.sweep.selection import Decision, Judged
 from task_cleanup.sweep.services import SERVICES
 from task_cleanup.tasks import Status, Task
@@ -34,7 +34,7 @@ def a_plan(service: str, *, stop: bool = False, account: str = "second") -> Plan
     provider, _, name = service.partition("_")
     sample = sample_request(service)
     needs = SERVICES[service].needs_project
-    target = Target(provider, name, sample["region"], account, instance_id=sample.get("instance_id"))
+    target = SweepTarget(provider, name, sample["region"], account, instance_id=sample.get("instance_id"))
     task = Task(
         str(sample["task_id"]), "n", Status.RUNNING if stop else Status.FAILED, "4", deletable=True, why_not=None
     )

@@ -18,7 +18,7 @@ from urllib3.exceptions import ReadTimeoutError
 from bench.cold_start.servers import TlsFront, server_context
 from task_cleanup import connections
 from task_cleanup.errors import Category
-from task_cleanup.providers.service import SignedRequest
+from task_cleanup.providers.model import SignedRequest
 from task_cleanup.system import Deadline
 from task_cleanup.transport import NoAnswerError, exchange, new_session
 from tests.support.scripted_server import ScriptedServer, reply, silence
@@ -34,7 +34,7 @@ def counting(context, *arguments, **named):
     loads.append(context)
     return load(context, *arguments, **named)
 ssl.SSLContext.load_verify_locations = counting
-from task_cleanup.providers.service import SignedRequest
+from task_cleanup.providers.model import SignedRequest
 from task_cleanup.system import Deadline, System
 from task_cleanup.transport import NoAnswerError, exchange, new_session
 said = []

@@ -8,7 +8,7 @@ import pytest
 
 from task_cleanup.credentials import CredentialStore
 from task_cleanup.errors import Category, CleanupError, Code
-from task_cleanup.providers.service import Credentials
+from task_cleanup.providers.model import Credentials
 from tests.support.builders import PROJECT, ROTATED, SECRET, Clock, FakeAws
 
 NAME = "team/huawei/default"

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 
 from task_cleanup.errors import Category
-from task_cleanup.listing import READINGS, walk
-from task_cleanup.providers.service import Call, Reply
-from task_cleanup.results import Error, Listed, Outcome, Result
+from task_cleanup.paging import READINGS, walk
+from task_cleanup.providers.model import Call, Reply
+from task_cleanup.results import Error, Outcome, Result, TaskList
 from task_cleanup.transport import Settled, Verdict
 from tests.support.builders import (
     DATA_TASKS,
@@ -49,7 +49,7 @@ def page(name: str, numbers: range, total: int) -> Answer:
     return listing(operation, *(record(operation, number) for number in numbers), total=total)
 
 
-def listed(result: Result) -> Listed:
+def listed(result: Result) -> TaskList:
     assert (result.outcome, result.error) == (Outcome.SUCCEEDED, None)
     assert result.listed is not None
     VALIDATOR.validate(result.to_dict())
@@ -94,7 +94,7 @@ def test_a_page_that_is_shorter_than_asked_for_is_not_the_end(name: str) -> None
 @pytest.mark.parametrize("name", LISTS)
 def test_nothing_to_list_is_complete(name: str) -> None:
     there = world(name, page(name, range(0), 0))
-    assert listed(there.run()) == Listed((), complete=True)
+    assert listed(there.run()) == TaskList((), complete=True)
     assert len(there.script.sent) == 1
 
 
@@ -196,7 +196,7 @@ class Served:
         answer = listing(operation, *(record(operation, number) for number in served), total=total)
         return Settled(Verdict(Outcome.SUCCEEDED, None, 200, reply=Reply(200, {}, answer.body)), 1)
 
-    def walk(self, limit: int = 1000) -> Listed:
+    def walk(self, limit: int = 1000) -> TaskList:
         operation = OPERATIONS[self.name]
         assert operation.listing is not None
         request = {"project_id": "0" * 32, "instance_id": "fake", "limit": limit}
@@ -204,7 +204,7 @@ class Served:
         assert found is not None
         return found
 
-    def ids(self, found: Listed) -> list[int]:
+    def ids(self, found: TaskList) -> list[int]:
         digits = 15 if self.name == OMS_LIST else 5
         return [int(task.task_id[-digits:]) for task in found.tasks]
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from task_cleanup.reply_size import MAX_BYTES, NOTE, RESERVE, fitted
-from task_cleanup.results import Listed, Outcome, Result, Target
+from task_cleanup.results import Outcome, Result, Target, TaskList
 from task_cleanup.tasks import AgeBasis, Status, Task
 from task_cleanup.triggers import Trigger, http_reply
 from tests.support.builders import NOW, OMS_LIST
@@ -43,7 +43,7 @@ def task(number: int, name: str) -> Task:
 
 
 def result(tasks: list[Task]) -> Result:
-    listed = Listed(tuple(tasks), complete=True)
+    listed = TaskList(tuple(tasks), complete=True)
     return Result(OMS_LIST, Outcome.SUCCEEDED, Target("huawei", "oms"), NOW, "id", 1.0, attempts=1, listed=listed)
 
 
@@ -66,7 +66,7 @@ def test_a_list_that_is_too_large_is_cut_to_what_lambda_delivers(name: str, trig
 
     assert delivered.listed is not None
     count = len(delivered.listed.tasks)
-    assert delivered == replace(result(tasks), listed=Listed(tuple(tasks[:count]), complete=False, note=NOTE))
+    assert delivered == replace(result(tasks), listed=TaskList(tuple(tasks[:count]), complete=False, note=NOTE))
     assert delivered.to_dict()["count"] == count
     one = size(result(tasks[:2]), trigger) - size(result(tasks[:1]), trigger)
     assert MAX_BYTES - RESERVE - one <= size(delivered, trigger) <= MAX_BYTES
@@ -83,11 +83,11 @@ def test_ten_thousand_tasks_with_long_chinese_names_are_delivered_whole(trigger:
 @pytest.mark.parametrize("trigger", ANSWERED)
 def test_one_task_that_is_too_large_leaves_an_empty_list(trigger: Trigger) -> None:
     delivered = fitted(result([task(1, "a" * MAX_BYTES), task(2, "b")]), trigger)
-    assert delivered.listed == Listed((), complete=False, note=NOTE)
+    assert delivered.listed == TaskList((), complete=False, note=NOTE)
 
 
 def test_a_list_that_is_not_complete_anyway_keeps_its_own_reason() -> None:
-    short = replace(result([task(1, "a")]), listed=Listed((task(1, "a"),), complete=False, note="the limit"))
+    short = replace(result([task(1, "a")]), listed=TaskList((task(1, "a"),), complete=False, note="the limit"))
     assert fitted(short, Trigger.HTTP) is short
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from task_cleanup.operation import Operation
 from task_cleanup.providers import alibaba_elasticsearch, dms, huawei_oms
-from task_cleanup.providers.service import Reply
+from task_cleanup.providers.model import Reply
 from task_cleanup.tasks import Status, StatusTable
 from tests.support.builders import DATA_TASKS, DMS_LIST, HUAWEI_DMS_LIST, LISTS, OMS_LIST, OPERATIONS, listing, record
 

@@ -13,8 +13,8 @@ import requests
 
 from task_cleanup.credentials import CredentialStore
 from task_cleanup.errors import Category, Code
-from task_cleanup.operation import Environment, run
-from task_cleanup.providers.service import Reply, SignedRequest
+from task_cleanup.operation import Dependencies, run
+from task_cleanup.providers.model import Reply, SignedRequest
 from task_cleanup.results import Outcome, Result
 from task_cleanup.system import Deadline, System
 from task_cleanup.transport import (
@@ -289,7 +289,7 @@ class Wire:
         aws = FakeAws({f"task-cleanup/{self.operation.service.provider}/default": SECRET})
         self.transport = Transport(system)
         store = CredentialStore(aws, "task-cleanup", self.operation.service.provider, system)
-        self._environment = Environment(store, self.transport, system, server.url, dry_run=False)
+        self._environment = Dependencies(store, self.transport, system, server.url, dry_run=False)
 
     def run(self, seconds: float = 10.0) -> Result:
         return run(self.operation, direct(self.operation), self._environment, deadline(seconds))

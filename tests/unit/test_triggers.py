@@ -96,9 +96,9 @@ def http(name: str = OMS_DELETE, **changes: Any) -> Received:
 
 
 def refusal_of(received: Received) -> CleanupError:
-    assert received.refusal is not None
-    assert received.refusal.category is Category.INVALID_REQUEST
-    return received.refusal
+    assert received.unreadable is not None
+    assert received.unreadable.category is Category.INVALID_REQUEST
+    return received.unreadable
 
 
 # -- which trigger ------------------------------------------------
@@ -137,7 +137,7 @@ def test_a_direct_event_is_the_request() -> None:
 @pytest.mark.parametrize("detail", [REQUEST, json.dumps(REQUEST)], ids=["object", "JSON string"])
 def test_an_event_s_detail_is_the_request(detail: object) -> None:
     received = from_eventbridge({**RULE_EVENT, "detail": detail}, "fallback")
-    assert (received.request, received.refusal) == (REQUEST, None)
+    assert (received.request, received.unreadable) == (REQUEST, None)
     assert received.origin_id == RULE_EVENT["id"]
     assert received.first_sent == datetime(2026, 11, 21, 8, tzinfo=UTC)
     assert received.requested_by == "migration-platform"
@@ -464,7 +464,7 @@ def test_refusals_never_repeat_a_value() -> None:
 )
 def test_no_http_event_however_odd_raises(query: str, body: str | None, encoded: bool, path: Any) -> None:
     received = http(rawQueryString=query, body=body, isBase64Encoded=encoded, pathParameters=path)
-    assert (received.refusal is None) == isinstance(received.request, dict)
+    assert (received.unreadable is None) == isinstance(received.request, dict)
 
 
 # -- HTTP replies ------------------------------------------------

@@ -11,7 +11,7 @@ from typing import Any
 import requests
 from requests_aws4auth import AWS4Auth
 
-from task_cleanup.providers.service import SignedRequest
+from task_cleanup.providers.model import SignedRequest
 from task_cleanup.settings import Settings
 from task_cleanup.system import Deadline
 from task_cleanup.transport import NoAnswerError, ReplyTooLargeError, exchange

@@ -8,7 +8,7 @@ from typing import Any
 
 from task_cleanup.aws import Aws, AwsError
 from task_cleanup.errors import Category, CleanupError, Code, invalid_request
-from task_cleanup.providers.service import Credentials
+from task_cleanup.providers.model import Credentials
 from task_cleanup.system import Deadline, System
 
 CACHE_SECONDS = 300.0

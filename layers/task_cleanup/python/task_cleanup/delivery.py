@@ -4,13 +4,11 @@ import json
 from dataclasses import dataclass
 
 from task_cleanup.aws import Aws
+from task_cleanup.event_types import SOURCE, EventType
 from task_cleanup.results import Result
 from task_cleanup.settings import Settings
 from task_cleanup.system import Deadline
-from task_cleanup.triggers import SOURCE, QueueMessage
-
-COMPLETED = "Task Cleanup Completed"
-FAILED = "Task Cleanup Failed"
+from task_cleanup.triggers import QueueMessage
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -33,7 +31,7 @@ class Delivery:
         entry = {
             "EventBusName": bus,
             "Source": SOURCE,
-            "DetailType": COMPLETED if result.ok else FAILED,
+            "DetailType": EventType.TASK_COMPLETED if result.ok else EventType.TASK_FAILED,
             "Detail": json.dumps(result.to_event()),
         }
         self.aws.put_event(entry, deadline)

@@ -18,7 +18,7 @@ from task_cleanup.aws import Aws, AwsError
 from task_cleanup.credentials import CredentialStore
 from task_cleanup.delivery import Delivery
 from task_cleanup.observability import Observability
-from task_cleanup.operation import Environment, Operation, run
+from task_cleanup.operation import Dependencies, Operation, run
 from task_cleanup.reply_size import fitted
 from task_cleanup.results import Result
 from task_cleanup.settings import Settings
@@ -73,7 +73,7 @@ class _Handler:
         self._system = system
         self._delivery = Delivery(aws, settings)
         self._observability = Observability(settings)
-        self._environment = Environment(
+        self._dependencies = Dependencies(
             credentials=CredentialStore(aws, settings.secret_prefix, service.provider, system),
             transport=transport,
             system=system,
@@ -105,7 +105,7 @@ class _Handler:
                 return self._direct(triggers.from_direct(event, request_id), deadline)
 
     def _run(self, received: Received, deadline: Deadline) -> Result:
-        result = run(self._operation, received, self._environment, deadline)
+        result = run(self._operation, received, self._dependencies, deadline)
         if not received.is_queued:  # what is published about the others has no tasks, and counts all that were found
             result = fitted(result, received.trigger)
         self._observability.record(result, received.trigger)

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from task_cleanup.credentials import CredentialStore
 from task_cleanup.errors import Category, CleanupError, Code, invalid_request
-from task_cleanup.listing import confirmed_by, walk
-from task_cleanup.providers.service import (
+from task_cleanup.paging import check_page_with, walk
+from task_cleanup.providers.model import (
     Call,
     Credentials,
     ListCall,
@@ -26,7 +26,7 @@ from task_cleanup.providers.service import (
     category_of_unknown,
 )
 from task_cleanup.redaction import redact
-from task_cleanup.results import Error, Listed, Outcome, Result, Target
+from task_cleanup.results import Error, Outcome, Result, Target, TaskList
 from task_cleanup.system import Deadline, System
 from task_cleanup.times import in_words, parse_time
 from task_cleanup.transport import MAX_LIST_BYTES, MAX_REPLY_BYTES, Settled, Sign, Transport, Verdict
@@ -46,19 +46,20 @@ class StopFirst:
 class Operation:
     """What a function does: its name, its request, the call it makes, and what the answers mean.
 
-    ``confirmed`` looks at replies without an error code: None means that the provider confirmed the change.
-    ``unchanged`` are the provider's codes that say that the wanted state holds already.
-    ``queued_lifetime`` bounds how long a queued request may wait where it names no task. ``listing`` makes it a list.
-    ``stop_first`` serves requests with ``stop_running``.
+    ``check_success`` gets every 2xx reply without an error code, and returns what is wrong with it; None means that
+    the provider confirmed the change. A reply with one of the ``already_done_codes`` makes the result ``unchanged``.
+    ``max_age_in_queue`` is for a call that names no task: a queued request that was first sent longer ago is refused.
+    ``listing`` makes the operation a list. ``stop_first`` is what a delete sends where the request has
+    ``stop_running`` and the task runs.
     """
 
     name: str
     service: Service
     schema: Mapping[str, Any]
     call: Callable[[Request], Call]
-    confirmed: Callable[[Reply], Error | None]
-    unchanged: frozenset[str] = frozenset()
-    queued_lifetime: timedelta | None = None
+    check_success: Callable[[Reply], Error | None]
+    already_done_codes: frozenset[str] = frozenset()
+    max_age_in_queue: timedelta | None = None
     listing: ListCall | None = None
     stop_first: StopFirst | None = None
     validator: RequestValidator = field(init=False, repr=False)
@@ -75,13 +76,13 @@ def list_operation(service: Service, schema: Mapping[str, Any]) -> Operation:
         service=service,
         schema=schema,
         call=partial(listing.call, received=0),
-        confirmed=confirmed_by(listing.read),
+        check_success=check_page_with(listing.read),
         listing=listing,
     )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Environment:
+class Dependencies:
     """What one execution environment keeps between requests."""
 
     credentials: CredentialStore
@@ -92,21 +93,21 @@ class Environment:
     extra_regions: Collection[str] = ()  # of the operation's service, beside its own
 
 
-def run(operation: Operation, received: Received, environment: Environment, deadline: Deadline) -> Result:
+def run(operation: Operation, received: Received, dependencies: Dependencies, deadline: Deadline) -> Result:
     """Validate, sign, send, judge. ``deadline`` is the latest moment for the provider's answer."""
-    started = environment.system.monotonic()
+    started = dependencies.system.monotonic()
     request: Request = {}
     plan = listed = None
     try:
-        request = _accept(operation, received, environment)
-        _refuse_expired(operation, request, received, environment.system)
-        ready = _prepare(operation, request, environment, deadline)
+        request = _accept(operation, received, dependencies)
+        _refuse_expired(operation, request, received, dependencies.system)
+        ready = _prepare(operation, request, dependencies, deadline)
         request = ready.request
-        if environment.dry_run or request.get("dry_run"):
-            plan = _planned(operation.service, ready, environment.system)
+        if dependencies.dry_run or request.get("dry_run"):
+            plan = _planned(operation.service, ready, dependencies.system)
             settled = Settled(Verdict(Outcome.PLANNED), 0)
         else:
-            settled, listed = _carry_out(operation, ready, environment, deadline)
+            settled, listed = _carry_out(operation, ready, dependencies, deadline)
     except CleanupError as error:
         if error.code == Code.SCHEMA_VIOLATION:
             request = {}  # it holds the rejected value; what passed the schema may be told, and so who asked
@@ -124,9 +125,9 @@ def run(operation: Operation, received: Received, environment: Environment, dead
         operation=operation.name,
         outcome=settled.verdict.outcome,
         target=_target(operation.service, request),
-        completed_at=environment.system.now(),
+        completed_at=dependencies.system.now(),
         correlation_id=request.get("correlation_id") or received.origin_id,
-        duration_ms=(environment.system.monotonic() - started) * 1000,
+        duration_ms=(dependencies.system.monotonic() - started) * 1000,
         attempts=settled.attempts,
         http_status=settled.verdict.http_status,
         request_id=settled.verdict.request_id,
@@ -150,13 +151,13 @@ def _target(service: Service, request: Request) -> Target:
 # -- before anything is sent ------------------------------------------------
 
 
-def _accept(operation: Operation, received: Received, environment: Environment) -> Request:
+def _accept(operation: Operation, received: Received, dependencies: Dependencies) -> Request:
     """The validated request, with its defaults and its client token."""
-    if received.refusal is not None:
-        raise received.refusal
+    if received.unreadable is not None:
+        raise received.unreadable
 
     def regions(asked: Request) -> list[Violation]:
-        return operation.service.region_violations(asked.get("region"), environment.extra_regions)
+        return operation.service.region_violations(asked.get("region"), dependencies.extra_regions)
 
     request = operation.validator.validate(received.request, regions)
     if "task_id" in request:
@@ -173,7 +174,7 @@ def _derived_token(operation: Operation, request: Request, origin_id: str) -> st
 
 
 def _refuse_expired(operation: Operation, request: Request, received: Received, system: System) -> None:
-    lifetime = operation.queued_lifetime
+    lifetime = operation.max_age_in_queue
     if "not_after" in request:
         if system.now() > parse_time(request["not_after"]):
             raise invalid_request(Code.EXPIRED, "the request came later than its not_after")
@@ -193,10 +194,10 @@ class _Ready:
     credentials: Credentials
 
 
-def _prepare(operation: Operation, request: Request, environment: Environment, deadline: Deadline) -> _Ready:
+def _prepare(operation: Operation, request: Request, dependencies: Dependencies, deadline: Deadline) -> _Ready:
     """The credentials, and the call with everything that only they could tell."""
-    base = operation.service.base(request["region"], environment.endpoint, environment.extra_regions)
-    credentials = environment.credentials.get(request["account"], deadline)
+    base = operation.service.base(request["region"], dependencies.endpoint, dependencies.extra_regions)
+    credentials = dependencies.credentials.get(request["account"], deadline)
     if operation.service.needs_project:
         project_id = request.get("project_id") or credentials.project_id
         if project_id is None:
@@ -228,8 +229,8 @@ def _planned(service: Service, ready: _Ready, system: System) -> dict[str, str]:
 
 
 def _carry_out(
-    operation: Operation, ready: _Ready, environment: Environment, deadline: Deadline
-) -> tuple[Settled, Listed | None]:
+    operation: Operation, ready: _Ready, dependencies: Dependencies, deadline: Deadline
+) -> tuple[Settled, TaskList | None]:
     """One call that makes a change, or as many as a list has pages.
 
     Each goes on with the credentials that the one before it ended with: a rotated key is rejected once, not by
@@ -239,7 +240,7 @@ def _carry_out(
 
     def send(call: Call) -> Settled:
         nonlocal current
-        settled, credentials = _send(operation, replace(current, call=call), environment, deadline)
+        settled, credentials = _send(operation, replace(current, call=call), dependencies, deadline)
         current = replace(current, credentials=credentials)
         return settled
 
@@ -275,10 +276,10 @@ def _with_doubt(settled: Settled) -> Settled:
 
 
 def _send(
-    operation: Operation, ready: _Ready, environment: Environment, deadline: Deadline
+    operation: Operation, ready: _Ready, dependencies: Dependencies, deadline: Deadline
 ) -> tuple[Settled, Credentials]:
     """The settled call, and the credentials of its last attempt."""
-    store, account = environment.credentials, ready.request["account"]
+    store, account = dependencies.credentials, ready.request["account"]
     project_id = ready.request.get("project_id")
     store.refuse_if_suspended(ready.credentials, project_id)
     latest = ready.credentials
@@ -293,7 +294,7 @@ def _send(
         latest = fresh
         return fresh
 
-    settled = environment.transport.run(
+    settled = dependencies.transport.run(
         sign=_signer(operation.service, ready),
         judge=partial(_judge, operation),
         refetch=refetch,
@@ -325,7 +326,7 @@ def _judge(operation: Operation, reply: Reply, request: SignedRequest, credentia
         )
         outcome = _outcome_of(operation, provider_error.code, category)
     elif 200 <= reply.status < 300:
-        error = operation.confirmed(reply)
+        error = operation.check_success(reply)
         outcome = Outcome.SUCCEEDED if error is None else Outcome.FAILED
     else:
         category = category_of_unknown("", reply.status)
@@ -345,7 +346,7 @@ def _judge(operation: Operation, reply: Reply, request: SignedRequest, credentia
 
 
 def _outcome_of(operation: Operation, code: str, category: Category) -> Outcome:
-    if code in operation.unchanged:
+    if code in operation.already_done_codes:
         return Outcome.UNCHANGED
     return Outcome.CONFLICT if category is Category.CONFLICT else Outcome.FAILED
 

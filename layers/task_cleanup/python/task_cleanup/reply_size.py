@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import accumulate
 from typing import Any
 
-from task_cleanup.results import Listed, Result
+from task_cleanup.results import Result, TaskList
 from task_cleanup.triggers import Trigger, json_text
 
 MAX_BYTES = 6_291_556
@@ -21,11 +21,11 @@ def fitted(result: Result, trigger: Trigger) -> Result:
     listed, size = result.listed, _in_a_body if trigger is Trigger.HTTP else _in_a_reply
     if listed is None or size(result.to_dict()) <= MAX_BYTES - RESERVE:
         return result
-    rest = replace(result, listed=Listed((), complete=False, note=NOTE))
+    rest = replace(result, listed=TaskList((), complete=False, note=NOTE))
     room = MAX_BYTES - RESERVE - size(rest.to_dict())
     ends = list(accumulate(size(task.to_dict()) + len(", ") for task in listed.tasks))
     tasks = listed.tasks[: bisect_right(ends, room)]
-    return replace(result, listed=Listed(tasks, complete=False, note=NOTE))
+    return replace(result, listed=TaskList(tasks, complete=False, note=NOTE))
 
 
 def _in_a_reply(value: dict[str, Any]) -> int:

@@ -74,7 +74,7 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Listed:
+class TaskList:
     """What a list operation found. ``complete`` is false where there may be more; ``note`` then says why."""
 
     tasks: tuple[Task, ...]
@@ -99,7 +99,7 @@ class Result:
     error: Error | None = None
     plan: Mapping[str, str] | None = None
     requested_by: str | None = None
-    listed: Listed | None = None
+    listed: TaskList | None = None
 
     @property
     def retryable(self) -> bool:

@@ -20,7 +20,7 @@ from urllib3.util import Retry, Timeout
 from task_cleanup import __version__
 from task_cleanup.connections import SHORTEST, WholeHeadAdapter
 from task_cleanup.errors import Category, Code
-from task_cleanup.providers.service import Credentials, Reply, SignedRequest
+from task_cleanup.providers.model import Credentials, Reply, SignedRequest
 from task_cleanup.results import Error, Outcome
 from task_cleanup.system import Deadline, System
 from task_cleanup.times import plausible

@@ -15,6 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote
 
 from task_cleanup.errors import Category, CleanupError, Code, invalid_request
+from task_cleanup.event_types import SOURCE
 from task_cleanup.results import Error, Result
 from task_cleanup.times import parse_time, rfc3339
 from task_cleanup.validation import (
@@ -30,7 +31,6 @@ Event = Mapping[str, Any]
 
 _DIGITS = re.compile("[0-9]{1,9}")
 MAX_ID = 128  # characters of an id that came from outside
-SOURCE = "task-cleanup"  # of the events that the functions put on the bus
 CLOCK_SKEW = timedelta(minutes=5)  # how far a sender's clock may be ahead of ours
 
 
@@ -50,8 +50,8 @@ class Received:
     ``origin_id`` is the trigger's own first id, the same at every redelivery and redrive. One case has none: a plain
     body that SQS itself moved to the dead-letter queue and that somebody sent back. That is a new message.
     ``first_sent`` is the earliest time that the event or message tells and that a redrive does not change; None where
-    there is none. ``refusal`` is set instead of ``request`` where nothing readable could be unwrapped; ``redriven``
-    marks a message that a function had moved to the dead-letter queue, and that somebody sent back.
+    there is none. ``unreadable`` is why no request could be unwrapped; ``request`` is then None. ``redriven`` marks a
+    message that a function had moved to the dead-letter queue, and that somebody sent back.
     """
 
     trigger: Trigger
@@ -59,7 +59,7 @@ class Received:
     origin_id: str
     first_sent: datetime | None = None
     requested_by: str | None = None
-    refusal: CleanupError | None = None
+    unreadable: CleanupError | None = None
     redriven: bool = False
 
     @property
@@ -143,16 +143,16 @@ def from_direct(event: object, request_id: str) -> Received:
 
 def from_eventbridge(event: Event, fallback_id: str) -> Received:
     """``detail`` is the request: an object, or a JSON string (EventBridge Scheduler sends one)."""
-    detail, refusal = event["detail"], None
+    detail, unreadable = event["detail"], None
     if isinstance(detail, str):
-        detail, refusal = _read_json("the event's detail", detail)
+        detail, unreadable = _read_json("the event's detail", detail)
     return Received(
         Trigger.EVENTBRIDGE,
         detail,
         _text(event.get("id")) or fallback_id,
         first_sent=_time(event.get("time")),
         requested_by=_requester(event),
-        refusal=refusal,
+        unreadable=unreadable,
     )
 
 
@@ -187,7 +187,7 @@ def _queue_message(record: Event) -> QueueMessage:
 def _from_body(record: Event, attributes: Event, message_id: str, body: str) -> Received:
     moved = _object(record.get("messageAttributes"))
     origin_id = _attribute(moved, "origin_id") or message_id
-    content, refusal = _read_json("the message's body", body)
+    content, unreadable = _read_json("the message's body", body)
     # Not SentTimestamp: a redrive makes a new message, so there an old request would be young again.
     sent = [_time(_attribute(moved, "origin_time"))]
     requested_by = _text(attributes.get("SenderId"))
@@ -198,7 +198,7 @@ def _from_body(record: Event, attributes: Event, message_id: str, body: str) -> 
         content = content["requestPayload"]
     if isinstance(content, dict) and _is_eventbridge(content):
         inner = from_eventbridge(content, origin_id)
-        content, refusal = inner.request, inner.refusal
+        content, unreadable = inner.request, inner.unreadable
         origin_id, requested_by = inner.origin_id, inner.requested_by
         sent.append(inner.first_sent)
     known = [moment for moment in sent if moment is not None]
@@ -208,7 +208,7 @@ def _from_body(record: Event, attributes: Event, message_id: str, body: str) -> 
         origin_id,
         first_sent=min(known, default=None),
         requested_by=requested_by,
-        refusal=refusal,
+        unreadable=unreadable,
         redriven="origin_id" in moved,
     )
 
@@ -240,12 +240,12 @@ def from_http(
     origin_id = _text(context.get("requestId")) or fallback_id
     user_arn = _object(_object(context.get("authorizer")).get("iam")).get("userArn")
     request: object = None
-    refusal = None
+    unreadable = None
     try:
         request = _merged(event, validator, idempotency_field)
     except CleanupError as error:
-        refusal = error
-    return Received(Trigger.HTTP, request, origin_id, requested_by=_text(user_arn), refusal=refusal)
+        unreadable = error
+    return Received(Trigger.HTTP, request, origin_id, requested_by=_text(user_arn), unreadable=unreadable)
 
 
 _ONCE = "must be given once, in the path, the query, the body or the header Idempotency-Key"
@@ -297,9 +297,9 @@ def _body(event: Event) -> dict[str, Any]:
     if body is None or body == "":
         return {}
     text = _decoded(str(body)) if event.get("isBase64Encoded") is True else str(body)
-    content, refusal = _read_json("the body", text)
-    if refusal:
-        raise refusal
+    content, unreadable = _read_json("the body", text)
+    if unreadable:
+        raise unreadable
     if not isinstance(content, dict):
         raise invalid_request(Code.UNREADABLE_REQUEST, "the body must be a JSON object, in curly brackets")
     return content

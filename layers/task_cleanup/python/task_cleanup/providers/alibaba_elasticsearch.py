@@ -11,7 +11,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from task_cleanup.errors import Category, Code
-from task_cleanup.providers.service import (
+from task_cleanup.providers.model import (
     Call,
     Credentials,
     DeleteRequest,
@@ -123,7 +123,7 @@ def request_id(reply: Reply) -> str | None:
     return text_member(body, ("RequestId", "requestId")) or reply.headers.get("x-acs-request-id") or None
 
 
-def confirmed(reply: Reply) -> Error | None:
+def check_success(reply: Reply) -> Error | None:
     """Whether a reply without a code confirms the change: HTTP 200 and ``{"Result": true}``, nothing less."""
     body = reply.json_object() or {}
     contradicted = any(name in body for name in ("Code", "code", "Error")) or body.get("Success", True) is not True

@@ -11,7 +11,7 @@ from typing import Any
 
 from task_cleanup.errors import Category
 from task_cleanup.providers import huawei_gateway
-from task_cleanup.providers.service import (
+from task_cleanup.providers.model import (
     Call,
     DeleteRequest,
     ErrorTable,

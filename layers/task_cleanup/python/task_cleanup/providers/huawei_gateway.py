@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from task_cleanup.errors import Category, Code
-from task_cleanup.providers.service import Call, Credentials, ProviderError, Reply, coded, text_member
+from task_cleanup.providers.model import Call, Credentials, ProviderError, Reply, coded, text_member
 from task_cleanup.results import Error
 from task_cleanup.signing import sdk_hmac_sha256
 
@@ -63,7 +63,7 @@ def request_id(reply: Reply) -> str | None:
     return reply.headers.get("x-request-id") or text_member(reply.json_object() or {}, ("request_id",)) or None
 
 
-def confirmed(reply: Reply) -> Error | None:
+def check_success(reply: Reply) -> Error | None:
     """Whether a reply without a code confirms a delete or a stop: 200 or 204 without a body.
 
     OMS promises 200, DMS 204, both without a body; 202 would be an acceptance, not a confirmation.

@@ -8,14 +8,13 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from task_cleanup.event_types import SOURCE, EventType
 from task_cleanup.system import Deadline, System
-from task_cleanup.triggers import SOURCE
 
-REQUESTED = "Task Cleanup Requested"
 BATCH = 10  # entries that PutEvents takes in one call
 SENDERS = 4  # calls at once
 MAX_ROUNDS = 6  # how often an entry is tried
-BACKOFF_BASE = 0.2  # seconds; doubled each round, then full jitter
+ROUND_WAIT = 0.2  # seconds; doubled each round, then full jitter
 
 
 class BusError(Exception):
@@ -51,7 +50,7 @@ class Bus:
         """Ask for all of these; for each in turn, whether the bus took it."""
 
         def send(batch: tuple[Mapping[str, Any], ...]) -> list[bool]:
-            return self._send([self._entry(REQUESTED, detail) for detail in batch], deadline)
+            return self._send([self._entry(EventType.DELETE_REQUESTED, detail) for detail in batch], deadline)
 
         with ThreadPoolExecutor(SENDERS, "put-events") as pool:
             return [taken for batch in pool.map(send, _batches(details)) for taken in batch]
@@ -63,7 +62,7 @@ class Bus:
             if not open_ or not deadline.remaining():
                 break
             if number:
-                self._system.sleep(BACKOFF_BASE * 2.0**number * self._system.fraction())
+                self._system.sleep(ROUND_WAIT * 2.0**number * self._system.fraction())
             try:
                 reply = self._client.put_events(Entries=[entries[position] for position in open_])
             except (BotoCoreError, ClientError):

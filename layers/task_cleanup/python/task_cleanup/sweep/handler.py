@@ -14,14 +14,15 @@ from botocore.config import Config
 from task_cleanup import triggers
 from task_cleanup.aws import Aws, AwsError
 from task_cleanup.errors import Category, CleanupError
+from task_cleanup.event_types import EventType
 from task_cleanup.handler import ANSWER_RESERVE, LambdaContext
 from task_cleanup.results import Error
 from task_cleanup.settings import Settings, SettingsError
 from task_cleanup.sweep.bus import Bus, BusError
-from task_cleanup.sweep.listings import Lister
+from task_cleanup.sweep.lister import Lister
 from task_cleanup.sweep.observability import SweepObservability, short
-from task_cleanup.sweep.report import Outcome
-from task_cleanup.sweep.run import REUSED, RUN_ID_REUSED, Ended, Sweeper, digest_of, run_id_of
+from task_cleanup.sweep.report import SweepOutcome
+from task_cleanup.sweep.run import REUSED, RUN_ID_REUSED, RunResult, Sweeper, digest_of, run_id_of
 from task_cleanup.sweep.services import SERVICES
 from task_cleanup.sweep.store import Store, StoreError, key
 from task_cleanup.system import Deadline, System
@@ -29,12 +30,11 @@ from task_cleanup.transport import new_session
 from task_cleanup.triggers import QueueMessage, Received, Trigger
 from task_cleanup.validation import RequestValidator
 
-REQUESTED = "Sweep Requested"
-DETAIL_TYPES: Mapping[Outcome, str] = {
-    Outcome.REPORTED: "Sweep Completed",
-    Outcome.REQUESTED: "Sweep Completed",
-    Outcome.REFUSED: "Sweep Refused",
-    Outcome.FAILED: "Sweep Failed",
+_TYPE_OF_END: Mapping[SweepOutcome, EventType] = {
+    SweepOutcome.REPORTED: EventType.SWEEP_COMPLETED,
+    SweepOutcome.REQUESTED: EventType.SWEEP_COMPLETED,
+    SweepOutcome.REFUSED: EventType.SWEEP_REFUSED,
+    SweepOutcome.FAILED: EventType.SWEEP_FAILED,
 }
 MAX_EVENT = 200_000  # characters of a summary on the bus
 _RUN_ID_WANTED = (
@@ -112,8 +112,8 @@ class _Handler:
             case Trigger.HTTP:
                 received = triggers.from_http(event, self._validator, context.aws_request_id, "run_id")
                 if event["requestContext"]["http"].get("method") == "GET":
-                    return self._tell(received)
-                return self._ask(received)
+                    return self._http_status(received)
+                return self._http_start(received)
             case Trigger.DIRECT:
                 return self._direct(triggers.from_direct(event, context.aws_request_id), deadline)
 
@@ -127,7 +127,7 @@ class _Handler:
                 self._observability.unpublished(ended.run_id, str(error))
         return ended.summary
 
-    def _run(self, received: Received, deadline: Deadline) -> Ended:
+    def _run(self, received: Received, deadline: Deadline) -> RunResult:
         ended = self._sweeper.sweep(received, deadline)
         if ended.repeated:
             self._observability.repeated(ended.run_id)
@@ -164,19 +164,19 @@ class _Handler:
             return False
         return True
 
-    def _publish(self, ended: Ended) -> None:
+    def _publish(self, ended: RunResult) -> None:
         """Once for each run that is stored; the marker comes after the event, so that none is lost."""
         store, name = self._sweeper.store, key(ended.run_id, "published.json")
-        outcome = Outcome(ended.summary["outcome"])
+        outcome = SweepOutcome(ended.summary["outcome"])
         if ended.repeated:
             marker = store.get(name)
             if marker is not None and marker.document.get("outcome") == outcome:
                 return
-        self._sweeper.bus.publish(DETAIL_TYPES[outcome], _fitting(ended.summary))
+        self._sweeper.bus.publish(_TYPE_OF_END[outcome], _fitting(ended.summary))
         if ended.stored:
             store.put_json(name, {"outcome": outcome.value})
 
-    def _move_aside(self, message: QueueMessage, ended: Ended, deadline: Deadline) -> None:
+    def _move_aside(self, message: QueueMessage, ended: RunResult, deadline: Deadline) -> None:
         """The body as it came, so that a redrive asks for the same run."""
         attributes = {"result": json.dumps(short(ended.summary)), "origin_id": message.received.origin_id}
         if origin_time := message.received.origin_time(self._system.now()):
@@ -187,14 +187,14 @@ class _Handler:
 
     # -- HTTP ------------------------------------------------
 
-    def _ask(self, received: Received) -> dict[str, Any]:
+    def _http_start(self, received: Received) -> dict[str, Any]:
         """202 with the run's id: the queue's worker does the rest."""
         try:
             request = self._sweeper.accept(received)
             run_id = request.get("run_id", run_id_of(received.origin_id))
             self._mark_as_asked(run_id, digest_of(request))
             requester = [received.requested_by] if received.requested_by else []
-            self._sweeper.bus.publish(REQUESTED, {**_as_asked(received), "run_id": run_id}, requester)
+            self._sweeper.bus.publish(EventType.SWEEP_REQUESTED, {**_as_asked(received), "run_id": run_id}, requester)
         except CleanupError as error:
             # No result holds the detail here, so that the violations are a member of their own.
             title = {"title": "The run id is taken"} if error.code == RUN_ID_REUSED else {}
@@ -221,11 +221,11 @@ class _Handler:
         if used is not None and used.document.get("digest") != digest:
             raise CleanupError(Category.CONFLICT, RUN_ID_REUSED, REUSED)
 
-    def _tell(self, received: Received) -> dict[str, Any]:
+    def _http_status(self, received: Received) -> dict[str, Any]:
         """The summary once it is there."""
         request = _as_asked(received)
         run_id = request.get("run_id")
-        if received.refusal is not None or set(request) != {"run_id"} or run_id_of(str(run_id)) != run_id:
+        if received.unreadable is not None or set(request) != {"run_id"} or run_id_of(str(run_id)) != run_id:
             invalid = Error(Category.INVALID_REQUEST, "RunIdInvalid", _RUN_ID_WANTED)
             return triggers.http_problem(invalid, received.origin_id)
         try:

@@ -6,7 +6,7 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 
 from task_cleanup.observability import Telemetry
-from task_cleanup.sweep.report import Outcome
+from task_cleanup.sweep.report import SweepOutcome
 
 OPERATION = "sweep"
 MAX_REFUSALS = 20  # in logs, dead letters and events that would be too large
@@ -18,15 +18,15 @@ class SweepObservability(Telemetry):
     def record(self, summary: Mapping[str, Any], trigger: str) -> None:
         """Log a run's summary without its targets, and count it."""
         brief = short(summary)
-        outcome = Outcome(summary["outcome"])
+        outcome = SweepOutcome(summary["outcome"])
         text = f"{OPERATION}: {outcome.value}"
         log = self._logger.info if outcome.ok else self._logger.warning
         log(text, extra={"trigger": trigger, "sweep": brief})
         totals = summary["totals"]
         counts = {
             "Runs": 1,
-            "Refused": outcome is Outcome.REFUSED,
-            "Failed": outcome is Outcome.FAILED,
+            "Refused": outcome is SweepOutcome.REFUSED,
+            "Failed": outcome is SweepOutcome.FAILED,
             "TargetsIncomplete": sum(not target["complete"] for target in summary["targets"]),
             "TasksFound": totals["found"],
             "TasksSelected": totals["selected"],

@@ -19,7 +19,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from task_cleanup.providers.service import PROVIDERS
+from task_cleanup.providers.model import PROVIDERS
 from task_cleanup.sweep.services import SERVICES
 from task_cleanup.tasks import Status
 from task_cleanup.times import parse_time, rfc3339

@@ -8,8 +8,8 @@ from typing import Any
 
 from task_cleanup.credentials import DEFAULT_ACCOUNT
 from task_cleanup.results import Error
-from task_cleanup.sweep.listings import Listing
-from task_cleanup.sweep.policy import Limits, Policy, Target
+from task_cleanup.sweep.lister import TargetListing
+from task_cleanup.sweep.policy import Limits, Policy, SweepTarget
 from task_cleanup.sweep.selection import Decision, Judged, counts, judge
 from task_cleanup.sweep.services import SERVICES
 from task_cleanup.validation import pointer
@@ -34,7 +34,7 @@ class Refusal:
 class TargetPlan:
     """One target's tasks, judged."""
 
-    target: Target
+    target: SweepTarget
     project_id: str | None
     complete: bool
     error: Error | None
@@ -74,12 +74,12 @@ class Plan:
         return {name: sum(item[name] for item in each) for name in counts(())}
 
 
-def make(policy: Policy, listings: Sequence[Listing], now: datetime) -> Plan:
+def make(policy: Policy, listings: Sequence[TargetListing], now: datetime) -> Plan:
     """Judge every listed task by the policy."""
     return Plan(policy, now, tuple(_judged(listing, policy, now) for listing in listings))
 
 
-def _judged(listing: Listing, policy: Policy, now: datetime) -> TargetPlan:
+def _judged(listing: TargetListing, policy: Policy, now: datetime) -> TargetPlan:
     target = listing.target
     can_stop = SERVICES[target.service_id].delete.can_stop
     judged = tuple(judge(task, policy, now, can_stop=can_stop) for task in listing.tasks)
@@ -105,11 +105,11 @@ def refusals(plan: Plan) -> tuple[Refusal, ...]:
     return tuple(found)
 
 
-def _of_target(code: str, message: str, number: int, target: Target) -> Refusal:
+def _of_target(code: str, message: str, number: int, target: SweepTarget) -> Refusal:
     return Refusal(code, f"{target_prefix(number, target)}{message}", number)
 
 
-def target_prefix(number: int, target: Target) -> str:
+def target_prefix(number: int, target: SweepTarget) -> str:
     """``/targets/1 (huawei oms cn-north-4): ``, by which a refusal's message names its target."""
     words = [target.provider, target.service, target.region]
     words += [] if target.account == DEFAULT_ACCOUNT else [f"account {target.account}"]

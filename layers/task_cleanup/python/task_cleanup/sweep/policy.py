@@ -29,7 +29,7 @@ class Mode(StrEnum):
 
 
 @dataclass(frozen=True)
-class Target:
+class SweepTarget:
     """One place to look: a project or an instance of one service, with one account's credentials."""
 
     provider: str
@@ -140,7 +140,7 @@ class Policy:
 
     name: str
     mode: Mode
-    targets: tuple[Target, ...]
+    targets: tuple[SweepTarget, ...]
     select: Select
     protect: Protect = Protect()
     limits: Limits = Limits()
@@ -155,7 +155,7 @@ class Policy:
         CleanupError
             ``invalid_request`` where two targets are the same: their tasks would count twice.
         """
-        targets = tuple(Target(**target) for target in request["targets"])
+        targets = tuple(SweepTarget(**target) for target in request["targets"])
         repeated = [number for number, target in enumerate(targets) if target in targets[:number]]
         if repeated:
             raise violation_error(

@@ -12,15 +12,15 @@ from typing import Any
 from task_cleanup.errors import Category, CleanupError
 from task_cleanup.results import Error
 from task_cleanup.sweep.plan import Plan, Refusal, TargetPlan
-from task_cleanup.sweep.policy import Mode, Policy, Target
+from task_cleanup.sweep.policy import Mode, Policy, SweepTarget
 from task_cleanup.sweep.selection import Decision, Judged, counts
 from task_cleanup.tasks import AgeBasis, Status, Task
 from task_cleanup.times import parse_time, rfc3339
 
-SCHEMA_VERSION = "1.0"
+REPORT_VERSION = "1.0"
 
 
-class Outcome(StrEnum):
+class SweepOutcome(StrEnum):
     """What a run came to. ``planned`` stands in saved reports only: its requests were about to be sent."""
 
     REPORTED = "reported"
@@ -32,7 +32,7 @@ class Outcome(StrEnum):
     @property
     def ok(self) -> bool:
         """Whether everything that was asked for was done."""
-        return self in (Outcome.REPORTED, Outcome.REQUESTED)
+        return self in (SweepOutcome.REPORTED, SweepOutcome.REQUESTED)
 
 
 @dataclass(frozen=True)
@@ -49,21 +49,21 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Ending:
+class RunEnd:
     """How a run ended. ``taken`` says for each selected task in turn whether the bus took its request."""
 
-    outcome: Outcome
+    outcome: SweepOutcome
     refusals: tuple[Refusal, ...] = ()
     error: Error | None = None
     taken: Sequence[bool] = ()
 
 
-def document(run: Run, plan: Plan | None, ending: Ending, completed_at: datetime) -> dict[str, Any]:
+def document(run: Run, plan: Plan | None, ending: RunEnd, completed_at: datetime) -> dict[str, Any]:
     """The whole report, as a JSON object."""
     targets = [] if plan is None else _targets(plan, ending.taken)
     names = [*counts(()), "requested", "failed"]
     return {
-        "schema_version": SCHEMA_VERSION,
+        "schema_version": REPORT_VERSION,
         "run_id": run.run_id,
         "name": run.name,
         "mode": run.mode.value,
@@ -121,7 +121,7 @@ def read_plan(report: Mapping[str, Any]) -> Plan:
     CleanupError
         ``invalid_request``, code ``ReportUnreadable``, where it is not what ``document`` writes.
     """
-    if report.get("schema_version") != SCHEMA_VERSION:
+    if report.get("schema_version") != REPORT_VERSION:
         raise unreadable()
     try:
         policy = Policy.read(report["policy"])
@@ -137,7 +137,7 @@ def unreadable() -> CleanupError:
     return CleanupError(Category.INVALID_REQUEST, "ReportUnreadable", "the stored report is not one of a sweep")
 
 
-def _target_plan(target: Target, item: Mapping[str, Any]) -> TargetPlan:
+def _target_plan(target: SweepTarget, item: Mapping[str, Any]) -> TargetPlan:
     members = ("provider", "service", "account", "region", "instance_id")
     if any(item[name] != getattr(target, name) for name in members):
         raise ValueError("target")

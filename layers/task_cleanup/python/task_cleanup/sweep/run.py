@@ -17,12 +17,12 @@ from typing import Any
 from task_cleanup.errors import Category, CleanupError, Code, invalid_request
 from task_cleanup.results import Error
 from task_cleanup.sweep.bus import Bus, BusError
-from task_cleanup.sweep.listings import Lister
+from task_cleanup.sweep.delete_events import requests_of
+from task_cleanup.sweep.lister import Lister
 from task_cleanup.sweep.page import page
 from task_cleanup.sweep.plan import LIFETIME, Plan, Refusal, make, refusals
 from task_cleanup.sweep.policy import Mode, Policy, Protect
-from task_cleanup.sweep.report import Ending, Outcome, Run, document, read_plan, summary, unreadable
-from task_cleanup.sweep.requests import requests_of
+from task_cleanup.sweep.report import Run, RunEnd, SweepOutcome, document, read_plan, summary, unreadable
 from task_cleanup.sweep.selection import Decision, Judged, protection
 from task_cleanup.sweep.services import region_violations
 from task_cleanup.sweep.store import Store, Stored, StoreError, key
@@ -45,7 +45,7 @@ _RUN_ID = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 @dataclass(frozen=True)
-class Ended:
+class RunResult:
     """A run's summary. ``repeated``: an earlier delivery did it; ``stored``: the summary is in the bucket."""
 
     summary: dict[str, Any]
@@ -97,13 +97,13 @@ class Sweeper:
     dry_run: bool
     extra_regions: Mapping[str, Collection[str]]
 
-    def sweep(self, received: Received, deadline: Deadline) -> Ended:
+    def sweep(self, received: Received, deadline: Deadline) -> RunResult:
         """Do what was asked, once. Never raises: whatever goes wrong is a summary that says so."""
         run = Run(run_id_of(received.origin_id), self.system.now(), received.requested_by)
         try:
             request = self.accept(received)
         except CleanupError as error:
-            return self._ended(run, None, Ending(Outcome.REFUSED, (_refusal_of(error),)))
+            return self._ended(run, None, RunEnd(SweepOutcome.REFUSED, (_refusal_of(error),)))
         run = replace(
             run,
             run_id=request.get("run_id", run.run_id),
@@ -124,8 +124,8 @@ class Sweeper:
         CleanupError
             ``invalid_request``.
         """
-        if received.refusal is not None:
-            raise received.refusal
+        if received.unreadable is not None:
+            raise received.unreadable
         request = self.validator.validate(received.request, self._region_violations)
         if "apply_report" not in request:
             Policy.read(request)
@@ -136,7 +136,7 @@ class Sweeper:
 
     # -- once ------------------------------------------------
 
-    def _once(self, run: Run, request: Mapping[str, Any], received: Received, deadline: Deadline) -> Ended:
+    def _once(self, run: Run, request: Mapping[str, Any], received: Received, deadline: Deadline) -> RunResult:
         digest = digest_of(request)
         done = self._done(run.run_id, digest, redriven=received.redriven)
         if done is not None:
@@ -150,20 +150,20 @@ class Sweeper:
         finally:
             self._release(run.run_id, digest, until)
 
-    def _carried_out(self, run: Run, request: Mapping[str, Any], deadline: Deadline) -> Ended:
+    def _carried_out(self, run: Run, request: Mapping[str, Any], deadline: Deadline) -> RunResult:
         try:
             return self._carry_out(run, request, deadline)
         except Exception as error:  # noqa: BLE001 - whatever it was, who asks for the run is told
             return self._told(run, None, _ending_by(error))
 
-    def _done(self, run_id: str, digest: str, *, redriven: bool) -> Ended | None:
+    def _done(self, run_id: str, digest: str, *, redriven: bool) -> RunResult | None:
         """The run's end, where it has one that stands."""
         done = self.store.get(key(run_id, "summary.json"))
         if done is None or _may_go_on(done, redriven=redriven):
             return None
         if self._claimed_for(run_id) != digest:
             raise _RefusedError(_reused())
-        return Ended(done.document, Outcome(done.document["outcome"]).ok, repeated=True, stored=True)
+        return RunResult(done.document, SweepOutcome(done.document["outcome"]).ok, repeated=True, stored=True)
 
     def _refuse_by_age(self, run: Run, received: Received) -> None:
         """An apply from a queue must tell when it was first sent, at most ``LIFETIME`` ago: its policy is as old.
@@ -214,10 +214,10 @@ class Sweeper:
 
     # -- the straight line ------------------------------------------------
 
-    def _carry_out(self, run: Run, request: Mapping[str, Any], deadline: Deadline) -> Ended:
+    def _carry_out(self, run: Run, request: Mapping[str, Any], deadline: Deadline) -> RunResult:
         run = replace(run, dry_run=self.dry_run and run.mode is Mode.APPLY)
         saved = self.store.get(key(run.run_id, "report.json"))
-        if saved is not None and saved.document.get("outcome") == Outcome.PLANNED:
+        if saved is not None and saved.document.get("outcome") == SweepOutcome.PLANNED:
             plan = read_plan(saved.document)  # a worker died, or the bus failed it: never select anew
             self._refuse_expired(plan, f"; {_SENT_STAND}")
             self._refuse_regions(plan, f"; {_SENT_STAND}")
@@ -227,12 +227,12 @@ class Sweeper:
         run = replace(run, name=plan.policy.name)
         against = refusals(plan)
         if run.mode is Mode.REPORT or run.dry_run:
-            return self._save(run, plan, Ending(Outcome.REPORTED, against))
+            return self._save(run, plan, RunEnd(SweepOutcome.REPORTED, against))
         if against:
-            return self._save(run, plan, Ending(Outcome.REFUSED, against))
+            return self._save(run, plan, RunEnd(SweepOutcome.REFUSED, against))
         if run.plan_of is not None:
             self._take_plan(run)
-        planned = document(run, plan, Ending(Outcome.PLANNED), self.system.now())
+        planned = document(run, plan, RunEnd(SweepOutcome.PLANNED), self.system.now())
         self.store.put_json(key(run.run_id, "report.json"), planned)
         return self._request(run, plan, deadline)
 
@@ -244,7 +244,7 @@ class Sweeper:
         listing_ends = deadline.within(deadline.remaining() * LIST_SHARE)
         return make(policy, self.lister.list_all(policy.targets, run.run_id, listing_ends), now)
 
-    def _request(self, run: Run, plan: Plan, deadline: Deadline) -> Ended:
+    def _request(self, run: Run, plan: Plan, deadline: Deadline) -> RunResult:
         """Ask for every selected task's delete, but for those whose requests the bus took before."""
         if self.dry_run:
             raise _RefusedError(
@@ -279,7 +279,7 @@ class Sweeper:
                 raise unreadable()
         except CleanupError as error:
             raise _RefusedError(_refusal_of(error)) from None
-        if stored.document.get("outcome") != Outcome.REPORTED:
+        if stored.document.get("outcome") != SweepOutcome.REPORTED:
             raise _RefusedError(Refusal("ReportNotAPlan", "only a sweep that requested nothing can be applied"))
         if (original := stored.document.get("plan_of")) is not None:
             # A plan is carried out once. What a dry run made of one is the same plan under another key.
@@ -328,17 +328,17 @@ class Sweeper:
 
     # -- endings ------------------------------------------------
 
-    def _save(self, run: Run, plan: Plan, ending: Ending) -> Ended:
+    def _save(self, run: Run, plan: Plan, ending: RunEnd) -> RunResult:
         """Write what there is to read, the summary last: it is what makes the run done."""
         report = document(run, plan, ending, self.system.now())
-        if ending.outcome in (Outcome.REPORTED, Outcome.REFUSED):
+        if ending.outcome in (SweepOutcome.REPORTED, SweepOutcome.REFUSED):
             self.store.put_json(key(run.run_id, "report.json"), report)
         self.store.put_page(key(run.run_id, "index.html"), page(report))
         ended = self._ended(run, plan, ending, report)
         self.store.put_json(key(run.run_id, "summary.json"), ended.summary)
         return replace(ended, stored=True)
 
-    def _told(self, run: Run, plan: Plan | None, ending: Ending) -> Ended:
+    def _told(self, run: Run, plan: Plan | None, ending: RunEnd) -> RunResult:
         """The summary alone, where something went wrong."""
         ended = self._ended(run, plan, ending)
         try:
@@ -347,11 +347,11 @@ class Sweeper:
             return self._ended(run, plan, replace(_ending_by(error), taken=ending.taken))
         return replace(ended, stored=True)
 
-    def _ended(self, run: Run, plan: Plan | None, ending: Ending, report: dict[str, Any] | None = None) -> Ended:
+    def _ended(self, run: Run, plan: Plan | None, ending: RunEnd, report: dict[str, Any] | None = None) -> RunResult:
         described = summary(report or document(run, plan, ending, self.system.now()))
         described["report"] = self.places(run.run_id) if report is not None else None
-        retryable = ending.outcome is Outcome.FAILED and ending.error is not None and _is_retryable(ending.error)
-        return Ended(described, ending.outcome.ok, retryable)
+        retryable = ending.outcome is SweepOutcome.FAILED and ending.error is not None and _is_retryable(ending.error)
+        return RunResult(described, ending.outcome.ok, retryable)
 
     def places(self, run_id: str) -> dict[str, str]:
         """Where a run's report is, or will be."""
@@ -371,30 +371,30 @@ def digest_of(request: Mapping[str, Any]) -> str:
 def _may_go_on(done: Stored, *, redriven: bool) -> bool:
     """A failed run goes on when it comes again; a refused one only when somebody sent it back on purpose."""
     outcome = done.document.get("outcome")
-    return outcome == Outcome.FAILED or (outcome == Outcome.REFUSED and redriven)
+    return outcome == SweepOutcome.FAILED or (outcome == SweepOutcome.REFUSED and redriven)
 
 
-def _ending_by(error: Exception) -> Ending:
+def _ending_by(error: Exception) -> RunEnd:
     """What an exception means. The text of one that nobody foresaw may hold anything, so it is not repeated."""
     match error:
         case _RefusedError():
-            return Ending(Outcome.REFUSED, error.refusals)
+            return RunEnd(SweepOutcome.REFUSED, error.refusals)
         case CleanupError():
-            return Ending(Outcome.REFUSED, (_refusal_of(error),))
+            return RunEnd(SweepOutcome.REFUSED, (_refusal_of(error),))
         case _ElsewhereError():
             found = Error(Category.CONFLICT, _RUNNING, "another worker is at this run")
         case StoreError() | BusError():
             found = Error(Category.UNAVAILABLE, type(error).__name__, f"AWS refused a call ({error})")
         case _:
             found = Error(Category.INTERNAL, "InternalError", f"unforeseen {type(error).__name__}")
-    return Ending(Outcome.FAILED, error=found)
+    return RunEnd(SweepOutcome.FAILED, error=found)
 
 
-def _ending_of(taken: list[bool]) -> Ending:
+def _ending_of(taken: list[bool]) -> RunEnd:
     if all(taken):
-        return Ending(Outcome.REQUESTED, taken=taken)
+        return RunEnd(SweepOutcome.REQUESTED, taken=taken)
     message = f"the bus did not take {taken.count(False)} of {len(taken)} requests"
-    return Ending(Outcome.FAILED, error=Error(Category.UNAVAILABLE, "RequestsNotTaken", message), taken=taken)
+    return RunEnd(SweepOutcome.FAILED, error=Error(Category.UNAVAILABLE, "RequestsNotTaken", message), taken=taken)
 
 
 def _protected(item: Judged, protect: Protect) -> Judged:

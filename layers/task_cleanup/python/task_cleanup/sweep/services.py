@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from task_cleanup.providers import alibaba_elasticsearch, dms, huawei_oms
-from task_cleanup.providers.service import Service
+from task_cleanup.providers.model import Service
 from task_cleanup.validation import Violation, pointer
 
 SERVICES: Mapping[str, Service] = {

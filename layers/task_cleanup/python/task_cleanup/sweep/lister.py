@@ -9,10 +9,10 @@ from typing import Any
 from task_cleanup.aws import Aws
 from task_cleanup.credentials import CredentialStore
 from task_cleanup.errors import Category, CleanupError
-from task_cleanup.operation import Environment, Operation, list_operation, run
+from task_cleanup.operation import Dependencies, Operation, list_operation, run
 from task_cleanup.results import Error, Result
 from task_cleanup.settings import Settings
-from task_cleanup.sweep.policy import Target
+from task_cleanup.sweep.policy import SweepTarget
 from task_cleanup.sweep.services import SERVICES
 from task_cleanup.system import Deadline, System
 from task_cleanup.tasks import Task
@@ -24,10 +24,10 @@ TARGET_SECONDS = 240.0  # for all pages of one target
 
 
 @dataclass(frozen=True)
-class Listing:
+class TargetListing:
     """What listing one target came to. ``complete`` is false, too, where it failed; ``error`` then says why."""
 
-    target: Target
+    target: SweepTarget
     tasks: tuple[Task, ...]
     complete: bool
     project_id: str | None = None
@@ -48,13 +48,13 @@ class Lister:
             provider: CredentialStore(aws, settings.secret_prefix, provider, system) for provider in providers
         }
 
-    def list_all(self, targets: Sequence[Target], run_id: str, deadline: Deadline) -> list[Listing]:
+    def list_all(self, targets: Sequence[SweepTarget], run_id: str, deadline: Deadline) -> list[TargetListing]:
         """One listing for each target, in their order.
 
         Of each key one target goes first, alone, and while the key is rejected the next one, alone: a key is not
         locked by a dozen bad signatures at once. Once it is suspended, the others are refused here.
         """
-        found: dict[int, Listing] = {}
+        found: dict[int, TargetListing] = {}
         with ExitStack() as closing:
             pools = {
                 provider: closing.enter_context(ThreadPoolExecutor(MAX_CALLS, f"list-{provider}"))
@@ -69,11 +69,11 @@ class Lister:
                 key = asked[target.provider, target.account].result()
                 keys.setdefault((target.provider, key), []).append(number)
 
-            def list_one(number: int) -> Listing:
+            def list_one(number: int) -> TargetListing:
                 return self._list(targets[number], run_id, deadline)
 
-            def first_of(numbers: Sequence[int]) -> dict[int, Listing]:
-                listed: dict[int, Listing] = {}
+            def first_of(numbers: Sequence[int]) -> dict[int, TargetListing]:
+                listed: dict[int, TargetListing] = {}
                 for number in numbers:
                     listed[number] = list_one(number)
                     if not _key_rejected(listed[number]):
@@ -95,15 +95,15 @@ class Lister:
         except CleanupError:
             return f"account {account}"  # listing it says why
 
-    def _list(self, target: Target, run_id: str, deadline: Deadline) -> Listing:
+    def _list(self, target: SweepTarget, run_id: str, deadline: Deadline) -> TargetListing:
         operation = self._operations[target.service_id]
         received = Received(Trigger.DIRECT, target.to_dict(), run_id)
-        result = run(operation, received, self._environment(operation), deadline.within(TARGET_SECONDS))
+        result = run(operation, received, self._dependencies(operation), deadline.within(TARGET_SECONDS))
         return _listing(target, result)
 
-    def _environment(self, operation: Operation) -> Environment:
+    def _dependencies(self, operation: Operation) -> Dependencies:
         """With a session of its own for each target: sessions are not for several threads."""
-        return Environment(
+        return Dependencies(
             credentials=self._stores[operation.service.provider],
             transport=Transport(self._system, new_session),
             system=self._system,
@@ -113,11 +113,11 @@ class Lister:
         )
 
 
-def _key_rejected(listing: Listing) -> bool:
+def _key_rejected(listing: TargetListing) -> bool:
     return listing.error is not None and listing.error.category is Category.UNAUTHENTICATED
 
 
-def _listing(target: Target, result: Result) -> Listing:
+def _listing(target: SweepTarget, result: Result) -> TargetListing:
     if result.listed is None:
-        return Listing(target, (), complete=False, project_id=result.target.project_id, error=result.error)
-    return Listing(target, result.listed.tasks, result.listed.complete, result.target.project_id)
+        return TargetListing(target, (), complete=False, project_id=result.target.project_id, error=result.error)
+    return TargetListing(target, result.listed.tasks, result.listed.complete, result.target.project_id)

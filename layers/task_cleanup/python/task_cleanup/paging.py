@@ -5,24 +5,24 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from task_cleanup.errors import Category, Code
-from task_cleanup.providers.service import Call, ListCall, Reply, Request
-from task_cleanup.results import Error, Listed, Outcome
+from task_cleanup.providers.model import Call, ListCall, Reply, Request
+from task_cleanup.results import Error, Outcome, TaskList
 from task_cleanup.tasks import Page, Task
 from task_cleanup.transport import Settled, Verdict
 
 READINGS = 3  # of a list that moves while it is read
 
 
-def confirmed_by(read: Callable[[Reply], Page | None]) -> Callable[[Reply], Error | None]:
+def check_page_with(read: Callable[[Reply], Page | None]) -> Callable[[Reply], Error | None]:
     """A list is confirmed by a reply with HTTP 200 that ``read`` understands."""
 
-    def confirmed(reply: Reply) -> Error | None:
+    def check_success(reply: Reply) -> Error | None:
         if reply.status == 200 and read(reply) is not None:
             return None
         message = f"HTTP {reply.status} without the promised list"
         return Error(Category.PROVIDER_ERROR, Code.UNEXPECTED_REPLY, message)
 
-    return confirmed
+    return check_success
 
 
 class _End(StrEnum):
@@ -95,7 +95,7 @@ class _Reading:
         return _End.WHOLE if len(self.tasks) <= self.limit else _End.LIMIT
 
 
-def walk(listing: ListCall, request: Request, send: Callable[[Call], Settled]) -> tuple[Settled, Listed | None]:
+def walk(listing: ListCall, request: Request, send: Callable[[Call], Settled]) -> tuple[Settled, TaskList | None]:
     """Fetch page after page with ``send``; the verdict of the whole, and what was found.
 
     A failure on any page but the first is a failure of the whole, with two exceptions: the provider's way to say
@@ -129,7 +129,7 @@ def walk(listing: ListCall, request: Request, send: Callable[[Call], Settled]) -
         if reading.end is not _End.MOVED:
             break
     whole = reading.end is _End.WHOLE
-    listed = Listed(tuple(found.values())[:limit], complete=whole, note=None if whole else str(reading.end))
+    listed = TaskList(tuple(found.values())[:limit], complete=whole, note=None if whole else str(reading.end))
     return Settled(latest, attempts), listed
 
 
