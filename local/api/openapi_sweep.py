@@ -14,7 +14,7 @@ from local.aws import stack
 from task_cleanup import triggers
 from task_cleanup.errors import Category, Code
 from task_cleanup.results import Error
-from task_cleanup.sweep.run import REUSED, RUN_ID_REUSED
+from task_cleanup.sweep.claims import RUN_ID_REUSED
 from task_cleanup.sweep.services import SERVICES
 from task_cleanup.validation import load_schema
 
@@ -44,7 +44,7 @@ _ERRORS: Mapping[int, Error] = {
         {"violations": [{"pointer": "/select/older_than", "rule": "pattern", "allowed": _DURATION}]},
     ),
     404: Error(Category.NOT_FOUND, "RunNotFound", "no sweep with this id has begun"),
-    409: Error(Category.CONFLICT, RUN_ID_REUSED, REUSED),
+    409: Error(Category.CONFLICT, RUN_ID_REUSED.code, RUN_ID_REUSED.message),
     503: Error(Category.UNAVAILABLE, "AwsUnavailable", "AWS refused a call (ThrottlingException)"),
 }
 _COUNTS = {

@@ -9,7 +9,7 @@ import pytest
 from botocore.validate import ParamValidator
 from jsonschema import Draft202012Validator
 
-from task_cleanup.sweep.run import LEASE_MARGIN
+from task_cleanup.sweep.claims import LEASE_MARGIN
 from tests.conftest import request_schema, sample_event
 from tests.support.template import (
     BUS,

@@ -5,14 +5,15 @@ Sources: the API references of Secrets Manager, EventBridge and SQS (JSON protoc
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import requests
 from requests_aws4auth import AWS4Auth
 
+from task_cleanup.errors import Code, TaskCleanupError
 from task_cleanup.providers.model import SignedRequest
 from task_cleanup.settings import Settings
+from task_cleanup.startup import wired
 from task_cleanup.system import Deadline
 from task_cleanup.transport import NoAnswerError, ReplyTooLargeError, exchange
 
@@ -25,7 +26,7 @@ STALE_SIGNATURE = frozenset(
 )
 
 
-class AwsError(Exception):
+class AwsError(TaskCleanupError):
     """An AWS call failed. ``code`` is AWS's own (``ResourceNotFoundException``) or ours."""
 
     def __init__(self, code: str) -> None:
@@ -33,7 +34,7 @@ class AwsError(Exception):
         self.code = code
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@wired
 class _Action:
     service: str  # signing name
     target: str  # X-Amz-Target
@@ -59,6 +60,7 @@ class Aws:
         Raises
         ------
         AwsError
+            If AWS does not answer, or answers with an error.
         """
         reply = self._call(_GET_SECRET_VALUE, {"SecretId": secret_id}, deadline)
         value = reply.get("SecretString")
@@ -70,14 +72,15 @@ class Aws:
         Raises
         ------
         AwsError
-            Also where the call succeeds and the entry does not (``FailedEntryCount`` above 0).
+            If AWS does not answer, answers with an error, or did not take the entry (``FailedEntryCount`` above 0).
         """
         reply = self._call(_PUT_EVENTS, {"Entries": [dict(entry)]}, deadline)
         failed = reply.get("FailedEntryCount")
         if failed != 0 or isinstance(failed, bool):
             entries = reply.get("Entries")
             first = entries[0] if isinstance(entries, list) and entries else None
-            raise AwsError(str(first.get("ErrorCode", "FailedEntry")) if isinstance(first, dict) else "FailedEntry")
+            code = first.get("ErrorCode", Code.FAILED_ENTRY) if isinstance(first, dict) else Code.FAILED_ENTRY
+            raise AwsError(str(code))
 
     def send_message(self, queue_url: str, body: str, attributes: Mapping[str, str], deadline: Deadline) -> None:
         """Send one message with string attributes.
@@ -85,6 +88,7 @@ class Aws:
         Raises
         ------
         AwsError
+            If AWS does not answer, answers with an error, or tells no message id.
         """
         payload = {
             "QueueUrl": queue_url,
@@ -95,7 +99,7 @@ class Aws:
         }
         reply = self._call(_SEND_MESSAGE, payload, deadline)
         if not reply.get("MessageId"):
-            raise AwsError("UnexpectedReply")
+            raise AwsError(Code.UNEXPECTED_REPLY)
 
     def _call(self, action: _Action, payload: Mapping[str, Any], deadline: Deadline) -> dict[str, Any]:
         within = deadline.within(CALL_TIMEOUT)
@@ -112,7 +116,7 @@ class Aws:
         except NoAnswerError as error:
             raise AwsError(error.code) from None
         except ReplyTooLargeError:
-            raise AwsError("ReplyTooLarge") from None
+            raise AwsError(Code.REPLY_TOO_LARGE) from None
         body = reply.json_object()
         if reply.status == 200 and body is not None:
             return body

@@ -1,19 +1,37 @@
-"""What becomes of the results of events and messages: published on the bus, failed messages moved aside."""
+"""Publishing results on the bus, and moving messages that failed for good to the dead-letter queue."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
 
 from task_cleanup.aws import Aws
 from task_cleanup.event_types import SOURCE, EventType
 from task_cleanup.results import Result
 from task_cleanup.settings import Settings
+from task_cleanup.startup import wired
 from task_cleanup.system import Deadline
 from task_cleanup.triggers import QueueMessage
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@wired
+class MessageEnd:
+    """What came of a message. ``publish`` tells it on the bus; ``told`` goes with the message if it is moved."""
+
+    ok: bool
+    retryable: bool
+    completed_at: datetime
+    told: Mapping[str, Any]
+    publish: Callable[[], None]
+
+
+@wired
 class Delivery:
-    """Where results and permanently failed messages go. What is not set goes nowhere."""
+    """Publishes results, and moves failed messages to the dead-letter queue.
+
+    An empty ``event_bus_name`` switches publishing off. Without it, a dead-letter queue or ``max_receives``, no
+    message is moved: see ``settle``.
+    """
 
     aws: Aws
     settings: Settings
@@ -24,6 +42,7 @@ class Delivery:
         Raises
         ------
         AwsError
+            If the bus did not take it.
         """
         bus = self.settings.event_bus_name
         if bus is None:
@@ -36,34 +55,37 @@ class Delivery:
         }
         self.aws.put_event(entry, deadline)
 
-    def settle(self, message: QueueMessage, result: Result, deadline: Deadline) -> bool:
-        """Finish a message: True if its queue may forget it, False if it must come again.
+    def settle(self, message: QueueMessage, end: MessageEnd, deadline: Deadline) -> bool:
+        """Publish and move as it ended: True if the queue may forget the message, False if it must come again.
+
+        It comes again where another receive may end better, and where there is no place to tell or to move a failure:
+        its queue then moves it by its own count.
 
         Raises
         ------
         AwsError
             If publishing or moving failed: it must come again then, too.
         """
-        if not result.ok and self._comes_again(message, result):
+        if not end.ok and self._comes_again(message, retryable=end.retryable):
             return False
-        self.publish(result, deadline)
-        if not result.ok:
-            self._move_to_dead_letters(message, result, deadline)
+        end.publish()
+        if not end.ok:
+            self._move_to_dead_letters(message, end, deadline)
         return True
 
-    def _comes_again(self, message: QueueMessage, result: Result) -> bool:
+    def _comes_again(self, message: QueueMessage, *, retryable: bool) -> bool:
         settings = self.settings
         if not (settings.event_bus_name and settings.dead_letter_queue_url and settings.max_receives):
-            return True  # with nowhere to tell or to move it, SQS must keep the count
-        return result.retryable and message.receives < settings.max_receives
+            return True
+        return retryable and message.receives < settings.max_receives
 
-    def _move_to_dead_letters(self, message: QueueMessage, result: Result, deadline: Deadline) -> None:
-        """The body as it came, so that a redrive sends the same request with the same client token.
+    def _move_to_dead_letters(self, message: QueueMessage, end: MessageEnd, deadline: Deadline) -> None:
+        """The body as it came, so that a redrive sends the same request with the same client token or run id.
 
         And with the same age. Where it is unknown, no time is added: it would be known after the redrive, and wrong.
         """
         received = message.received
-        attributes = {"result": json.dumps(result.to_event()), "origin_id": received.origin_id}
-        if origin_time := received.origin_time(result.completed_at):
+        attributes = {"result": json.dumps(end.told), "origin_id": received.origin_id}
+        if origin_time := received.origin_time(end.completed_at):
             attributes["origin_time"] = origin_time
         self.aws.send_message(self.settings.dead_letter_queue_url or "", message.body, attributes, deadline)

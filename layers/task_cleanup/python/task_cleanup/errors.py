@@ -1,4 +1,21 @@
-"""What can go wrong, as data: the categories every provider's codes map to, our own codes, one exception."""
+"""What can go wrong, as data: categories, our own codes, what is tried again; and the root of all our exceptions.
+
+::
+
+    TaskCleanupError              every exception of this package
+        CleanupError              a failure with its category and code: it becomes the ``error`` of a result
+        AwsError                  an AWS call failed (``aws``)
+            BusError              an event was not taken (``sweep.bus``)
+            StoreError            the report bucket could not be read or written (``sweep.store``)
+        NoAnswerError             no whole reply came (``transport``)
+        ReplyTooLargeError        a reply is larger than allowed (``transport``)
+        NotJsonError              a text is no strict JSON (``validation``)
+        SettingsError             an environment variable is missing or malformed (``settings``)
+        RunRefusedError           a guard of the sweep forbids its requests (``sweep.plan``)
+        RunElsewhereError         another worker holds the run of a sweep (``sweep.claims``)
+        RetryableError            tells Lambda to send an event again (``handler``)
+        SweepFailedError          the same for a sweep (``sweep.handler``)
+"""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -26,7 +43,9 @@ class Code(StrEnum):
     CREDENTIAL_SUSPENDED = "CredentialSuspended"
     CONNECTION_FAILED = "ConnectionFailed"
     EXPIRED = "Expired"
+    FAILED_ENTRY = "FailedEntry"  # the bus did not take an event, and did not say why
     INTERNAL_ERROR = "InternalError"
+    NOT_JSON = "NotJson"
     PROJECT_ID_MISSING = "ProjectIdMissing"
     REPLY_TOO_LARGE = "ReplyTooLarge"
     RESULT_FALSE = "ResultFalse"
@@ -41,12 +60,45 @@ class Code(StrEnum):
     UNREADABLE_REQUEST = "UnreadableRequest"
 
 
-RETRYABLE_CATEGORIES = frozenset(
-    {Category.THROTTLED, Category.UNAVAILABLE, Category.TIMEOUT, Category.CONFLICT},
-)
+class SweepCode(StrEnum):
+    """The sweep's own codes: why nothing was requested, and why a run failed or cannot be told."""
+
+    ALREADY_APPLIED = "AlreadyApplied"
+    AWS_UNAVAILABLE = "AwsUnavailable"
+    BUS_ERROR = "BusError"
+    DRY_RUN = "DryRun"
+    FRACTION_TOO_HIGH = "FractionTooHigh"
+    LIST_FAILED = "ListFailed"
+    LIST_INCOMPLETE = "ListIncomplete"
+    MORE = "More"  # refusals than an event, a log line or a dead letter has room for
+    PLAN_TOO_OLD = "PlanTooOld"
+    REGION_UNKNOWN = "RegionUnknown"
+    REPORT_NOT_A_PLAN = "ReportNotAPlan"
+    REPORT_NOT_FOUND = "ReportNotFound"
+    REPORT_UNREADABLE = "ReportUnreadable"
+    REQUESTS_NOT_TAKEN = "RequestsNotTaken"
+    RUN_ID_INVALID = "RunIdInvalid"
+    RUN_ID_REUSED = "RunIdReused"
+    RUN_NOT_FOUND = "RunNotFound"
+    SAME_TARGET = "SameTarget"
+    STORE_ERROR = "StoreError"
+    SWEEP_RUNNING = "SweepRunning"
+    TOO_MANY_TASKS = "TooManyTasks"
 
 
-class CleanupError(Exception):
+# Within a call: the same function sends it again after a short wait, as long as its deadline allows.
+RETRY_WITHIN_CALL = frozenset({Category.THROTTLED, Category.UNAVAILABLE, Category.TIMEOUT})
+
+# Later: the result is `retryable`, so its event or message comes again. A conflict is over when the running task has
+# ended, or the other worker of a sweep; that is longer than one call may wait.
+RETRY_LATER = RETRY_WITHIN_CALL | {Category.CONFLICT}
+
+
+class TaskCleanupError(Exception):
+    """The root of this package's exceptions."""
+
+
+class CleanupError(TaskCleanupError):
     """A failure with its category and code; it becomes the ``error`` of a result.
 
     ``message`` and ``detail`` end up in results and logs: never put a secret, a signature or a rejected

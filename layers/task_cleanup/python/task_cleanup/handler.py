@@ -1,33 +1,29 @@
-"""From an operation to a Lambda handler: whatever the trigger, in and out again.
+"""From an operation to its Lambda handler: unwrap the event of any trigger, run the operation, answer that trigger.
 
 One execution environment keeps one session, one credential cache and one clock offset; nothing of a request
 outlives it.
 """
-# ruff: noqa: E402
 
-import gc
+from task_cleanup.startup import UncollectedImports
 
-# Imports make what stays: looking for garbage among it, a dozen times, takes a tenth of a cold start.
-gc.disable()
+with UncollectedImports():
+    from collections.abc import Callable
+    from functools import partial
+    from typing import Any, Protocol
 
-from collections.abc import Callable
-from typing import Any, Protocol
-
-from task_cleanup import triggers
-from task_cleanup.aws import Aws, AwsError
-from task_cleanup.credentials import CredentialStore
-from task_cleanup.delivery import Delivery
-from task_cleanup.observability import Observability
-from task_cleanup.operation import Dependencies, Operation, run
-from task_cleanup.reply_size import fitted
-from task_cleanup.results import Result
-from task_cleanup.settings import Settings
-from task_cleanup.system import Deadline, System
-from task_cleanup.transport import Transport, new_session
-from task_cleanup.triggers import QueueMessage, Received, Trigger
-
-gc.freeze()  # what was made so far is not looked at later, either
-gc.enable()
+    from task_cleanup import triggers
+    from task_cleanup.aws import Aws, AwsError
+    from task_cleanup.credentials import CredentialStore
+    from task_cleanup.delivery import Delivery, MessageEnd
+    from task_cleanup.errors import TaskCleanupError
+    from task_cleanup.observability import Observability
+    from task_cleanup.operation import Dependencies, Operation, run
+    from task_cleanup.reply_size import fitted
+    from task_cleanup.results import Result
+    from task_cleanup.settings import Settings
+    from task_cleanup.system import Deadline, System
+    from task_cleanup.transport import Transport, new_session
+    from task_cleanup.triggers import QueueMessage, Received, Trigger
 
 ANSWER_RESERVE = 1.0  # seconds kept back for logging, metrics and the reply
 DELIVERY_RESERVE = 6.0  # seconds kept back for publishing a result and moving a message
@@ -45,7 +41,7 @@ class LambdaContext(Protocol):
         ...
 
 
-class RetryableError(Exception):
+class RetryableError(TaskCleanupError):
     """Raised to Lambda for a retryable result of an event, so that Lambda's own retries take over."""
 
     def __init__(self, result: Result) -> None:
@@ -106,13 +102,13 @@ class _Handler:
 
     def _run(self, received: Received, deadline: Deadline) -> Result:
         result = run(self._operation, received, self._dependencies, deadline)
-        if not received.is_queued:  # what is published about the others has no tasks, and counts all that were found
+        if not received.is_queued:  # a queued request's result is published without its tasks, and counts them all
             result = fitted(result, received.trigger)
         self._observability.record(result, received.trigger)
         return result
 
     def _direct(self, received: Received, deadline: Deadline) -> dict[str, Any]:
-        """The result; a failed one is published, too: nothing tells whether anybody waits for the reply."""
+        """The result; a failed one is published, too, since an asynchronous caller never sees the reply."""
         result = self._run(received, deadline.less(PUBLISH_RESERVE))
         if not result.ok:
             try:
@@ -129,7 +125,7 @@ class _Handler:
         return fitted(result, received.trigger).to_dict()
 
     def _batch(self, messages: list[QueueMessage], deadline: Deadline) -> dict[str, Any]:
-        """Every record on its own: one that fails comes again, and the others go on."""
+        """Every record on its own: the reply names those that must come again."""
         failed = []
         for position, message in enumerate(messages):
             left = deadline.less(DELIVERY_RESERVE).remaining()
@@ -138,14 +134,16 @@ class _Handler:
                 break
             # A fair share each, so that a provider that hangs does not starve the rest of the batch.
             share = max(MIN_START, left / (len(messages) - position))
-            if not self._finished(message, deadline.within(share), deadline):
+            if not self._settled(message, deadline.within(share), deadline):
                 failed.append(message)
         return triggers.batch_reply(failed)
 
-    def _finished(self, message: QueueMessage, call_deadline: Deadline, deadline: Deadline) -> bool:
+    def _settled(self, message: QueueMessage, call_deadline: Deadline, deadline: Deadline) -> bool:
         try:
             result = self._run(message.received, call_deadline)
-            return self._delivery.settle(message, result, deadline)
+            publish = partial(self._delivery.publish, result, deadline)
+            end = MessageEnd(result.ok, result.retryable, result.completed_at, result.to_event(), publish)
+            return self._delivery.settle(message, end, deadline)
         except AwsError as error:
             self._observability.undelivered(message.message_id, error.code)
         except Exception as error:  # noqa: BLE001 - one record's bug must not fail the others

@@ -6,7 +6,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -27,6 +27,7 @@ from task_cleanup.providers.model import (
 )
 from task_cleanup.redaction import redact
 from task_cleanup.results import Error, Outcome, Result, Target, TaskList
+from task_cleanup.startup import wired
 from task_cleanup.system import Deadline, System
 from task_cleanup.times import in_words, parse_time
 from task_cleanup.transport import MAX_LIST_BYTES, MAX_REPLY_BYTES, Settled, Sign, Transport, Verdict
@@ -34,7 +35,7 @@ from task_cleanup.triggers import Received
 from task_cleanup.validation import RequestValidator, Violation
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@wired
 class StopFirst:
     """The call that stops a task which a delete met running, and the codes that say that it runs."""
 
@@ -42,7 +43,7 @@ class StopFirst:
     call: Callable[[Request], Call]
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@wired
 class Operation:
     """What a function does: its name, its request, the call it makes, and what the answers mean.
 
@@ -62,7 +63,7 @@ class Operation:
     max_age_in_queue: timedelta | None = None
     listing: ListCall | None = None
     stop_first: StopFirst | None = None
-    validator: RequestValidator = field(init=False, repr=False)
+    validator: RequestValidator = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "validator", RequestValidator(self.schema))
@@ -81,7 +82,7 @@ def list_operation(service: Service, schema: Mapping[str, Any]) -> Operation:
     )
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@wired
 class Dependencies:
     """What one execution environment keeps between requests."""
 
@@ -184,7 +185,7 @@ def _refuse_expired(operation: Operation, request: Request, received: Received, 
             raise invalid_request(Code.EXPIRED, f"the request was first sent more than {in_words(lifetime)} ago")
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@wired
 class _Ready:
     """Everything a call needs, before it is signed."""
 

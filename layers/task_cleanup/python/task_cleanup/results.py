@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
-from task_cleanup.errors import RETRYABLE_CATEGORIES, Category, CleanupError, Code
+from task_cleanup.errors import RETRY_LATER, Category, CleanupError, Code
 from task_cleanup.tasks import Task
 from task_cleanup.times import rfc3339
 
@@ -106,7 +106,7 @@ class Result:
         """Whether the same request can end better later."""
         if self.error is None or self.outcome is Outcome.UNCHANGED:
             return False
-        return self.error.category in RETRYABLE_CATEGORIES or self.error.code == Code.CREDENTIAL_SUSPENDED
+        return self.error.category in RETRY_LATER or self.error.code == Code.CREDENTIAL_SUSPENDED
 
     @property
     def ok(self) -> bool:

@@ -3,11 +3,13 @@
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import ip_address
 from typing import Self
 from urllib.parse import urlsplit
 
+from task_cleanup.errors import TaskCleanupError
+from task_cleanup.startup import wired
 from task_cleanup.validation import strict_json
 
 # One label of a host name, as in every schema: no dot, so that a region can never name a host of somebody else.
@@ -23,11 +25,11 @@ _AWS_SERVICES = {
 }
 
 
-class SettingsError(Exception):
+class SettingsError(TaskCleanupError):
     """A variable is missing or wrong. The text names the variable, never its value."""
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@wired
 class AwsIdentity:
     """The function role's own credentials, as Lambda puts them in the environment."""
 
@@ -37,7 +39,7 @@ class AwsIdentity:
     region: str
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@wired
 class Settings:
     """Everything a function takes from its environment (table: docs/operations.md)."""
 

@@ -4,15 +4,16 @@ import random
 import secrets
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
+
+from task_cleanup.startup import wired
 
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@wired
 class System:
     """``now`` is aware UTC time, ``monotonic`` and ``sleep`` are seconds, ``fraction`` is in [0, 1)."""
 
@@ -23,12 +24,12 @@ class System:
     nonce: Callable[[], str] = lambda: secrets.token_hex(16)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@wired
 class Deadline:
     """A moment on the monotonic clock after which nothing may be waited for."""
 
     at: float
-    monotonic: Callable[[], float] = field(repr=False)
+    monotonic: Callable[[], float]
 
     @classmethod
     def after(cls, seconds: float, monotonic: Callable[[], float]) -> "Deadline":

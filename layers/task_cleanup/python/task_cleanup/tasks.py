@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from task_cleanup.startup import wired
 from task_cleanup.times import rfc3339
 
 
@@ -64,7 +65,7 @@ class Task:
         }
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@wired
 class StatusTable:
     """What a service's statuses mean, and which of them allow a delete."""
 

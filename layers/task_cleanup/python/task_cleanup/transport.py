@@ -19,7 +19,8 @@ from urllib3.util import Retry, Timeout
 
 from task_cleanup import __version__
 from task_cleanup.connections import SHORTEST, WholeHeadAdapter
-from task_cleanup.errors import Category, Code
+from task_cleanup.errors import RETRY_WITHIN_CALL as _TRANSIENT
+from task_cleanup.errors import Category, Code, TaskCleanupError
 from task_cleanup.providers.model import Credentials, Reply, SignedRequest
 from task_cleanup.results import Error, Outcome
 from task_cleanup.system import Deadline, System
@@ -77,7 +78,7 @@ def new_session(aws_endpoints: Iterable[str] = ()) -> requests.Session:
     return session
 
 
-class NoAnswerError(Exception):
+class NoAnswerError(TaskCleanupError):
     """No whole reply came. ``sent`` is false only where the request cannot have left this machine."""
 
     def __init__(self, category: Category, code: Code, message: str, *, sent: bool) -> None:
@@ -87,7 +88,7 @@ class NoAnswerError(Exception):
         self.sent = sent
 
 
-class ReplyTooLargeError(Exception):
+class ReplyTooLargeError(TaskCleanupError):
     """The reply is over the cap; what it says is unknown."""
 
 
@@ -217,7 +218,6 @@ Sign = Callable[[Credentials, datetime, str], SignedRequest]
 Judge = Callable[[Reply, SignedRequest, Credentials], Verdict]
 Refetch = Callable[[Credentials], Credentials]
 
-_TRANSIENT = frozenset({Category.THROTTLED, Category.UNAVAILABLE, Category.TIMEOUT})
 _SIGNATURE_UNJUDGED = _TRANSIENT | {Category.UNAUTHENTICATED}
 
 

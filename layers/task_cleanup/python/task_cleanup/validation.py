@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from task_cleanup.errors import CleanupError, Code, invalid_request
+from task_cleanup.errors import CleanupError, Code, TaskCleanupError, invalid_request
 from task_cleanup.quick_check import certainly_valid
 
 MAX_VIOLATIONS = 50
@@ -125,7 +125,7 @@ def not_one_of(place: str, values: Iterable[str]) -> Violation:
     return Violation(place, "enum", f"must be {one_of(list(values))}")
 
 
-class NotJsonError(ValueError):
+class NotJsonError(TaskCleanupError, ValueError):
     """A text that is no strict JSON. Its message says where and why, for people, and quotes no value of the text."""
 
 

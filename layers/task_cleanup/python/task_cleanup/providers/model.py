@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from task_cleanup.errors import Category
 from task_cleanup.signing import canonical_query, percent_encode
+from task_cleanup.startup import wired
 from task_cleanup.tasks import Page
 from task_cleanup.validation import Violation, not_one_of, violation_error
 
@@ -114,7 +115,7 @@ class ProviderError:
     extra: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@wired
 class ErrorTable:
     """What a service's codes mean, as data. ``by_status`` is for the few whose meaning depends on the HTTP status.
 
@@ -135,7 +136,7 @@ class NextCall(Protocol):
     def __call__(self, request: Request, received: int) -> Call: ...
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@wired
 class ListCall:
     """How a service lists its tasks.
 
@@ -151,7 +152,7 @@ class ListCall:
     past_end: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@wired
 class DeleteRequest:
     """What a sweep asks for: the delete ``operation``, and which of the optional fields its request has."""
 
@@ -168,7 +169,7 @@ class Signer(Protocol):
     ) -> dict[str, str]: ...
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@wired
 class Service:
     """One provider service, with everything that is true of it wherever it is used.
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from task_cleanup.aws import AwsError
+from task_cleanup.errors import Code
 from task_cleanup.event_types import SOURCE, EventType
 from task_cleanup.system import Deadline, System
 
@@ -17,8 +19,8 @@ MAX_ROUNDS = 6  # how often an entry is tried
 ROUND_WAIT = 0.2  # seconds; doubled each round, then full jitter
 
 
-class BusError(Exception):
-    """An event was not taken. The text is AWS's code."""
+class BusError(AwsError):
+    """An event was not taken."""
 
 
 class Bus:
@@ -35,6 +37,7 @@ class Bus:
         Raises
         ------
         BusError
+            If the call fails, or its answer has no event id.
         """
         entry = {**self._entry(detail_type, detail), "Resources": list(resources)}
         try:
@@ -43,7 +46,7 @@ class Bus:
             raise BusError(type(error).__name__) from None
         (taken,) = _answers(reply, 1)
         if not taken.get("EventId"):
-            raise BusError(taken.get("ErrorCode", "FailedEntry"))
+            raise BusError(taken.get("ErrorCode", Code.FAILED_ENTRY))
         return taken["EventId"]
 
     def request_all(self, details: Iterable[Mapping[str, Any]], deadline: Deadline) -> list[bool]:
@@ -83,7 +86,7 @@ class Bus:
 def _answers(reply: Mapping[str, Any], number: int) -> Sequence[Mapping[str, str]]:
     """What the bus says of each entry. A reply that does not say it has taken none."""
     answers: Sequence[Mapping[str, str]] = reply.get("Entries", ())
-    return answers if len(answers) == number else [{"ErrorCode": "UnexpectedReply"}] * number
+    return answers if len(answers) == number else [{"ErrorCode": Code.UNEXPECTED_REPLY}] * number
 
 
 def _batches(details: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], ...]]:

@@ -1,11 +1,12 @@
-"""The sweep's Lambda handler: whatever the trigger, in and out again.
+"""The sweep's Lambda handler: events, messages and direct invocations run a sweep.
 
-A sweep takes minutes, and an HTTP API gives up after 30 seconds: over HTTP a sweep is only asked for, and asked
-about.
+A sweep takes minutes, and an HTTP API gives up after 30 seconds. So `POST` puts a request on the bus, and `GET` reads
+the summary from the bucket.
 """
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import boto3
@@ -13,16 +14,18 @@ from botocore.config import Config
 
 from task_cleanup import triggers
 from task_cleanup.aws import Aws, AwsError
-from task_cleanup.errors import Category, CleanupError
+from task_cleanup.delivery import Delivery, MessageEnd
+from task_cleanup.errors import Category, CleanupError, SweepCode, TaskCleanupError
 from task_cleanup.event_types import EventType
 from task_cleanup.handler import ANSWER_RESERVE, LambdaContext
 from task_cleanup.results import Error
 from task_cleanup.settings import Settings, SettingsError
-from task_cleanup.sweep.bus import Bus, BusError
+from task_cleanup.sweep.bus import Bus
+from task_cleanup.sweep.claims import RUN_ID_REUSED, digest_of
 from task_cleanup.sweep.lister import Lister
 from task_cleanup.sweep.observability import SweepObservability, short
 from task_cleanup.sweep.report import SweepOutcome
-from task_cleanup.sweep.run import REUSED, RUN_ID_REUSED, RunResult, Sweeper, digest_of, run_id_of
+from task_cleanup.sweep.run import RunResult, Sweeper, run_id_of
 from task_cleanup.sweep.services import SERVICES
 from task_cleanup.sweep.store import Store, StoreError, key
 from task_cleanup.system import Deadline, System
@@ -48,7 +51,7 @@ _AWS_CONFIG = Config(
 )
 
 
-class SweepFailedError(Exception):
+class SweepFailedError(TaskCleanupError):
     """Raised to Lambda for an event whose sweep may end better later, so that Lambda's own retries take over."""
 
 
@@ -93,9 +96,8 @@ def make_sweep_handler(
 class _Handler:
     def __init__(self, sweeper: Sweeper, settings: Settings, validator: RequestValidator, system: System) -> None:
         session = new_session(settings.aws_endpoints.values())
-        self._aws = Aws(settings, lambda: session)
+        self._delivery = Delivery(Aws(settings, lambda: session), settings)
         self._sweeper = sweeper
-        self._settings = settings
         self._validator = validator
         self._system = system
         self._observability = SweepObservability(settings)
@@ -105,7 +107,7 @@ class _Handler:
         deadline = Deadline.after(remaining, self._system.monotonic)
         match triggers.trigger_of(event):
             case Trigger.SQS:
-                failed = [message for message in triggers.from_sqs(event) if not self._finished(message, deadline)]
+                failed = [message for message in triggers.from_sqs(event) if not self._settled(message, deadline)]
                 return triggers.batch_reply(failed)
             case Trigger.EVENTBRIDGE:
                 return self._event(triggers.from_eventbridge(event, context.aws_request_id), deadline)
@@ -118,13 +120,13 @@ class _Handler:
                 return self._direct(triggers.from_direct(event, context.aws_request_id), deadline)
 
     def _direct(self, received: Received, deadline: Deadline) -> dict[str, Any]:
-        """The summary; one that is no success is published, too: nothing tells whether anybody waits for it."""
+        """The summary; of a failure it is published, too, since an asynchronous caller never sees the reply."""
         ended = self._run(received, deadline)
         if not ended.ok and not ended.elsewhere:
             try:
                 self._publish(ended)
-            except (BusError, StoreError) as error:
-                self._observability.unpublished(ended.run_id, str(error))
+            except AwsError as error:
+                self._observability.unpublished(ended.run_id, error.code)
         return ended.summary
 
     def _run(self, received: Received, deadline: Deadline) -> RunResult:
@@ -146,26 +148,25 @@ class _Handler:
         self._publish(ended)
         return ended.summary
 
-    def _finished(self, message: QueueMessage, deadline: Deadline) -> bool:
-        """True if the queue may forget the message: its summary is published, and a failed one moved aside."""
+    def _settled(self, message: QueueMessage, deadline: Deadline) -> bool:
         try:
             ended = self._run(message.received, deadline)
-            most = self._settings.max_receives
-            if ended.elsewhere or (ended.retryable and (most is None or message.receives < most)):
-                return False
-            self._publish(ended)
-            if not ended.ok:
-                self._move_aside(message, ended, deadline)
-        except (AwsError, BusError, StoreError) as error:
-            self._observability.undelivered(message.message_id, str(error))
-            return False
+            if ended.elsewhere:
+                return False  # the worker that holds the run publishes its summary, on whichever receive
+            told, publish = short(ended.summary), partial(self._publish, ended)
+            end = MessageEnd(ended.ok, ended.retryable, self._system.now(), told, publish)
+            return self._delivery.settle(message, end, deadline)
+        except AwsError as error:
+            self._observability.undelivered(message.message_id, error.code)
         except Exception as error:  # noqa: BLE001 - one record's bug must not fail the others
             self._observability.unforeseen(message.message_id, error)
-            return False
-        return True
+        return False
 
     def _publish(self, ended: RunResult) -> None:
-        """Once for each run that is stored; the marker comes after the event, so that none is lost."""
+        """Publish the summary once for each outcome of a run that is stored.
+
+        The marker is written after the event: a worker that dies between them publishes twice, and never not at all.
+        """
         store, name = self._sweeper.store, key(ended.run_id, "published.json")
         outcome = SweepOutcome(ended.summary["outcome"])
         if ended.repeated:
@@ -175,15 +176,6 @@ class _Handler:
         self._sweeper.bus.publish(_TYPE_OF_END[outcome], _fitting(ended.summary))
         if ended.stored:
             store.put_json(name, {"outcome": outcome.value})
-
-    def _move_aside(self, message: QueueMessage, ended: RunResult, deadline: Deadline) -> None:
-        """The body as it came, so that a redrive asks for the same run."""
-        attributes = {"result": json.dumps(short(ended.summary)), "origin_id": message.received.origin_id}
-        if origin_time := message.received.origin_time(self._system.now()):
-            attributes["origin_time"] = origin_time
-        if self._settings.dead_letter_queue_url is None:
-            raise AwsError("NoDeadLetterQueue")
-        self._aws.send_message(self._settings.dead_letter_queue_url, message.body, attributes, deadline)
 
     # -- HTTP ------------------------------------------------
 
@@ -197,15 +189,15 @@ class _Handler:
             self._sweeper.bus.publish(EventType.SWEEP_REQUESTED, {**_as_asked(received), "run_id": run_id}, requester)
         except CleanupError as error:
             # No result holds the detail here, so that the violations are a member of their own.
-            title = {"title": "The run id is taken"} if error.code == RUN_ID_REUSED else {}
+            title = {"title": "The run id is taken"} if error.code == RUN_ID_REUSED.code else {}
             return triggers.http_problem(Error.of(error), received.origin_id, **title, **(error.detail or {}))
-        except (BusError, StoreError) as error:
-            return triggers.http_problem(_unavailable(str(error)), received.origin_id)
+        except AwsError as error:
+            return triggers.http_problem(_unavailable(error), received.origin_id)
         body = {"run_id": run_id, "status": f"/sweeps/{run_id}", "report": self._sweeper.places(run_id)}
         return triggers.http_response(202, "application/json", body)
 
     def _mark_as_asked(self, run_id: str, digest: str) -> None:
-        """So that the run can be asked about before a worker has begun.
+        """Store that the run was asked for: `GET` then answers 202 before a worker has begun.
 
         Raises
         ------
@@ -219,25 +211,25 @@ class _Handler:
         if used is None and not store.put_new(key(run_id, "asked.json"), mark):
             used = store.get(key(run_id, "asked.json"))
         if used is not None and used.document.get("digest") != digest:
-            raise CleanupError(Category.CONFLICT, RUN_ID_REUSED, REUSED)
+            raise CleanupError(Category.CONFLICT, RUN_ID_REUSED.code, RUN_ID_REUSED.message)
 
     def _http_status(self, received: Received) -> dict[str, Any]:
-        """The summary once it is there."""
+        """200 with the summary; 202 while there is none; 404 for a run id that nobody has used."""
         request = _as_asked(received)
         run_id = request.get("run_id")
         if received.unreadable is not None or set(request) != {"run_id"} or run_id_of(str(run_id)) != run_id:
-            invalid = Error(Category.INVALID_REQUEST, "RunIdInvalid", _RUN_ID_WANTED)
+            invalid = Error(Category.INVALID_REQUEST, SweepCode.RUN_ID_INVALID, _RUN_ID_WANTED)
             return triggers.http_problem(invalid, received.origin_id)
         try:
             found = self._first_of(run_id, "summary", "claim", "asked")
         except StoreError as error:
-            return triggers.http_problem(_unavailable(str(error)), received.origin_id)
+            return triggers.http_problem(_unavailable(error), received.origin_id)
         if found is not None and found[0] == "summary":
             return triggers.http_response(200, "application/json", found[1])
         if found is not None:
             body = {"run_id": run_id, "state": "running" if found[0] == "claim" else "waiting"}
             return triggers.http_response(202, "application/json", body, {"Retry-After": str(POLL_SECONDS)})
-        unknown = Error(Category.NOT_FOUND, "RunNotFound", "no sweep was asked for under this id")
+        unknown = Error(Category.NOT_FOUND, SweepCode.RUN_NOT_FOUND, "no sweep was asked for under this id")
         return triggers.http_problem(unknown, received.origin_id, title="There is no such run")
 
     def _first_of(self, run_id: str, *names: str) -> tuple[str, dict[str, Any]] | None:
@@ -250,7 +242,7 @@ class _Handler:
 
 
 def _fitting(summary: dict[str, Any]) -> dict[str, Any]:
-    """The summary, or what there is room for: an event holds 256 KB, and the whole is in the bucket anyway."""
+    """The summary, without targets and policy if it is too large for an event (256 KB): the bucket has all of it."""
     return summary if len(json.dumps(summary)) <= MAX_EVENT else {**short(summary), "targets": [], "policy": None}
 
 
@@ -259,5 +251,5 @@ def _as_asked(received: Received) -> dict[str, Any]:
     return received.request if isinstance(received.request, dict) else {}
 
 
-def _unavailable(code: str) -> Error:
-    return Error(Category.UNAVAILABLE, "AwsUnavailable", f"AWS refused a call ({code})")
+def _unavailable(error: AwsError) -> Error:
+    return Error(Category.UNAVAILABLE, SweepCode.AWS_UNAVAILABLE, f"AWS refused a call ({error.code})")

@@ -5,6 +5,7 @@ from typing import Any
 
 from aws_lambda_powertools.metrics import MetricUnit
 
+from task_cleanup.errors import SweepCode
 from task_cleanup.observability import Telemetry
 from task_cleanup.sweep.report import SweepOutcome
 
@@ -51,6 +52,6 @@ def short(summary: Mapping[str, Any]) -> dict[str, Any]:
     brief = {name: value for name, value in summary.items() if name not in ("targets", "policy")}
     more = len(brief["refusals"]) - MAX_REFUSALS
     if more > 0:
-        rest = {"code": "More", "message": f"{more} more: the report has them all", "target": None}
+        rest = {"code": SweepCode.MORE, "message": f"{more} more: the report has them all", "target": None}
         brief["refusals"] = [*brief["refusals"][:MAX_REFUSALS], rest]
     return brief

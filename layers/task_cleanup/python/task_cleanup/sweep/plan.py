@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from task_cleanup.credentials import DEFAULT_ACCOUNT
+from task_cleanup.errors import SweepCode, TaskCleanupError
 from task_cleanup.results import Error
 from task_cleanup.sweep.lister import TargetListing
 from task_cleanup.sweep.policy import Limits, Policy, SweepTarget
@@ -27,7 +28,15 @@ class Refusal:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object."""
-        return {"code": self.code, "message": self.message, "target": self.target}
+        return {"code": str(self.code), "message": self.message, "target": self.target}
+
+
+class RunRefusedError(TaskCleanupError):
+    """Nothing is requested, and these refusals say why."""
+
+    def __init__(self, *found: Refusal) -> None:
+        super().__init__(found[0].code)
+        self.refusals = found
 
 
 @dataclass(frozen=True)
@@ -100,7 +109,7 @@ def refusals(plan: Plan) -> tuple[Refusal, ...]:
             continue  # its project may be unknown, and it has no tasks that could count twice
         if target.place() in places:
             message = "an earlier target is the same project or instance: take one of them out of the policy"
-            found.append(_of_target("SameTarget", message, number, target.target))
+            found.append(_of_target(SweepCode.SAME_TARGET, message, number, target.target))
         places.add(target.place())
     return tuple(found)
 
@@ -128,7 +137,7 @@ def _over(limits: Limits, counted: Mapping[str, int]) -> Iterator[Refusal]:
             f"{selected:,} of {found:,} tasks are selected, and limits.max_fraction {limits.max_fraction:g} allows "
             f"{allowed:,} of them; if they may all go, raise it {_REMEDY}"
         )
-        yield Refusal("FractionTooHigh", message)
+        yield Refusal(SweepCode.FRACTION_TOO_HIGH, message)
 
 
 def _too_many(plan: Plan) -> Refusal:
@@ -137,15 +146,15 @@ def _too_many(plan: Plan) -> Refusal:
         f"{selected:,} tasks are selected, and limits.max_tasks allows {most:,}; "
         f"if they may all go, raise it {_REMEDY}"
     )
-    return Refusal("TooManyTasks", message)
+    return Refusal(SweepCode.TOO_MANY_TASKS, message)
 
 
 def _incomplete(planned: TargetPlan, number: int) -> Refusal:
     if planned.error is not None:
         message = f"the list failed: {planned.error.code}, {planned.error.message}"
-        return _of_target("ListFailed", message, number, planned.target)
+        return _of_target(SweepCode.LIST_FAILED, message, number, planned.target)
     message = (
         f"the list may not be whole: its limit of {planned.target.limit:,} tasks or the time cut it, or it changed "
         "while it was read; ask again, or raise the target's limit"
     )
-    return _of_target("ListIncomplete", message, number, planned.target)
+    return _of_target(SweepCode.LIST_INCOMPLETE, message, number, planned.target)

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from task_cleanup.errors import Category, CleanupError
+from task_cleanup.errors import Category, CleanupError, SweepCode
 from task_cleanup.results import Error
 from task_cleanup.sweep.plan import Plan, Refusal, TargetPlan
 from task_cleanup.sweep.policy import Mode, Policy, SweepTarget
@@ -134,7 +134,9 @@ def read_plan(report: Mapping[str, Any]) -> Plan:
 
 def unreadable() -> CleanupError:
     """What is said of a report that cannot be trusted to be one."""
-    return CleanupError(Category.INVALID_REQUEST, "ReportUnreadable", "the stored report is not one of a sweep")
+    return CleanupError(
+        Category.INVALID_REQUEST, SweepCode.REPORT_UNREADABLE, "the stored report is not one of a sweep"
+    )
 
 
 def _target_plan(target: SweepTarget, item: Mapping[str, Any]) -> TargetPlan:

@@ -1,45 +1,38 @@
-"""One sweep, from its request to its end: list, judge, check, save the plan, request, save the summary.
+"""One sweep, from its request to its summary: claim, plan, save, request, close.
 
-A run happens once. Its first worker claims it with a conditional put and holds it for as long as it can live; a
-second delivery finds the summary and does nothing, or finds the claim and comes again later. A worker that dies
-leaves its plan: the next one goes on from there and never selects anew.
+``claims`` lets one worker at a time do a run, once. A worker that dies leaves its plan in the bucket, as a report
+with the outcome ``planned``: the next one goes on from there and never selects anew.
 """
 
 import hashlib
-import json
 import re
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
-from task_cleanup.errors import Category, CleanupError, Code, invalid_request
+from task_cleanup.errors import RETRY_LATER, Category, CleanupError, Code, SweepCode, invalid_request
 from task_cleanup.results import Error
 from task_cleanup.sweep.bus import Bus, BusError
+from task_cleanup.sweep.claims import LEASE_MARGIN, Claims, RunElsewhereError, digest_of
 from task_cleanup.sweep.delete_events import requests_of
 from task_cleanup.sweep.lister import Lister
 from task_cleanup.sweep.page import page
-from task_cleanup.sweep.plan import LIFETIME, Plan, Refusal, make, refusals
+from task_cleanup.sweep.plan import LIFETIME, Plan, Refusal, RunRefusedError, make, refusals
 from task_cleanup.sweep.policy import Mode, Policy, Protect
 from task_cleanup.sweep.report import Run, RunEnd, SweepOutcome, document, read_plan, summary, unreadable
 from task_cleanup.sweep.selection import Decision, Judged, protection
 from task_cleanup.sweep.services import region_violations
-from task_cleanup.sweep.store import Store, Stored, StoreError, key
+from task_cleanup.sweep.store import Store, StoreError, key
 from task_cleanup.system import Deadline, System
-from task_cleanup.times import in_words, parse_time, rfc3339
+from task_cleanup.times import in_words
 from task_cleanup.triggers import Received
 from task_cleanup.validation import RequestValidator, Violation
 
 LIST_SHARE = 0.6  # of the time; the rest is for requests and documents
 SAVE_SHARE = 0.1
-LEASE_MARGIN = timedelta(seconds=60)  # between two machines' clocks
 
-_RUNNING = "SweepRunning"
 _SENT_STAND = "requests that were sent before stand"
-
-RUN_ID_REUSED = "RunIdReused"
-REUSED = "another request has used this run id: leave `run_id` out, or give a new one"
 
 _RUN_ID = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -56,8 +49,8 @@ class RunResult:
 
     @property
     def elsewhere(self) -> bool:
-        """Whether another worker is at this run: it will tell how it ends."""
-        return (self.summary["error"] or {}).get("code") == _RUNNING
+        """Whether another worker holds this run, and will publish its summary."""
+        return (self.summary["error"] or {}).get("code") == SweepCode.SWEEP_RUNNING
 
     @property
     def run_id(self) -> str:
@@ -65,16 +58,12 @@ class RunResult:
         return str(self.summary["run_id"])
 
 
-class _RefusedError(Exception):
-    """Nothing is requested, and this is why."""
+@dataclass(frozen=True)
+class _Planned:
+    """A run and its plan. The run has the policy's name by now, and ``dry_run`` where the stack forces it."""
 
-    def __init__(self, *found: Refusal) -> None:
-        super().__init__(found[0].code)
-        self.refusals = found
-
-
-class _ElsewhereError(Exception):
-    """Another worker holds the run."""
+    run: Run
+    plan: Plan
 
 
 def run_id_of(text: str) -> str:
@@ -97,13 +86,18 @@ class Sweeper:
     dry_run: bool
     extra_regions: Mapping[str, Collection[str]]
 
+    @cached_property
+    def claims(self) -> Claims:
+        """The claims of the same bucket."""
+        return Claims(self.store, self.system)
+
     def sweep(self, received: Received, deadline: Deadline) -> RunResult:
         """Do what was asked, once. Never raises: whatever goes wrong is a summary that says so."""
         run = Run(run_id_of(received.origin_id), self.system.now(), received.requested_by)
         try:
             request = self.accept(received)
         except CleanupError as error:
-            return self._ended(run, None, RunEnd(SweepOutcome.REFUSED, (_refusal_of(error),)))
+            return self._build_result(run, None, RunEnd(SweepOutcome.REFUSED, (_refusal_of(error),)))
         run = replace(
             run,
             run_id=request.get("run_id", run.run_id),
@@ -112,9 +106,9 @@ class Sweeper:
             plan_of=request.get("apply_report"),
         )
         try:
-            return self._once(run, request, received, deadline)
+            return self._run_under_claim(run, request, received, deadline)
         except Exception as error:  # noqa: BLE001 - whatever it was, a summary says it
-            return self._ended(run, None, _ending_by(error))
+            return self._build_result(run, None, _end_by(error))
 
     def accept(self, received: Received) -> dict[str, Any]:
         """The validated request.
@@ -122,7 +116,7 @@ class Sweeper:
         Raises
         ------
         CleanupError
-            ``invalid_request``.
+            ``invalid_request``, where the request cannot be read, is not of the schema, or has a target twice.
         """
         if received.unreadable is not None:
             raise received.unreadable
@@ -134,36 +128,34 @@ class Sweeper:
     def _region_violations(self, request: Mapping[str, Any]) -> Iterable[Violation]:
         return region_violations(request, self.extra_regions)
 
-    # -- once ------------------------------------------------
+    # -- claim ------------------------------------------------
 
-    def _once(self, run: Run, request: Mapping[str, Any], received: Received, deadline: Deadline) -> RunResult:
+    def _run_under_claim(
+        self, run: Run, request: Mapping[str, Any], received: Received, deadline: Deadline
+    ) -> RunResult:
+        """Claim the run and do it, or return the summary of the delivery that did.
+
+        What is raised here is returned and not stored: the run may be another worker's, or another request's, and its
+        summary must not be overwritten.
+        """
         digest = digest_of(request)
-        done = self._done(run.run_id, digest, redriven=received.redriven)
+        done = self._find_result(run.run_id, digest, received)
         if done is not None:
             return done
         self._refuse_by_age(run, received)
-        until = self._claim(run.run_id, digest, deadline)
+        until = self.claims.claim(run.run_id, digest, deadline)
         try:
             # Once more: another worker may have ended the run between the look and the claim.
-            done = self._done(run.run_id, digest, redriven=received.redriven)
-            return self._carried_out(run, request, deadline) if done is None else done
+            done = self._find_result(run.run_id, digest, received)
+            return self._plan_and_request(run, request, deadline) if done is None else done
         finally:
-            self._release(run.run_id, digest, until)
+            self.claims.release(run.run_id, digest, until)
 
-    def _carried_out(self, run: Run, request: Mapping[str, Any], deadline: Deadline) -> RunResult:
-        try:
-            return self._carry_out(run, request, deadline)
-        except Exception as error:  # noqa: BLE001 - whatever it was, who asks for the run is told
-            return self._told(run, None, _ending_by(error))
-
-    def _done(self, run_id: str, digest: str, *, redriven: bool) -> RunResult | None:
-        """The run's end, where it has one that stands."""
-        done = self.store.get(key(run_id, "summary.json"))
-        if done is None or _may_go_on(done, redriven=redriven):
+    def _find_result(self, run_id: str, digest: str, received: Received) -> RunResult | None:
+        found = self.claims.final_summary(run_id, digest, redriven=received.redriven)
+        if found is None:
             return None
-        if self._claimed_for(run_id) != digest:
-            raise _RefusedError(_reused())
-        return RunResult(done.document, SweepOutcome(done.document["outcome"]).ok, repeated=True, stored=True)
+        return RunResult(found, SweepOutcome(found["outcome"]).ok, repeated=True, stored=True)
 
     def _refuse_by_age(self, run: Run, received: Received) -> None:
         """An apply from a queue must tell when it was first sent, at most ``LIFETIME`` ago: its policy is as old.
@@ -175,117 +167,118 @@ class Sweeper:
         if run.mode is Mode.APPLY and not self.dry_run and received.is_queued:
             age = received.age(self.system.now(), "ask for the sweep by `POST /sweeps`")
             # A run that has begun goes by the age of its plan: some of its requests may be out, and its end says so.
-            if age > LIFETIME and self._claimed_for(run.run_id) is None:
+            if age > LIFETIME and self.claims.digest_claimed(run.run_id) is None:
                 raise invalid_request(Code.EXPIRED, f"the sweep was first sent more than {in_words(LIFETIME)} ago")
 
-    def _claimed_for(self, run_id: str) -> object:
-        claim = self.store.get(key(run_id, "claim.json"))
-        return None if claim is None else claim.document.get("digest")
+    def _plan_and_request(self, run: Run, request: Mapping[str, Any], deadline: Deadline) -> RunResult:
+        """The other phases, under the claim: plan, save, request, close. Whatever goes wrong, a summary is stored.
 
-    def _claim(self, run_id: str, digest: str, deadline: Deadline) -> datetime:
-        """Hold the run for as long as this worker can live; until when."""
-        name = key(run_id, "claim.json")
-        until = self.system.now() + timedelta(seconds=deadline.remaining()) + LEASE_MARGIN
-        mine = {"digest": digest, "lease_until": rfc3339(until), "worker": self.system.nonce()}
-        if self.store.put_new(name, mine):
-            return until
-        held = self.store.get(name)
-        if held is None:
-            raise _ElsewhereError
-        if held.document == mine:
-            return until  # the first answer was lost, and the library's second try met our own claim
-        if held.document.get("digest") != digest:
-            raise _RefusedError(_reused())
-        if parse_time(held.document["lease_until"]) > self.system.now():
-            raise _ElsewhereError
-        if self.store.replace(name, mine, held.etag):
-            return until
-        held = self.store.get(name)
-        if held is None or held.document != mine:
-            raise _ElsewhereError
-        return until
+        From the moment that requests are on the bus, every summary of the run counts them.
+        """
+        requested: tuple[_Planned, Sequence[bool]] | None = None
+        try:
+            resumed = self._resume(run)
+            planned, end = resumed or self._plan(run, request, deadline)
+            if end is None and resumed is None:
+                self._save_plan(planned)
+            if end is None:
+                taken = self._request(planned, deadline)
+                requested = planned, taken
+                self._save_taken(run.run_id, taken)
+                end = _end_by_bus(taken)
+            return self._close(planned.run, planned.plan, end, self._save_report(planned, end))
+        except Exception as error:  # noqa: BLE001 - whatever it was, who asks for the run is told
+            return self._close_failed(run, requested, error)
 
-    def _release(self, run_id: str, digest: str, until: datetime) -> None:
-        """A run that ended, well or badly, keeps nobody waiting. If this fails, the lease ends by itself."""
-        now = self.system.now()
-        if now < until:  # later it may be somebody else's
-            with suppress(StoreError):
-                self.store.put_json(key(run_id, "claim.json"), {"digest": digest, "lease_until": rfc3339(now)})
+    # -- plan and save ------------------------------------------------
 
-    # -- the straight line ------------------------------------------------
-
-    def _carry_out(self, run: Run, request: Mapping[str, Any], deadline: Deadline) -> RunResult:
-        run = replace(run, dry_run=self.dry_run and run.mode is Mode.APPLY)
+    def _resume(self, run: Run) -> tuple[_Planned, None] | None:
+        """The plan that an earlier worker saved, and whose requests are to be sent: it died, or the bus failed it."""
         saved = self.store.get(key(run.run_id, "report.json"))
-        if saved is not None and saved.document.get("outcome") == SweepOutcome.PLANNED:
-            plan = read_plan(saved.document)  # a worker died, or the bus failed it: never select anew
-            self._refuse_expired(plan, f"; {_SENT_STAND}")
-            self._refuse_regions(plan, f"; {_SENT_STAND}")
-            run = replace(run, name=plan.policy.name)
-            return self._request(run, plan, deadline)
-        plan = self._plan(run, request, deadline)
-        run = replace(run, name=plan.policy.name)
-        against = refusals(plan)
-        if run.mode is Mode.REPORT or run.dry_run:
-            return self._save(run, plan, RunEnd(SweepOutcome.REPORTED, against))
-        if against:
-            return self._save(run, plan, RunEnd(SweepOutcome.REFUSED, against))
-        if run.plan_of is not None:
-            self._take_plan(run)
-        planned = document(run, plan, RunEnd(SweepOutcome.PLANNED), self.system.now())
-        self.store.put_json(key(run.run_id, "report.json"), planned)
-        return self._request(run, plan, deadline)
+        if saved is None or saved.document.get("outcome") != SweepOutcome.PLANNED:
+            return None
+        plan = read_plan(saved.document)
+        self._refuse_expired(plan, f"; {_SENT_STAND}")
+        self._refuse_regions(plan, f"; {_SENT_STAND}")
+        return self._planned(run, plan), None
 
-    def _plan(self, run: Run, request: Mapping[str, Any], deadline: Deadline) -> Plan:
-        if "apply_report" in request:
-            return self._saved_plan(request)
+    def _plan(self, run: Run, request: Mapping[str, Any], deadline: Deadline) -> tuple[_Planned, RunEnd | None]:
+        """The plan, and how the run ends by it; None where its deletes are to be requested."""
+        plan = self._read_saved_plan(request) if run.plan_of else self._list_and_judge(run, request, deadline)
+        planned = self._planned(run, plan)
+        against = refusals(plan)
+        if run.mode is Mode.REPORT or planned.run.dry_run:
+            return planned, RunEnd(SweepOutcome.REPORTED, against)
+        return planned, RunEnd(SweepOutcome.REFUSED, against) if against else None
+
+    def _save_plan(self, planned: _Planned) -> None:
+        """Store the plan before its requests are sent, so that another worker can go on with it."""
+        run = planned.run
+        if run.plan_of is not None:
+            self.claims.take_plan(run.plan_of, run.run_id)
+        saved = document(run, planned.plan, RunEnd(SweepOutcome.PLANNED), self.system.now())
+        self.store.put_json(key(run.run_id, "report.json"), saved)
+
+    def _planned(self, run: Run, plan: Plan) -> _Planned:
+        forced = self.dry_run and run.mode is Mode.APPLY
+        return _Planned(replace(run, name=plan.policy.name, dry_run=forced), plan)
+
+    def _list_and_judge(self, run: Run, request: Mapping[str, Any], deadline: Deadline) -> Plan:
         policy = Policy.read(request)
         now = self.system.now()
         listing_ends = deadline.within(deadline.remaining() * LIST_SHARE)
         return make(policy, self.lister.list_all(policy.targets, run.run_id, listing_ends), now)
 
-    def _request(self, run: Run, plan: Plan, deadline: Deadline) -> RunResult:
-        """Ask for every selected task's delete, but for those whose requests the bus took before."""
+    # -- request ------------------------------------------------
+
+    def _request(self, planned: _Planned, deadline: Deadline) -> list[bool]:
+        """Put the requests on the bus that it has not taken before; for each selected task, whether it has now.
+
+        Raises
+        ------
+        RunRefusedError
+            ``DryRun``, where the stack forbids requests since the plan was saved.
+        StoreError
+            If what an earlier worker has sent cannot be read.
+        """
         if self.dry_run:
-            raise _RefusedError(
-                Refusal("DryRun", f"the stack's DRY_RUN forbids to go on with this plan; {_SENT_STAND}")
-            )
-        name = key(run.run_id, "requests.json")
-        before = self.store.get(name)
+            raise _refused(SweepCode.DRY_RUN, f"the stack's DRY_RUN forbids to go on with this plan; {_SENT_STAND}")
+        run_id = planned.run.run_id
+        before = self.store.get(key(run_id, "requests.json"))
         known = str(before.document["taken"]) if before is not None else ""
-        asked = list(requests_of(plan, run.run_id))
+        asked = list(requests_of(planned.plan, run_id))
         taken = [known[position : position + 1] == "1" for position in range(len(asked))]
         due = [position for position, done in enumerate(taken) if not done]
         ends = deadline.within(deadline.remaining() * (1 - SAVE_SHARE))
         for position, done in zip(due, self.bus.request_all((asked[it] for it in due), ends), strict=True):
             taken[position] = done
-        try:
-            self.store.put_json(name, {"taken": "".join("1" if done else "0" for done in taken)})
-            return self._save(run, plan, _ending_of(taken))
-        except Exception as error:  # noqa: BLE001 - the requests are out: the summary must not say that there are none
-            return self._told(run, plan, replace(_ending_by(error), taken=taken))
+        return taken
+
+    def _save_taken(self, run_id: str, taken: Sequence[bool]) -> None:
+        """Note which requests the bus took, so that a worker that goes on with this run does not send them again."""
+        self.store.put_json(key(run_id, "requests.json"), {"taken": "".join("1" if done else "0" for done in taken)})
 
     # -- a saved plan ------------------------------------------------
 
-    def _saved_plan(self, request: Mapping[str, Any]) -> Plan:
+    def _read_saved_plan(self, request: Mapping[str, Any]) -> Plan:
         """Exactly the tasks of the report, less what is protected now, under limits that can only be tighter."""
         name = request["apply_report"]
         stored = self.store.get(name)
         if stored is None:
-            raise _RefusedError(Refusal("ReportNotFound", f"there is no {name}"))
+            raise _refused(SweepCode.REPORT_NOT_FOUND, f"there is no {name}")
         try:
             plan = read_plan(stored.document)
             if key(str(stored.document.get("run_id")), "report.json") != name:
                 raise unreadable()
         except CleanupError as error:
-            raise _RefusedError(_refusal_of(error)) from None
+            raise RunRefusedError(_refusal_of(error)) from None
         if stored.document.get("outcome") != SweepOutcome.REPORTED:
-            raise _RefusedError(Refusal("ReportNotAPlan", "only a sweep that requested nothing can be applied"))
+            raise _refused(SweepCode.REPORT_NOT_A_PLAN, "only a sweep that requested nothing can be applied")
         if (original := stored.document.get("plan_of")) is not None:
             # A plan is carried out once. What a dry run made of one is the same plan under another key.
-            raise _RefusedError(Refusal("ReportNotAPlan", f"it repeats another report: apply {original}"))
+            raise _refused(SweepCode.REPORT_NOT_A_PLAN, f"it repeats another report: apply {original}")
         if self.system.now() - stored.modified > LIFETIME:
-            raise _RefusedError(_expired())
+            raise _expired()
         self._refuse_expired(plan)
         self._refuse_regions(plan)
         policy = replace(
@@ -303,55 +296,56 @@ class Sweeper:
     def _refuse_expired(self, plan: Plan, more: str = "") -> None:
         age = self.system.now() - plan.listed_at
         if not -LEASE_MARGIN <= age <= LIFETIME:  # a plan from the future has no age that could be judged
-            raise _RefusedError(_expired(more))
+            raise _expired(more)
 
     def _refuse_regions(self, plan: Plan, more: str = "") -> None:
         """A region can have left ``EXTRA_REGIONS`` since the plan was made: its requests would all be refused."""
         violations = list(self._region_violations(plan.policy.to_dict()))
         if violations:
             named = ", ".join(violation.pointer for violation in violations)
-            raise _RefusedError(
-                Refusal(
-                    "RegionUnknown", f"the report's policy has regions that its services do not have: {named}{more}"
-                )
+            raise _refused(
+                SweepCode.REGION_UNKNOWN,
+                f"the report's policy has regions that its services do not have: {named}{more}",
             )
 
-    def _take_plan(self, run: Run) -> None:
-        """A plan is carried out once, by one run."""
-        name = f"{str(run.plan_of).rpartition('/')[0]}/applied.json"
-        if self.store.put_new(name, {"run_id": run.run_id}):
-            return
-        taken = self.store.get(name)
-        other = None if taken is None else taken.document.get("run_id")
-        if other != run.run_id:
-            raise _RefusedError(Refusal("AlreadyApplied", f"the run {other} has applied this report"))
+    # -- close ------------------------------------------------
 
-    # -- endings ------------------------------------------------
+    def _save_report(self, planned: _Planned, end: RunEnd) -> dict[str, Any]:
+        """Write what people read, and return the report. Of a run with requests, the stored one stays as planned."""
+        run_id, report = planned.run.run_id, document(planned.run, planned.plan, end, self.system.now())
+        if end.outcome in (SweepOutcome.REPORTED, SweepOutcome.REFUSED):
+            self.store.put_json(key(run_id, "report.json"), report)
+        self.store.put_page(key(run_id, "index.html"), page(report))
+        return report
 
-    def _save(self, run: Run, plan: Plan, ending: RunEnd) -> RunResult:
-        """Write what there is to read, the summary last: it is what makes the run done."""
-        report = document(run, plan, ending, self.system.now())
-        if ending.outcome in (SweepOutcome.REPORTED, SweepOutcome.REFUSED):
-            self.store.put_json(key(run.run_id, "report.json"), report)
-        self.store.put_page(key(run.run_id, "index.html"), page(report))
-        ended = self._ended(run, plan, ending, report)
-        self.store.put_json(key(run.run_id, "summary.json"), ended.summary)
-        return replace(ended, stored=True)
+    def _close(self, run: Run, plan: Plan | None, end: RunEnd, report: dict[str, Any] | None = None) -> RunResult:
+        """Store the summary: from here on the run is over, and later deliveries find it."""
+        result = self._build_result(run, plan, end, report)
+        self.store.put_json(key(run.run_id, "summary.json"), result.summary)
+        return replace(result, stored=True)
 
-    def _told(self, run: Run, plan: Plan | None, ending: RunEnd) -> RunResult:
-        """The summary alone, where something went wrong."""
-        ended = self._ended(run, plan, ending)
+    def _close_failed(
+        self, run: Run, requested: tuple[_Planned, Sequence[bool]] | None, error: Exception
+    ) -> RunResult:
+        """Store the summary of a run that an exception ended; if that fails too, return what failed last."""
+        plan: Plan | None = None
+        taken: Sequence[bool] = ()
+        if requested is not None:
+            planned, taken = requested
+            run, plan = planned.run, planned.plan
         try:
-            self.store.put_json(key(run.run_id, "summary.json"), ended.summary)
-        except StoreError as error:
-            return self._ended(run, plan, replace(_ending_by(error), taken=ending.taken))
-        return replace(ended, stored=True)
+            return self._close(run, plan, replace(_end_by(error), taken=taken))
+        except StoreError as unstored:
+            return self._build_result(run, plan, replace(_end_by(unstored), taken=taken))
 
-    def _ended(self, run: Run, plan: Plan | None, ending: RunEnd, report: dict[str, Any] | None = None) -> RunResult:
-        described = summary(report or document(run, plan, ending, self.system.now()))
+    def _build_result(
+        self, run: Run, plan: Plan | None, end: RunEnd, report: dict[str, Any] | None = None
+    ) -> RunResult:
+        """The result with its summary, which is not stored here. The summary says where the report is, if one is."""
+        described = summary(report or document(run, plan, end, self.system.now()))
         described["report"] = self.places(run.run_id) if report is not None else None
-        retryable = ending.outcome is SweepOutcome.FAILED and ending.error is not None and _is_retryable(ending.error)
-        return RunResult(described, ending.outcome.ok, retryable)
+        retryable = end.outcome is SweepOutcome.FAILED and end.error is not None and end.error.category in RETRY_LATER
+        return RunResult(described, end.outcome.ok, retryable)
 
     def places(self, run_id: str) -> dict[str, str]:
         """Where a run's report is, or will be."""
@@ -362,59 +356,49 @@ class Sweeper:
         }
 
 
-def digest_of(request: Mapping[str, Any]) -> str:
-    """Tells requests apart that came under one run id. Of the validated request, defaults included."""
-    asked = {name: value for name, value in request.items() if name != "run_id"}
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
-
-
-def _may_go_on(done: Stored, *, redriven: bool) -> bool:
-    """A failed run goes on when it comes again; a refused one only when somebody sent it back on purpose."""
-    outcome = done.document.get("outcome")
-    return outcome == SweepOutcome.FAILED or (outcome == SweepOutcome.REFUSED and redriven)
-
-
-def _ending_by(error: Exception) -> RunEnd:
-    """What an exception means. The text of one that nobody foresaw may hold anything, so it is not repeated."""
+def _end_by(error: Exception) -> RunEnd:
+    """How an exception ends a run. The text of one that nobody foresaw may hold anything, so it is not repeated."""
     match error:
-        case _RefusedError():
+        case RunRefusedError():
             return RunEnd(SweepOutcome.REFUSED, error.refusals)
         case CleanupError():
             return RunEnd(SweepOutcome.REFUSED, (_refusal_of(error),))
-        case _ElsewhereError():
-            found = Error(Category.CONFLICT, _RUNNING, "another worker is at this run")
-        case StoreError() | BusError():
-            found = Error(Category.UNAVAILABLE, type(error).__name__, f"AWS refused a call ({error})")
+        case RunElsewhereError():
+            found = Error(Category.CONFLICT, SweepCode.SWEEP_RUNNING, "another worker is at this run")
+        case StoreError():
+            found = Error(Category.UNAVAILABLE, SweepCode.STORE_ERROR, f"AWS refused a call ({error.code})")
+        case BusError():
+            found = Error(Category.UNAVAILABLE, SweepCode.BUS_ERROR, f"AWS refused a call ({error.code})")
         case _:
-            found = Error(Category.INTERNAL, "InternalError", f"unforeseen {type(error).__name__}")
+            found = Error(Category.INTERNAL, Code.INTERNAL_ERROR, f"unforeseen {type(error).__name__}")
     return RunEnd(SweepOutcome.FAILED, error=found)
 
 
-def _ending_of(taken: list[bool]) -> RunEnd:
+def _end_by_bus(taken: Sequence[bool]) -> RunEnd:
+    """How a run ends whose requests have been sent: failed if the bus did not take all."""
     if all(taken):
         return RunEnd(SweepOutcome.REQUESTED, taken=taken)
     message = f"the bus did not take {taken.count(False)} of {len(taken)} requests"
-    return RunEnd(SweepOutcome.FAILED, error=Error(Category.UNAVAILABLE, "RequestsNotTaken", message), taken=taken)
+    error = Error(Category.UNAVAILABLE, SweepCode.REQUESTS_NOT_TAKEN, message)
+    return RunEnd(SweepOutcome.FAILED, error=error, taken=taken)
 
 
 def _protected(item: Judged, protect: Protect) -> Judged:
+    """The task as an apply sees it: a selected one that is protected by now is kept."""
     if item.decision is not Decision.SELECTED:
         return item
     guard = protection(protect, item.task.task_id, item.task.name)
     return item if guard is None else replace(item, decision=Decision.PROTECTED, why=guard, stop=False)
 
 
-def _is_retryable(error: Error) -> bool:
-    return error.category in (Category.UNAVAILABLE, Category.CONFLICT)
-
-
 def _refusal_of(error: CleanupError) -> Refusal:
     return Refusal(str(error.code), error.message)
 
 
-def _reused() -> Refusal:
-    return Refusal(RUN_ID_REUSED, REUSED)
+def _refused(code: SweepCode, message: str) -> RunRefusedError:
+    return RunRefusedError(Refusal(code, message))
 
 
-def _expired(more: str = "") -> Refusal:
-    return Refusal("PlanTooOld", f"the plan is older than {LIFETIME.days} day: make a new report{more}")
+def _expired(more: str = "") -> RunRefusedError:
+    message = f"the plan is older than {LIFETIME.days} day: make a new report{more}"
+    return _refused(SweepCode.PLAN_TOO_OLD, message)

@@ -8,14 +8,17 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from task_cleanup.aws import AwsError
+from task_cleanup.errors import Code
+
 PREFIX = "reports"
 
 # The answers that say that a condition did not hold: somebody else was there first.
 _LOST = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 
 
-class StoreError(Exception):
-    """The bucket could not be read or written. The text is AWS's code."""
+class StoreError(AwsError):
+    """The bucket could not be read or written."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Store:
         Raises
         ------
         StoreError
-            Also where what is there is no JSON object.
+            If the bucket refuses the read, or if what is there is no JSON object.
         """
         try:
             reply = self._client.get_object(Bucket=self.bucket, Key=name)
@@ -55,9 +58,9 @@ class Store:
                 return None
             raise StoreError(_code(error)) from None
         except ValueError:
-            raise StoreError("NotJson") from None
+            raise StoreError(Code.NOT_JSON) from None
         if not isinstance(document, dict):
-            raise StoreError("NotJson")
+            raise StoreError(Code.NOT_JSON)
         return Stored(document, reply["ETag"], reply["LastModified"])
 
     def put_json(self, name: str, document: Mapping[str, Any]) -> None:
@@ -66,6 +69,7 @@ class Store:
         Raises
         ------
         StoreError
+            If the bucket refuses the write.
         """
         self._put(name, json.dumps(document).encode(), "application/json")
 
@@ -75,6 +79,7 @@ class Store:
         Raises
         ------
         StoreError
+            If the bucket refuses the write.
         """
         return self._put(name, json.dumps(document).encode(), "application/json", IfNoneMatch="*")
 
@@ -84,6 +89,7 @@ class Store:
         Raises
         ------
         StoreError
+            If the bucket refuses the write.
         """
         return self._put(name, json.dumps(document).encode(), "application/json", IfMatch=etag)
 
@@ -93,6 +99,7 @@ class Store:
         Raises
         ------
         StoreError
+            If the bucket refuses the write.
         """
         self._put(name, page.encode(), "text/html; charset=utf-8")
 

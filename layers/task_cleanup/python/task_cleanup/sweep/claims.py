@@ -1,0 +1,136 @@
+"""Who does a run: one worker at a time, each run once, and a saved plan by one run.
+
+A run happens once. Its first worker claims it with a conditional put and holds it for as long as it can live; a
+second delivery finds the summary and does nothing, or finds the claim and comes again later.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from task_cleanup.errors import SweepCode, TaskCleanupError
+from task_cleanup.sweep.plan import Refusal, RunRefusedError
+from task_cleanup.sweep.report import SweepOutcome
+from task_cleanup.sweep.store import Store, Stored, StoreError, key
+from task_cleanup.system import Deadline, System
+from task_cleanup.times import parse_time, rfc3339
+
+LEASE_MARGIN = timedelta(seconds=60)  # how far two machines' clocks may be apart
+
+RUN_ID_REUSED = Refusal(
+    SweepCode.RUN_ID_REUSED, "another request has used this run id: leave `run_id` out, or give a new one"
+)
+
+
+class RunElsewhereError(TaskCleanupError):
+    """Another worker holds the run."""
+
+
+def digest_of(request: Mapping[str, Any]) -> str:
+    """Tells requests apart that came under one run id. Of the validated request, defaults included."""
+    asked = {name: value for name, value in request.items() if name != "run_id"}
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Claims:
+    """The claims of one bucket: ``claim.json`` of each run, and ``applied.json`` of each applied report."""
+
+    store: Store
+    system: System
+
+    def final_summary(self, run_id: str, digest: str, *, redriven: bool) -> dict[str, Any] | None:
+        """The summary of a run that is over; None where there is none, or where this delivery may go on with it.
+
+        Raises
+        ------
+        RunRefusedError
+            If another request has used this run id.
+        StoreError
+            If the bucket cannot be read.
+        """
+        done = self.store.get(key(run_id, "summary.json"))
+        if done is None or _may_go_on(done, redriven=redriven):
+            return None
+        if self.digest_claimed(run_id) != digest:
+            raise RunRefusedError(RUN_ID_REUSED)
+        return done.document
+
+    def digest_claimed(self, run_id: str) -> object:
+        """The digest of the request that has claimed this run; None where nobody has.
+
+        Raises
+        ------
+        StoreError
+            If the bucket cannot be read.
+        """
+        claim = self.store.get(key(run_id, "claim.json"))
+        return None if claim is None else claim.document.get("digest")
+
+    def claim(self, run_id: str, digest: str, deadline: Deadline) -> datetime:
+        """Hold the run for as long as this worker can live; until when.
+
+        Raises
+        ------
+        RunElsewhereError
+            If another worker holds it, or was faster.
+        RunRefusedError
+            If another request has used this run id.
+        StoreError
+            If the bucket cannot be read or written.
+        """
+        name = key(run_id, "claim.json")
+        until = self.system.now() + timedelta(seconds=deadline.remaining()) + LEASE_MARGIN
+        mine = {"digest": digest, "lease_until": rfc3339(until), "worker": self.system.nonce()}
+        if self.store.put_new(name, mine):
+            return until
+        held = self.store.get(name)
+        if held is None:
+            raise RunElsewhereError
+        if held.document == mine:
+            return until  # the first answer was lost, and the library's second try met our own claim
+        if held.document.get("digest") != digest:
+            raise RunRefusedError(RUN_ID_REUSED)
+        if parse_time(held.document["lease_until"]) > self.system.now():
+            raise RunElsewhereError
+        if self.store.replace(name, mine, held.etag):
+            return until
+        held = self.store.get(name)
+        if held is None or held.document != mine:
+            raise RunElsewhereError
+        return until
+
+    def release(self, run_id: str, digest: str, until: datetime) -> None:
+        """End the lease now, so that a run that failed can go on at once. If this is not written, it ends later."""
+        now = self.system.now()
+        if now < until:  # after that, another worker may have claimed the run: its lease must stay
+            with suppress(StoreError):
+                self.store.put_json(key(run_id, "claim.json"), {"digest": digest, "lease_until": rfc3339(now)})
+
+    def take_plan(self, report: str, run_id: str) -> None:
+        """Mark this saved report as applied by this run: no other run may apply it.
+
+        Raises
+        ------
+        RunRefusedError
+            ``AlreadyApplied``, if another run has.
+        StoreError
+            If the bucket cannot be read or written.
+        """
+        name = f"{report.rpartition('/')[0]}/applied.json"
+        if self.store.put_new(name, {"run_id": run_id}):
+            return
+        taken = self.store.get(name)
+        other = None if taken is None else taken.document.get("run_id")
+        if other != run_id:
+            raise RunRefusedError(Refusal(SweepCode.ALREADY_APPLIED, f"the run {other} has applied this report"))
+
+
+def _may_go_on(done: Stored, *, redriven: bool) -> bool:
+    """A failed run goes on when it comes again; a refused one only when somebody sent it back on purpose."""
+    outcome = done.document.get("outcome")
+    return outcome == SweepOutcome.FAILED or (outcome == SweepOutcome.REFUSED and redriven)
