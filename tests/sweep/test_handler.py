@@ -276,9 +276,14 @@ def test_where_nobody_counts_receives_a_failure_comes_again(swept: SweepWorld) -
     assert (swept.summaries(), swept.aws.messages) == ([], [])
 
 
-def test_without_a_dead_letter_queue_a_refused_message_stays(swept: SweepWorld) -> None:
-    worker = swept.worker(DEAD_LETTER_QUEUE_URL="")
+@pytest.mark.parametrize("empty", ["DEAD_LETTER_QUEUE_URL", "MAX_RECEIVES"])
+def test_where_a_refused_message_cannot_be_moved_it_stays_untold(swept: SweepWorld, empty: str) -> None:
+    """Each receive would publish it again. Its queue moves it at last, as with any function."""
+    worker = swept.worker(**{empty: ""})
+
     assert worker(message(policy(targets=[]))) != DONE
+
+    assert (swept.summaries(), swept.aws.messages) == ([], [])
 
 
 @pytest.mark.parametrize("trouble", [Trouble.DOWN, Trouble.RESET])

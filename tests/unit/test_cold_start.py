@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
 
+from task_cleanup.system import Deadline
 from tests.support.builders import NAMES, OPERATIONS, success, world
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,3 +54,12 @@ def test_warm_run_calls_few_functions(name: str) -> None:
     finally:
         sys.setprofile(None)
     assert 0 < calls < MOST_CALLS
+
+
+def test_what_is_wired_has_no_methods_to_compile_but_its_own() -> None:
+    kept = Deadline(1.0, lambda: 0.0)
+
+    assert type(kept).__eq__ is object.__eq__
+    assert type(kept).__repr__ is object.__repr__
+    with pytest.raises(FrozenInstanceError):
+        kept.at = 2.0  # type: ignore[misc]

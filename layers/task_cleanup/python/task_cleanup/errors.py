@@ -120,5 +120,5 @@ class CleanupError(TaskCleanupError):
 
 
 def invalid_request(code: str, message: str, detail: Mapping[str, Any] | None = None) -> CleanupError:
-    """The caller's mistake: nothing was sent, and no retry will help."""
+    """The error for a mistake of the caller: nothing was sent, and no retry will help."""
     return CleanupError(Category.INVALID_REQUEST, code, message, detail)

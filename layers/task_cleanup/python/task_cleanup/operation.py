@@ -1,4 +1,4 @@
-"""One request, from its unwrapped form to its result: the straight line of the whole project.
+"""One request, from its unwrapped form to its result: validate, sign, send, judge.
 
 ``run`` never raises: whatever goes wrong is a result that says so.
 """
@@ -111,7 +111,8 @@ def run(operation: Operation, received: Received, dependencies: Dependencies, de
             settled, listed = _carry_out(operation, ready, dependencies, deadline)
     except CleanupError as error:
         if error.code == Code.SCHEMA_VIOLATION:
-            request = {}  # it holds the rejected value; what passed the schema may be told, and so who asked
+            # The result repeats no field of a request that its schema refused: one of them has the rejected value.
+            request = {}
         settled = _failed(Error.of(error))
     except Exception as error:  # noqa: BLE001 - a bug must end as a result too; its text may hold anything
         settled = _failed(
@@ -234,8 +235,8 @@ def _carry_out(
 ) -> tuple[Settled, TaskList | None]:
     """One call that makes a change, or as many as a list has pages.
 
-    Each goes on with the credentials that the one before it ended with: a rotated key is rejected once, not by
-    every page.
+    Each page is called with the credentials that the page before it ended with, so that a rotated key is rejected
+    once, and not again by every page.
     """
     current = ready
 
@@ -251,9 +252,10 @@ def _carry_out(
 
 
 def _stopped(operation: Operation, ready: _Ready, settled: Settled, send: Callable[[Call], Settled]) -> Settled:
-    """Where a delete met a running task and may stop it: the stop is sent, and the conflict stays.
+    """Where a delete met a running task and may stop it: the stop is sent, and the result is a conflict all the same.
 
-    Nothing waits for the stop here. The message comes again, and that is the wait.
+    The function does not wait until the task has stopped. The conflict is retryable, so the message comes again, and
+    the delete is sent once more.
     """
     stop, error = operation.stop_first, settled.verdict.error
     if stop is None or error is None or error.code not in stop.codes or not ready.request.get("stop_running"):
@@ -291,7 +293,8 @@ def _send(
             fresh = store.refetch(account, deadline)
             store.refuse_if_suspended(fresh, project_id)
         except CleanupError:
-            return rejected  # the rejection is the news, not the secret store's trouble
+            # The result is about the provider's rejection, which is the cause, and not about the failed read.
+            return rejected
         latest = fresh
         return fresh
 

@@ -1,4 +1,4 @@
-"""Walking the pages of a list, to its end or to a limit, and never pretending that it was the end."""
+"""Reads a list page by page, and says whether that was the whole list (``complete``), and if not, why (``note``)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,7 +14,7 @@ READINGS = 3  # of a list that moves while it is read
 
 
 def check_page_with(read: Callable[[Reply], Page | None]) -> Callable[[Reply], Error | None]:
-    """A list is confirmed by a reply with HTTP 200 that ``read`` understands."""
+    """The ``check_success`` of a list: a reply is a success if it has HTTP 200 and ``read`` finds a page in it."""
 
     def check_success(reply: Reply) -> Error | None:
         if reply.status == 200 and read(reply) is not None:
@@ -37,10 +37,10 @@ class _End(StrEnum):
 
 @dataclass
 class _Reading:
-    """One reading of a list, from its first page on. ``records`` is how many it is into the list."""
+    """One reading of a list, from its first page on. ``records`` counts the records that came, each once."""
 
     limit: int
-    to_the_end: bool  # although tasks move
+    to_the_end: bool  # go on where tasks have moved between two pages; else end there, to read anew
     paged: bool
     tasks: dict[str, Task] = field(default_factory=dict)
     records: int = 0

@@ -57,7 +57,7 @@ class Error:
 
 @dataclass(frozen=True)
 class Target:
-    """What a request is about. Of one that its schema refuses, provider and service only."""
+    """What a request is about. If its schema refused it, only provider and service are set."""
 
     provider: str
     service: str

@@ -113,7 +113,7 @@ def _positive(env: Mapping[str, str], name: str) -> int | None:
 
 
 def _provider_endpoints(env: Mapping[str, str], services: Iterable[str]) -> dict[str, str]:
-    """The overrides of these services only: other people's ``*_ENDPOINT`` variables are not ours to judge."""
+    """The overrides of these services only: another ``*_ENDPOINT`` variable is not this function's."""
     variables = {service: f"{service.upper()}_ENDPOINT" for service in services}
     return {service: base_url(name, env[name]) for service, name in variables.items() if env.get(name)}
 

@@ -1,4 +1,4 @@
-"""Time and chance, as arguments: everything that would make a run unrepeatable comes in through here."""
+"""Clock, sleep, random numbers and nonces, as arguments: a test gives its own, so that each run is the same."""
 
 import random
 import secrets

@@ -1,4 +1,4 @@
-"""Listed tasks, normalized: one record shape for every provider, and never a guess about what may be deleted."""
+"""Listed tasks, normalized: one record shape for every provider. Only what a service's table names is deletable."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -102,7 +102,7 @@ class Page:
         read: Callable[[Mapping[str, Any]], Task | None],
         size: int | None = None,
     ) -> "Page | None":
-        """The page of these records, or None if one cannot be read: a list that is not read whole is not read.
+        """The page of these records, or None if one cannot be read: without it, the list would look complete.
 
         ``size`` is the number of records that a page was asked for; None where there is no paging.
         """

@@ -232,7 +232,7 @@ def batch_reply(failed: Sequence[QueueMessage]) -> dict[str, Any]:
 def from_http(
     event: Event, validator: RequestValidator, fallback_id: str, idempotency_field: str = "client_token"
 ) -> Received:
-    """Path parameters, query and body merged. A name that comes twice is refused: which one was meant?
+    """Path parameters, query and body merged. A name that comes twice is refused: nothing tells which value is meant.
 
     The header ``Idempotency-Key`` is the ``idempotency_field``, where the schema has one.
     """
@@ -386,7 +386,7 @@ def http_response(
 def json_text(value: object) -> str:
     """JSON with characters, not escapes, which would be escaped once more within a reply.
 
-    Half of a surrogate pair has no bytes in UTF-8: that alone stays an escape.
+    Half of a surrogate pair has no bytes in UTF-8, so it stays an escape.
     """
     return json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace").decode()
 

@@ -67,7 +67,7 @@ class Call:
 
 @dataclass(frozen=True)
 class SignedRequest:
-    """What goes out: never logged, never part of a result."""
+    """A request as it is sent. The headers hold signature and security token: they belong in no log and no result."""
 
     method: str
     url: str
@@ -80,7 +80,7 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back, whole. Header names are lower case."""
+    """A whole reply. Header names are lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -92,7 +92,7 @@ class Reply:
 
     @cached_property
     def _json_object(self) -> dict[str, Any] | None:
-        """Parsed once, however often it is asked for: error, request id and confirmation all look into it."""
+        """Parsed once: the readers of error, request id and success all ask for it."""
         if not self.body:
             return None
         try:
@@ -108,7 +108,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class ProviderError:
-    """The provider's own words: its code, its text, and fields that the official SDKs drop."""
+    """What the provider says of a failure: its code, its text, and fields that the official SDKs drop."""
 
     code: str
     message: str
@@ -119,7 +119,7 @@ class ProviderError:
 class ErrorTable:
     """What a service's codes mean, as data. ``by_status`` is for the few whose meaning depends on the HTTP status.
 
-    A code counts as known only as it is written: a known beginning says nothing about the rest.
+    A code is known only if all of it is in the table. ``OMS.0063x`` is unknown, although ``OMS.0063`` is there.
     """
 
     codes: Mapping[str, Category]
@@ -140,9 +140,9 @@ class NextCall(Protocol):
 class ListCall:
     """How a service lists its tasks.
 
-    ``operation`` is the list operation's name. ``read`` returns the page of a confirmed reply, or None if the reply
-    is not what is promised. A list that is not paged is whole in one reply. ``past_end`` are the provider's
-    codes that say that there is nothing from here on.
+    ``operation`` is the list operation's name. ``read`` returns the page of a reply without an error code, or None if
+    the reply is not what is promised. Where ``is_paged`` is false, one reply has the whole list. ``past_end`` are the
+    provider's codes that say that the list ends before the page that was asked for.
     """
 
     operation: str

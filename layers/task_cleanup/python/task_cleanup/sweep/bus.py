@@ -1,4 +1,4 @@
-"""The event bus: requests in batches of ten, entries that it did not take sent again."""
+"""The event bus: sends requests in batches of ten, and sends again what it did not take."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -69,7 +69,7 @@ class Bus:
             try:
                 reply = self._client.put_events(Entries=[entries[position] for position in open_])
             except (BotoCoreError, ClientError):
-                continue  # the library's own repetitions are behind it already
+                continue  # the library has repeated the call already; the next round does again, after a wait
             for position, answer in zip(open_, _answers(reply, len(open_)), strict=True):
                 taken[position] = bool(answer.get("EventId"))
         return taken

@@ -1,4 +1,4 @@
-"""Every target's tasks, listed side by side: never more than so many calls at once to one provider."""
+"""Lists all targets side by side, with at most ``MAX_CALLS`` calls at once to one provider."""
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -51,8 +51,8 @@ class Lister:
     def list_all(self, targets: Sequence[SweepTarget], run_id: str, deadline: Deadline) -> list[TargetListing]:
         """One listing for each target, in their order.
 
-        Of each key one target goes first, alone, and while the key is rejected the next one, alone: a key is not
-        locked by a dozen bad signatures at once. Once it is suspended, the others are refused here.
+        One target of each key is listed first and alone. If the key is rejected, the next one is listed alone, too:
+        six bad signatures lock a Huawei key. Once the store has suspended the key, no more calls are sent with it.
         """
         found: dict[int, TargetListing] = {}
         with ExitStack() as closing:
@@ -61,7 +61,8 @@ class Lister:
                 for provider in {target.provider for target in targets}
             }
 
-            # Once for each account, side by side: a missing secret is not cached, and one may be slow to come.
+            # Each account's secret is read once, before its targets: a missing secret is not cached, so that every
+            # target would ask for it. They are read side by side, since one read may be slow.
             accounts = {(target.provider, target.account) for target in targets}
             asked = {account: pools[account[0]].submit(self._key_of, *account, deadline) for account in accounts}
             keys: dict[tuple[str, str], list[int]] = {}
@@ -93,7 +94,7 @@ class Lister:
         try:
             return self._stores[provider].get(account, deadline).access_key_id
         except CleanupError:
-            return f"account {account}"  # listing it says why
+            return f"account {account}"  # listing its targets fails, with the reason
 
     def _list(self, target: SweepTarget, run_id: str, deadline: Deadline) -> TargetListing:
         operation = self._operations[target.service_id]

@@ -15,7 +15,8 @@ from task_cleanup.sweep.selection import Decision, Judged, counts, judge
 from task_cleanup.sweep.services import SERVICES
 from task_cleanup.validation import pointer
 
-LIFETIME = timedelta(days=1)  # of a plan, and so of its requests: later, the world may be another
+# How long a saved report can be applied, and how long its delete requests stay valid (`not_after`).
+LIFETIME = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def _judged(listing: TargetListing, policy: Policy, now: datetime) -> TargetPlan
 
 
 def refusals(plan: Plan) -> tuple[Refusal, ...]:
-    """Every guard that speaks against this plan: all of them, so that one look tells what to change."""
+    """All guards that forbid this plan, not only the first, so that one report tells everything to change."""
     limits = plan.policy.limits
     found = [*_over(limits, plan.totals)]
     found += [_too_many(plan)] if plan.totals["selected"] > limits.max_tasks else []

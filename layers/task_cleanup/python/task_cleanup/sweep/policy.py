@@ -107,7 +107,7 @@ class Protect:
 
 @dataclass(frozen=True)
 class Limits:
-    """One task over any of them, and nothing at all is requested."""
+    """How much may be selected. If one of them is exceeded, nothing at all is requested."""
 
     max_tasks: int = DEFAULT_MAX_TASKS
     max_fraction: float = DEFAULT_MAX_FRACTION
@@ -180,7 +180,7 @@ class Policy:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON object, defaults included: it says all that the sweep went by."""
+        """The JSON object, with its defaults: an apply reads the policy from the report again."""
         select: dict[str, Any] = {
             "statuses": [status.value for status in self.select.statuses],
             "older_than": self.select.older_than,

@@ -21,7 +21,7 @@ REPORT_VERSION = "1.0"
 
 
 class SweepOutcome(StrEnum):
-    """What a run came to. ``planned`` stands in saved reports only: its requests were about to be sent."""
+    """What a run came to. ``planned`` is in saved reports only: the requests are still to be sent."""
 
     REPORTED = "reported"
     PLANNED = "planned"
@@ -133,7 +133,7 @@ def read_plan(report: Mapping[str, Any]) -> Plan:
 
 
 def unreadable() -> CleanupError:
-    """What is said of a report that cannot be trusted to be one."""
+    """The error for a stored document that is no report of a sweep."""
     return CleanupError(
         Category.INVALID_REQUEST, SweepCode.REPORT_UNREADABLE, "the stored report is not one of a sweep"
     )
@@ -145,7 +145,7 @@ def _target_plan(target: SweepTarget, item: Mapping[str, Any]) -> TargetPlan:
         raise ValueError("target")
     error, judged = item["error"], tuple(_judged(record) for record in item["tasks"])
     if any(item["counts"][name] != count for name, count in counts(judged).items()):
-        raise ValueError("counts")  # a task more or less than there was
+        raise ValueError("counts")  # tasks have been added to the report, or left out
     return TargetPlan(
         target,
         item["project_id"],
@@ -172,7 +172,7 @@ def _judged(record: Mapping[str, Any]) -> Judged:
     )
     decision, stop, age = Decision(record["decision"]), record["stop_running"] is True, record["age_seconds"]
     if decision is Decision.SELECTED and not (task.deletable or (stop and task.status is Status.RUNNING)):
-        raise ValueError("selected")  # no sweep would have
+        raise ValueError("selected")  # no sweep selects such a task, so somebody has changed the report
     return Judged(task, decision, _text(record["why"]), None if age is None else float(age), stop)
 
 

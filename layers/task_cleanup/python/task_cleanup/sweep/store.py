@@ -13,7 +13,7 @@ from task_cleanup.errors import Code
 
 PREFIX = "reports"
 
-# The answers that say that a condition did not hold: somebody else was there first.
+# AWS's codes where the condition of a put did not hold: another worker has written in between.
 _LOST = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 
 
@@ -64,7 +64,7 @@ class Store:
         return Stored(document, reply["ETag"], reply["LastModified"])
 
     def put_json(self, name: str, document: Mapping[str, Any]) -> None:
-        """Write a document, whatever is there.
+        """Write a document, in place of any that is there.
 
         Raises
         ------
