@@ -19,6 +19,7 @@ COPIED = (
     "layers",
     "local",
     "bench",
+    "docs",
     "tests",
     "template.yaml",
     "samconfig.toml",
