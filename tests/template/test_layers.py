@@ -37,7 +37,7 @@ PACKAGES = {
     *("attr", "attrs", "aws_lambda_powertools", "certifi", "idna", "jmespath", "jsonschema", "requests", "rpds"),
     *("jsonschema_specifications", "referencing", "requests_aws4auth", "typing_extensions", "urllib3"),
 }
-KINDS = {"", ".c", ".j2", ".json", ".md", ".pem", ".py", ".pyc", ".rst", ".so", ".txt", ".typed"}
+KINDS = {"", ".c", ".css", ".j2", ".json", ".md", ".pem", ".py", ".pyc", ".rst", ".so", ".txt", ".typed"}
 UNWANTED = {"bin", "benchmarks", "boto3", "botocore", "aws_xray_sdk", "charset_normalizer", "event_handler", "pip"}
 UNWANTED |= {"parameters", "pydantic", "test", "tests", "RECORD", "INSTALLER", "REQUESTED"}
 

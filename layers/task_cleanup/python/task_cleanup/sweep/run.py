@@ -17,7 +17,7 @@ from task_cleanup.sweep.bus import Bus, BusError
 from task_cleanup.sweep.claims import LEASE_MARGIN, Claims, RunElsewhereError, digest_of
 from task_cleanup.sweep.delete_events import requests_of
 from task_cleanup.sweep.lister import Lister
-from task_cleanup.sweep.page import page
+from task_cleanup.sweep.page.render import page
 from task_cleanup.sweep.plan import LIFETIME, Plan, Refusal, RunRefusedError, make, refusals
 from task_cleanup.sweep.policy import Mode, Policy, Protect
 from task_cleanup.sweep.report import Run, RunEnd, SweepOutcome, document, read_plan, summary, unreadable

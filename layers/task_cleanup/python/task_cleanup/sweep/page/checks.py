@@ -1,0 +1,56 @@
+"""What makes a report unfit to decide by: lists that are not whole, and numbers that contradict each other."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from task_cleanup.sweep.page.charts import meters
+from task_cleanup.sweep.page.words import DECISIONS, Json, counted
+
+
+def flag(target: Json) -> str:
+    """What is wrong with the target's list, in two words; empty where it is whole."""
+    if target["error"] is not None:
+        return "List failed"
+    return "" if target["complete"] else "Incomplete list"
+
+
+def problem(target: Json) -> str:
+    """The same in a sentence, for a target that has a flag."""
+    error = target["error"]
+    return "the list was cut short" if error is None else f"{error['category']}, {error['code']}: {error['message']}"
+
+
+def contradictions(report: Json) -> list[str]:
+    """Where the report's numbers disagree with each other: the page says so, and offers no plan."""
+    return [*_sums(report), *_counts(report), *_outcome(report)]
+
+
+def _sums(report: Json) -> Iterator[str]:
+    for name in ("found", *DECISIONS, "requested", "failed"):
+        total, summed = report["totals"][name], sum(target["counts"][name] for target in report["targets"])
+        if summed != total:
+            yield f"the total of {name} is {total:,}, the targets' sum is {summed:,}"
+
+
+def _counts(report: Json) -> Iterator[str]:
+    for number, target in enumerate(report["targets"], 1):
+        counts, tasks = target["counts"], Counter(task["decision"] for task in target["tasks"])
+        differing = [name for name in DECISIONS if tasks[name] != counts[name]]
+        if differing or counts["found"] != tasks.total():
+            names = ", ".join(differing) or "found"
+            yield f"target {number}: its counts do not agree with its tasks ({names})"
+
+
+def _outcome(report: Json) -> Iterator[str]:
+    outcome, totals = report["outcome"], report["totals"]
+    sent = totals["requested"] + totals["failed"]
+    if outcome in {"reported", "refused"} and sent:
+        yield f"the outcome is {outcome}, yet {counted(sent, 'delete')} went to the bus"
+    if outcome == "requested" and sent != totals["selected"]:
+        yield f"{totals['selected']:,} are selected, but {sent:,} are accounted for"
+    if outcome in {"reported", "requested"} and not report["refusals"]:
+        for meter in meters(report):
+            if meter.over:
+                yield f"{meter.label.lower()}: {meter.words}, yet nothing was refused"
+        if not report["policy"]["limits"]["allow_incomplete"] and any(map(flag, report["targets"])):
+            yield "lists are not complete, and the policy requires it, yet nothing was refused"
