@@ -33,8 +33,8 @@ class Violation:
 def load_schema(path: Path, definitions: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """A request's schema, with the shared rules of ``common.schema.json`` in the place of references to them.
 
-    ``definitions`` are made in code and become the schema's ``$defs``. A reference to a definition stays, and jsonschema
-    follows it. Tests run ``check_schema`` over every schema, so that no start-up has to.
+    ``definitions`` are made in code and become the schema's ``$defs``. References to those stay, for jsonschema to
+    follow. Tests run ``check_schema`` over every schema, so that no start-up has to.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def _filled(part: Any, shared: Mapping[str, Any], own: Collection[str]) -> Any: 
         return part
     if place not in shared:
         raise ValueError(f"there is no rule {place}")
-    return shared[place]
+    return _filled(shared[place], shared, ())
 
 
 class RequestValidator:
