@@ -57,9 +57,9 @@ CHECKOV := .build/checkov
 deployed: $(DEPLOYED)/installed .venv/local ## Really deploy the built template, into a local AWS that enforces roles (1 minute)
 	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.aws.deployed
 
-.PHONY: openapi
-openapi: .venv/local ## Write docs/openapi.json again, from the schemas and the template
-	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.api.openapi
+.PHONY: documents
+documents: .venv/local ## Write docs/openapi.json and docs/schemas again, from template, schemas and services
+	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.api.documents
 
 .PHONY: test
 test: check ## Everything CI runs: checks and tests

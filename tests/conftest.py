@@ -16,6 +16,9 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
+from task_cleanup.sweep.services import load_sweep_schema
+from task_cleanup.validation import load_schema
+
 # Enough for every run; a machine that is busy is no failure.
 settings.register_profile("suite", max_examples=40, deadline=None)
 settings.load_profile("suite")
@@ -91,9 +94,9 @@ def representative_folders() -> list[str]:
 
 
 def request_schema(folder: str) -> dict[str, Any]:
-    """The JSON Schema of a function's requests."""
-    schema: dict[str, Any] = json.loads((FUNCTIONS / folder / "schema.json").read_text())
-    return schema
+    """The JSON Schema of a function's requests, as the function loads it."""
+    load = load_sweep_schema if folder == "sweep" else load_schema
+    return load(FUNCTIONS / folder / "schema.json")
 
 
 def operation_name(folder: str) -> str:

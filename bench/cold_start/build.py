@@ -7,6 +7,7 @@ They are copied as ``sam build`` would install them, without compiled files (``b
 
 import compileall
 import io
+import json
 import os
 import platform
 import py_compile
@@ -21,6 +22,7 @@ from pathlib import Path
 
 from local.aws.artifact import Package, copy_distributions, copy_runtime_client, packages
 from local.aws.stack import ROOT
+from task_cleanup.validation import load_schema
 
 HANDLERS = Path(__file__).with_name("handlers")
 COMPARABLE = ("aws-lambda-powertools", "jsonschema")  # what a peer needs to have our features; boto3 is the runtime's
@@ -90,7 +92,8 @@ def build_peer(peer: Peer, folder: Path, *, compiled: bool) -> Package:
     task_root.mkdir(parents=True)
     shutil.copy(HANDLERS / f"{peer.name}.py", task_root / "app.py")
     if peer.function:
-        shutil.copy(ROOT / "functions" / peer.function / "schema.json", task_root)
+        schema = load_schema(ROOT / "functions" / peer.function / "schema.json")
+        (task_root / "schema.json").write_text(json.dumps(schema))
     if compiled:
         compile_folder(task_root)
     return Package(name=f"{peer.name}-{form}", task_root=task_root, layers=(layer,))

@@ -7,6 +7,6 @@ it ended. The deletes themselves are the other functions' work: the sweep only p
 from pathlib import Path
 
 from task_cleanup.sweep.handler import make_sweep_handler
-from task_cleanup.validation import load_schema
+from task_cleanup.sweep.services import load_sweep_schema
 
-lambda_handler = make_sweep_handler(load_schema(Path(__file__).with_name("schema.json")))
+lambda_handler = make_sweep_handler(load_sweep_schema(Path(__file__).with_name("schema.json")))

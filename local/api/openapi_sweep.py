@@ -6,27 +6,22 @@ summary. Problems have the published shape without the member ``result``.
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import task_cleanup
+from local.api import schemas
 from local.aws import stack
 from task_cleanup import triggers
 from task_cleanup.errors import Category, Code
 from task_cleanup.results import Error
 from task_cleanup.sweep.claims import RUN_ID_REUSED
-from task_cleanup.sweep.services import SERVICES
-from task_cleanup.validation import load_schema
 
 Json = dict[str, Any]
 
-FOLDER = "sweep"
 TAG = "sweep"
 ASK = ("post", "/sweeps")
 TELL = ("get", "/sweeps/{run_id}")
 RUN_ID_HEADER = "Idempotency-Key"
 
-_PACKAGE = Path(task_cleanup.__file__).parent
 _RUN_ID = "nightly-2026-11-21"
 _REQUEST_ID = "JKJaXmPLvHcESH5="
 _REPORT = {
@@ -61,14 +56,15 @@ _COUNTS = {
 }
 
 
-def schemas() -> dict[str, Json]:
+def component_schemas() -> dict[str, Json]:
     """Component name -> JSON Schema of what goes in and out."""
+    published = schemas.published()
     return {
-        "Sweep.Request": _request(),
+        "Sweep.Request": schemas.request(schemas.SWEEP),
         "Sweep.Accepted": _accepted(),
         "Sweep.Running": _running(),
-        "Sweep.Summary": load_schema(_PACKAGE / "sweep" / "summary.schema.json"),
-        "Sweep.Problem": problem(load_schema(_PACKAGE / "problem.schema.json")),
+        "Sweep.Summary": schemas.summary(),
+        "Sweep.Problem": problem(published["Problem"], published["Result"]),
     }
 
 
@@ -82,7 +78,7 @@ def paths(gateway: Mapping[int, str]) -> Json:
 
 def sample(name: str) -> Json:
     """A sample event of the function."""
-    event: Json = json.loads((stack.ROOT / "events" / FOLDER / f"{name}.json").read_text())
+    event: Json = json.loads((stack.ROOT / "events" / schemas.SWEEP / f"{name}.json").read_text())
     return event
 
 
@@ -94,7 +90,7 @@ def _ask(gateway: Mapping[int, str]) -> Json:
     return {
         "operationId": "sweep.Request",
         "tags": [TAG],
-        "summary": _request()["title"],
+        "summary": schemas.request(schemas.SWEEP)["title"],
         "description": (
             "Checks the request, puts it in the sweep's queue and answers at once; nothing has been listed by then. "
             "The answer says where the summary and the report will be. The same run id again does nothing again."
@@ -165,26 +161,8 @@ def _tell(gateway: Mapping[int, str]) -> Json:
     }
 
 
-def _request() -> Json:
-    schema = load_schema(stack.ROOT / "functions" / FOLDER / "schema.json")
-    return {**schema, "$defs": {key: with_regions(part, key) for key, part in schema["$defs"].items()}}
-
-
-def with_regions(schema: Mapping[str, Any], service_id: str) -> Json:
-    """The schema whose field ``region`` tells the service's own regions.
-
-    In words and not as ``enum``: a stack can have more (``ExtraRegions``), and a client that is made from this
-    document must be able to name those.
-    """
-    if service_id not in SERVICES:
-        return dict(schema)
-    rule = schema["properties"]["region"]
-    told = f"{rule['description']} The service's: {', '.join(SERVICES[service_id].regions)}."
-    return {**schema, "properties": {**schema["properties"], "region": {**rule, "description": told}}}
-
-
 def _run_id() -> Json:
-    rule: Json = _request()["properties"]["run_id"]
+    rule: Json = schemas.request(schemas.SWEEP)["properties"]["run_id"]
     return rule
 
 
@@ -210,11 +188,11 @@ def _refusals(own: tuple[int, ...], gateways: tuple[int, ...], gateway: Mapping[
     return found
 
 
-def problem(published: Mapping[str, Any]) -> Json:
+def problem(published: Mapping[str, Any], result: Mapping[str, Any]) -> Json:
     """The schema of problem details without the member ``result`` and what is said of it; with its violations."""
     found: Json = {**_without_result(published)}
     found["description"] = "RFC 9457: why a sweep could not be asked for, or not be told of."
-    error = load_schema(_PACKAGE / "result.schema.json")["properties"]["error"]["oneOf"][1]
+    error = result["properties"]["error"]["oneOf"][1]
     found["properties"]["violations"] = error["properties"]["detail"]["properties"]["violations"]
     return found
 

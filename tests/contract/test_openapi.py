@@ -16,19 +16,18 @@ from jsonschema.exceptions import ValidationError
 from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValidator
 from referencing import Registry, Resource
 
-from local.api import docs_page, openapi, openapi_sweep
+from local.api import docs_page, documents, openapi, openapi_sweep, routes, schemas
 from local.aws.runner import HttpApi
 from task_cleanup import triggers
 from task_cleanup.errors import Category
 from task_cleanup.results import Error, Outcome, Result, Target
 from task_cleanup.sweep.services import SERVICES
-from task_cleanup.validation import load_schema
 from tests.conftest import ROOT, function_folders, operation_name, request_schema, sample_event
 
 Json = dict[str, Any]
 
 DOCUMENT = openapi.document()
-SCHEMAS = {name: load_schema(openapi.schema_file(file)) for name, file in openapi.PUBLISHED.items()}
+SCHEMAS = schemas.published()
 REGISTRY: Registry[Any] = Registry().with_resources(
     [
         ("urn:document", Resource.from_contents({"$schema": openapi.DIALECT, **DOCUMENT})),
@@ -68,23 +67,7 @@ def inside(schema: Json) -> Draft202012Validator:
 every_function = pytest.mark.parametrize("folder", function_folders())
 
 
-# -- the file ------------------------------------------------
-
-
-def test_published_document_is_up_to_date() -> None:
-    assert openapi.main(["--check"]) == 0
-
-
-@pytest.mark.parametrize("change", [lambda text: text.replace("cn-north-4", "cn-north-5", 1), lambda _: ""])
-def test_check_sees_drift_and_writes_nothing(tmp_path: Path, change: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    path = tmp_path / "openapi.json"
-    assert openapi.main(["--check"], path) == 1, "there is no file"
-    path.write_text(changed := change(openapi.DOCUMENT.read_text()))
-    assert openapi.main(["--check"], path) == 1
-    assert path.read_text() == changed
-    assert "python -m local.api.openapi" in capsys.readouterr().err
-    assert openapi.main([], path) == 0
-    assert openapi.main(["--check"], path) == 0
+# -- the whole document ------------------------------------------------
 
 
 def test_document_is_valid_openapi() -> None:
@@ -93,7 +76,7 @@ def test_document_is_valid_openapi() -> None:
 
 
 def test_document_names_no_machine() -> None:
-    assert not re.search(r"127\.0\.0\.1|localhost|/home/|/work/|\.whl", openapi.text())
+    assert not re.search(r"127\.0\.0\.1|localhost|/home/|/work/|\.whl", documents.texts()[documents.API])
 
 
 # -- requests ------------------------------------------------
@@ -107,7 +90,7 @@ def test_there_is_one_operation_per_function() -> None:
 
 
 def test_document_of_given_operations_holds_nothing_else() -> None:
-    paths = openapi.document(openapi.operations())["paths"]
+    paths = openapi.document(routes.operations())["paths"]
     assert paths == {path: item for path, item in DOCUMENT["paths"].items() if not path.startswith("/sweeps")}
 
 
@@ -225,7 +208,7 @@ def test_components_are_the_published_schemas() -> None:
 
 
 def test_every_reference_leads_somewhere() -> None:
-    for target in re.findall(r'"\$ref": "([^"]*)"', openapi.text()):
+    for target in re.findall(r'"\$ref": "([^"]*)"', documents.texts()[documents.API]):
         assert resolved({"$ref": target})
 
 
@@ -339,7 +322,7 @@ def tree(tmp_path: Path) -> Path:
 
 
 def test_new_function_comes_in_by_itself(tree: Path) -> None:
-    document = openapi.document(openapi.operations(tree))
+    document = openapi.document(routes.operations(tree))
     assert document["paths"].keys() == {"/toy/box/{region}/tasks/{task_id}"}
     operation = document["paths"]["/toy/box/{region}/tasks/{task_id}"]["put"]
     assert (operation["operationId"], operation["tags"]) == ("toy.box.Shake", ["toy.box"])
@@ -351,7 +334,7 @@ def test_field_that_has_no_place_is_refused(tree: Path) -> None:
     schema = json.loads(path.read_text())
     path.write_text(json.dumps({**schema, "required": [*schema["required"], "project_id"]}))
     with pytest.raises(ValueError, match="project_id"):
-        openapi.operations(tree)
+        routes.operations(tree)
 
 
 # -- the page ------------------------------------------------

@@ -14,6 +14,7 @@ from local.aws.stack import ROOT
 GUIDE = ROOT / "docs" / "adding-an-operation.md"
 TOY = "alibaba_elasticsearch_purge_data_task"
 COPIED = (
+    "docs",
     "functions",
     "events",
     "layers",
@@ -66,6 +67,9 @@ def test_the_guide_adds_an_operation_that_passes_every_test(tree: Path) -> None:
     done = run_tests(tree, "tests/handlers/test_matrix.py", "-k", f"{TOY} and not silent")
     assert done.returncode == 0, done.stdout[-3000:]
     assert passed(done) >= 50, "every trigger and outcome of the new operation"
+    done = run_tests(tree, "tests/unit/test_schema_references.py", "-k", TOY)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert passed(done) >= 3, "its schema refers to what it shares"
     done = run_tests(
         tree,
         "tests/template",

@@ -28,13 +28,12 @@ from schemathesis import GenerationMode
 from schemathesis.checks import load_all_checks
 from schemathesis.specs.openapi import checks
 
-from local.api import openapi
+from local.api import openapi, routes, schemas
 from local.aws.cloud import PROJECT_ID, LocalCloud
 from local.aws.runner import MAX_BODY, HttpApi, http_event
 from local.emulators.journal import Entry
 from local.stories import seeds
 from local.stories.tour import QUIET
-from task_cleanup.validation import load_schema
 from tests.conftest import operation_name, representative_folders
 
 MAX_EXAMPLES = 10  # per operation and kind of data, on top of the boundary cases that the schemas yield
@@ -47,7 +46,7 @@ MAX_ANSWER = 32 * 1024  # characters; whatever was sent, the answer to it is sho
 
 # Without the sweep's two routes: what is judged below are results and calls at a provider, and those answer with
 # neither. What they do answer is held in tests/sweep.
-OPERATIONS = openapi.operations()
+OPERATIONS = routes.operations()
 _REPRESENTATIVE = {operation_name(folder) for folder in representative_folders()}
 REPRESENTATIVE = [operation for operation in OPERATIONS if operation.name in _REPRESENTATIVE]
 DOCUMENT = openapi.document(OPERATIONS)
@@ -113,14 +112,13 @@ _FORMATS.checks("date-time", raises=(ValueError, OverflowError))(_rfc3339)
 
 
 def _validator(schema: Mapping[str, Any]) -> Draft202012Validator:
-    schemas = [load_schema(openapi.schema_file(file)) for file in openapi.PUBLISHED.values()]
     registry: Registry[Any] = Registry().with_resources(
-        [(item["$id"], Resource.from_contents(item)) for item in schemas]
+        [(item["$id"], Resource.from_contents(item)) for item in schemas.published().values()]
     )
     return Draft202012Validator(schema, format_checker=_FORMATS, registry=registry)
 
 
-RESULT, PROBLEM = (_validator(load_schema(openapi.schema_file(file))) for file in openapi.PUBLISHED.values())
+RESULT, PROBLEM = map(_validator, schemas.published().values())
 
 
 @dataclass(frozen=True)
@@ -143,7 +141,7 @@ class Sent:
             {name.lower(): str(value) for name, value in request.headers.items()},
         )
 
-    def route(self) -> tuple[openapi.HttpOperation, Fields] | None:
+    def route(self) -> tuple[routes.HttpOperation, Fields] | None:
         """The operation whose route this is, and its path parameters."""
         path = self.target.partition("?")[0]
         for operation in OPERATIONS:
@@ -153,7 +151,7 @@ class Sent:
                 return operation, {name: unquote(value) for name, value in match.groupdict().items()}
         return None
 
-    def fields(self, operation: openapi.HttpOperation, path: Fields) -> Fields | None:
+    def fields(self, operation: routes.HttpOperation, path: Fields) -> Fields | None:
         """The request that this means, or None if it must be refused."""
         query = parse_qsl(self.target.partition("?")[2], keep_blank_values=True)
         try:
@@ -176,13 +174,13 @@ class Sent:
         return merged if is_valid else None
 
 
-def regions_of(operation: openapi.HttpOperation) -> Sequence[str]:
+def regions_of(operation: routes.HttpOperation) -> Sequence[str]:
     """Those that the document tells of the operation's service. This stack has no other."""
     told: str = operation.schema["properties"]["region"]["description"]
     return told.rpartition(": ")[2].removesuffix(".").split(", ")
 
 
-def _typed(operation: openapi.HttpOperation, name: str, text: str) -> tuple[str, str | bool | int]:
+def _typed(operation: routes.HttpOperation, name: str, text: str) -> tuple[str, str | bool | int]:
     """A value of the query: ``true``, ``false`` and digits are what the schema wants them to be, else text."""
     kind = operation.other_fields.get(name, {}).get("type")
     if kind == "boolean":
@@ -380,7 +378,7 @@ def attacks(mode: GenerationMode, prepare: Callable[[Case], None]) -> dict[str, 
     """A test for each operation, by its name: schemathesis itself would call them all the same."""
     schema = generated(mode)
 
-    def attack_on(operation: openapi.HttpOperation) -> Any:
+    def attack_on(operation: routes.HttpOperation) -> Any:
         @schema.include(path=operation.path, method=operation.method).parametrize()  # type: ignore[untyped-decorator]
         @BOUNDED
         def attack(api: Api, case: Case) -> None:
@@ -470,7 +468,7 @@ BEHIND = (
 @pytest.mark.parametrize("trick", [*(("", it) for it in INSTEAD), *(("{}", it) for it in BEHIND)], ids=repr)
 @pytest.mark.parametrize("operation", REPRESENTATIVE, ids=lambda operation: operation.name)
 def test_trick_in_a_path_parameter_is_refused(
-    api: Api, operation: openapi.HttpOperation, trick: tuple[str, str]
+    api: Api, operation: routes.HttpOperation, trick: tuple[str, str]
 ) -> None:
     for name, value in operation.sample.items():
         changed = {**operation.sample, name: trick[0].format(value) + trick[1]}

@@ -1,6 +1,5 @@
 """What the template's tests look at: the template without loops, its raw lines, its translation, the operations."""
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
@@ -13,6 +12,7 @@ from unittest.mock import patch
 import yaml
 
 from local.aws.expand import expand
+from tests.conftest import request_schema
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "template.yaml"
@@ -56,7 +56,7 @@ def discover() -> list[Operation]:
     """Every folder whose schema names an operation: a new one is tested without a word here."""
     found = []
     for handler in sorted(FUNCTIONS.glob("*/app.py")):
-        schema = json.loads(handler.with_name("schema.json").read_text())
+        schema = request_schema(handler.parent.name)
         if "operation" in schema["properties"]:
             found.append(Operation(handler.parent.name, schema["properties"]["operation"]["const"], schema))
     return found

@@ -8,14 +8,12 @@ import pytest
 from jsonschema import Draft202012Validator
 from referencing import Registry, Resource
 
-import task_cleanup.sweep
-from local.api import openapi, openapi_sweep
+from local.api import openapi, openapi_sweep, schemas
 from local.aws import stack
 from task_cleanup import triggers
 from task_cleanup.errors import Category
 from task_cleanup.results import Error
 from task_cleanup.sweep.services import SERVICES
-from task_cleanup.validation import load_schema
 from tests.conftest import ROOT, request_schema, sample_event
 
 Json = dict[str, Any]
@@ -137,16 +135,18 @@ def test_document_judges_requests_as_the_schema_does(request_: Json, valid: bool
 def test_request_is_the_functions_schema_with_its_definitions() -> None:
     """And each target's region names the service's own."""
     schema = request_schema("sweep")
-    for name, rule in schema["$defs"].items():
+    definitions = schema["$defs"]
+    for name, rule in [(name, definitions.pop(name)) for name in SERVICES]:
         told = COMPONENTS[f"Sweep.Request.{name}"]["properties"]["region"]["description"]
         assert told.startswith(rule["properties"]["region"]["description"])
         assert set(SERVICES[name].regions) <= set(re.findall(r"[a-z0-9-]+", told))
         rule["properties"]["region"]["description"] = told
         assert COMPONENTS[f"Sweep.Request.{name}"] == rule
-    text = json.dumps({key: value for key, value in schema.items() if key not in {"$schema", "$id", "$defs"}})
-    assert COMPONENTS["Sweep.Request"] == json.loads(
-        text.replace('"#/$defs/', '"#/components/schemas/Sweep.Request.')
-    )
+    whole = {key: value for key, value in schema.items() if key not in {"$schema", "$id", "$defs"}}
+    for component, rule in {"Sweep.Request": whole, "Sweep.Request.target": definitions.pop("target")}.items():
+        text = json.dumps(rule).replace('"#/$defs/', '"#/components/schemas/Sweep.Request.')
+        assert COMPONENTS[component] == json.loads(text)
+    assert not definitions
     content = operation(openapi_sweep.ASK)["requestBody"]["content"]["application/json"]
     assert content["schema"] == {"$ref": "#/components/schemas/Sweep.Request"}
 
@@ -176,8 +176,7 @@ def test_examples_are_what_their_schemas_say(route: tuple[str, str]) -> None:
 
 
 def test_summary_is_the_published_schema() -> None:
-    (folder,) = task_cleanup.sweep.__path__
-    published = load_schema(ROOT.joinpath(folder, "summary.schema.json"))
+    published = schemas.summary()
     Draft202012Validator.check_schema(published)
     example = operation(openapi_sweep.TELL)["responses"]["200"]["content"]["application/json"]["example"]
     Draft202012Validator(published).validate(example)

@@ -29,7 +29,7 @@ MEGABYTE = 10**6
 BOUNDS = {
     "DependenciesLayer": 2.2 * MEGABYTE,
     "ReportLayer": 0.5 * MEGABYTE,
-    "TaskCleanupLayer": 0.4 * MEGABYTE,
+    "TaskCleanupLayer": 0.45 * MEGABYTE,
 }  # zipped
 FUNCTION_BOUND = 0.02 * MEGABYTE
 

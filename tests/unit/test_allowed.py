@@ -15,6 +15,7 @@ from task_cleanup.allowed import one_of, sentence, unknown
 from task_cleanup.errors import CleanupError
 from task_cleanup.schema_errors import validator
 from task_cleanup.settings import REGION
+from task_cleanup.sweep.services import SERVICES
 from task_cleanup.validation import MAX_TOLD, RequestValidator, Violation, not_one_of, violation_error
 from tests.conftest import function_folders, request_schema, sample_event
 
@@ -63,7 +64,7 @@ def whole_requests(folder: str) -> list[Json]:
     schema = request_schema(folder)
     if folder != SWEEP:
         return [{**value_of(schema), **sample_event(folder, "direct")}]
-    (first, *others) = [value_of(rule) for rule in schema["$defs"].values()]
+    (first, *others) = [value_of(schema["$defs"][service]) for service in SERVICES]
     policy = {name: value_of(rule) for name, rule in schema["properties"].items() if name not in ("targets",)}
     report = {name: policy[name] for name in ("apply_report", "run_id", "protect", "limits")}
     del policy["apply_report"]
@@ -167,6 +168,7 @@ def rules_of(schema: Json, rule: Json, value: Any, pointer: str = "") -> Iterato
     for number, item in enumerate(value if isinstance(value, list) else []):
         inner = rule["items"]
         if pointer == "/targets":  # its provider and service decide which rules the rest has
+            inner = schema["$defs"]["target"]
             of_service = schema["$defs"][f"{item['provider']}_{item['service']}"]
             inner = {**of_service, "properties": {**of_service["properties"], **inner["properties"]}}
         yield from rules_of(schema, inner, item, f"{pointer}/{number}")

@@ -16,6 +16,7 @@ from task_cleanup.errors import Category, CleanupError, Code
 from task_cleanup.settings import REGION
 from task_cleanup.times import in_words, parse_time, plausible, rfc3339
 from task_cleanup.validation import RequestValidator, Violation, strict_json
+from tests.conftest import function_folders, request_schema
 from tests.support.builders import (
     CANCEL_TASK,
     DATA_TASKS,
@@ -83,12 +84,10 @@ def test_no_pattern_takes_other_scripts_digits_or_a_newline_at_its_end(path: Any
         assert pattern.endswith(TAIL.replace("\\", "\\\\"))
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in SCHEMAS if path.name == "schema.json"], ids=lambda it: it.parent.name
-)
-def test_a_region_is_the_same_pattern_everywhere_and_no_schema_lists_any(path: Any) -> None:
+@pytest.mark.parametrize("folder", [*function_folders(), "sweep"])
+def test_a_region_is_the_same_pattern_everywhere_and_no_schema_lists_any(folder: str) -> None:
     """Which regions there are is in the service's module alone; EXTRA_REGIONS takes what a request takes."""
-    schema = json.loads(path.read_bytes())
+    schema = request_schema(folder)
     parts = [schema, *schema.get("$defs", {}).values()]
     rules = [part["properties"]["region"] for part in parts if "region" in part["properties"]]
     assert rules

@@ -12,17 +12,29 @@ from typing import Any
 from task_cleanup.times import parse_time
 
 _ANNOTATIONS = frozenset({"$schema", "$id", "title", "description", "default", "examples"})
-_OF_THE_REQUEST = _ANNOTATIONS | {"type", "properties", "required", "additionalProperties"}
+_OF_AN_OBJECT = _ANNOTATIONS | {"type", "properties", "required", "additionalProperties"}
 
 
 def certainly_valid(schema: Mapping[str, Any], request: object) -> bool:
-    """Whether a flat object schema (draft 2020-12) takes this request; False where that is not certain."""
-    if not isinstance(request, dict) or schema.get("type") != "object" or not schema.keys() <= _OF_THE_REQUEST:
+    """Whether an object schema (draft 2020-12) takes this request; False where that is not certain.
+
+    Its fields are strings, integers, booleans and null, or objects that hold nothing but those.
+    """
+    return _fits_object(schema, request, _fits_field)
+
+
+def _fits_object(schema: Mapping[str, Any], value: object, fits: Callable[[Mapping[str, Any], object], bool]) -> bool:
+    """``fits`` says whether a member fits its rule. A member without a rule never does, so the object is closed."""
+    if not isinstance(value, dict) or schema.get("type") != "object" or not schema.keys() <= _OF_AN_OBJECT:
         return False
-    properties = schema["properties"]
-    return all(name in request for name in schema["required"]) and all(
-        name in properties and _fits(properties[name], value) for name, value in request.items()
+    properties = schema.get("properties", {})
+    return all(name in value for name in schema.get("required", ())) and all(
+        name in properties and fits(properties[name], member) for name, member in value.items()
     )
+
+
+def _fits_field(rule: Mapping[str, Any], value: object) -> bool:
+    return _fits_object(rule, value, _fits) if isinstance(value, dict) else _fits(rule, value)
 
 
 def _fits(rule: Mapping[str, Any], value: object) -> bool:
@@ -39,6 +51,7 @@ def _is_integer(value: object) -> bool:
 _TYPES: Mapping[str, Callable[[object], bool]] = {
     "boolean": lambda value: isinstance(value, bool),
     "integer": _is_integer,
+    "null": lambda value: value is None,
     "string": lambda value: isinstance(value, str),
 }
 
@@ -48,22 +61,21 @@ def _is_of_type(wanted: str | list[str], value: object) -> bool:
     return any(name in _TYPES and _TYPES[name](value) for name in names)
 
 
-def _has_format(wanted: str, value: object) -> bool:
-    if wanted != "date-time" or not isinstance(value, str):
-        return False
+def _is_time(wanted: str, text: str) -> bool:
     try:
-        return bool(parse_time(value))
+        return wanted == "date-time" and bool(parse_time(text))
     except ValueError:
         return False
 
 
-# Each says yes only for the kind of value that it is about: of others, jsonschema knows best.
+# Each says yes only for the kind of value that it is about, for null, and for texts where it is about numbers: of
+# others, jsonschema knows best.
 _CHECKS: Mapping[str, Callable[[Any, Any], bool]] = {
     "type": _is_of_type,
-    "const": lambda wanted, value: isinstance(value, str) and value == wanted,
-    "enum": lambda wanted, value: isinstance(value, str) and value in wanted,
+    "const": lambda wanted, value: isinstance(value, str | None) and value == wanted,
+    "enum": lambda wanted, value: isinstance(value, str | None) and value in wanted,
     "pattern": lambda wanted, value: not isinstance(value, str) or re.search(wanted, value) is not None,
-    "minimum": lambda wanted, value: isinstance(value, str) or (_is_integer(value) and value >= wanted),
-    "maximum": lambda wanted, value: isinstance(value, str) or (_is_integer(value) and value <= wanted),
-    "format": _has_format,
+    "minimum": lambda wanted, value: isinstance(value, str | None) or (_is_integer(value) and value >= wanted),
+    "maximum": lambda wanted, value: isinstance(value, str | None) or (_is_integer(value) and value <= wanted),
+    "format": lambda wanted, value: value is None or (isinstance(value, str) and _is_time(wanted, value)),
 }

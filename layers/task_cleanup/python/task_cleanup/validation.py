@@ -1,8 +1,9 @@
 """Requests against JSON Schema: strict where the library is lenient, silent about values."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from task_cleanup.quick_check import certainly_valid
 MAX_VIOLATIONS = 50
 MAX_TOLD = 10  # of them in the message; all are in the detail
 MAX_NAME = 64  # characters of an unknown field's name that are repeated to the caller
+_COMMON = Path(__file__).with_name("common.schema.json")
 
 
 @dataclass(frozen=True, order=True)
@@ -28,10 +30,51 @@ class Violation:
     allowed: str
 
 
-def load_schema(path: Path) -> dict[str, Any]:
-    """A schema file. Tests run ``check_schema`` over every one, so that no start-up has to."""
-    schema: dict[str, Any] = json.loads(path.read_bytes())
-    return schema
+def load_schema(path: Path, definitions: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """A request's schema, with the shared rules of ``common.schema.json`` in the place of references to them.
+
+    ``definitions`` are made in code and become the schema's ``$defs``. References to those stay, for jsonschema to
+    follow. Tests run ``check_schema`` over every schema, so that no start-up has to.
+
+    Raises
+    ------
+    ValueError
+        For a reference to a rule that there is not, or one with members beside it: they would be lost.
+    """
+    schema = json.loads(path.read_bytes())
+    if definitions is not None:
+        schema["$defs"] = definitions
+    filled: dict[str, Any] = _filled(schema, _shared_rules(), {f"#/$defs/{name}" for name in schema.get("$defs", ())})
+    return filled
+
+
+def reference(name: str) -> dict[str, str]:
+    """How a schema refers to the shared rule of this name."""
+    return {"$ref": f"urn:task-cleanup:common#/$defs/{name}"}
+
+
+@cache
+def _shared_rules() -> dict[str, Any]:
+    """Shared rules by the references to them."""
+    rules = json.loads(_COMMON.read_bytes())["$defs"]
+    return {reference(name)["$ref"]: rule for name, rule in rules.items()}
+
+
+def _filled(part: Any, shared: Mapping[str, Any], own: Collection[str]) -> Any:  # noqa: ANN401 - any part of a schema
+    if isinstance(part, list):
+        return [_filled(item, shared, own) for item in part]
+    if not isinstance(part, dict):
+        return part
+    if "$ref" not in part:
+        return {name: _filled(value, shared, own) for name, value in part.items()}
+    place = part["$ref"]
+    if len(part) > 1:
+        raise ValueError(f"the reference to {place} has members beside it")
+    if place in own:
+        return part
+    if place not in shared:
+        raise ValueError(f"there is no rule {place}")
+    return _filled(shared[place], shared, ())
 
 
 class RequestValidator:

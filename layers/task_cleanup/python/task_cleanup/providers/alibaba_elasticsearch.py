@@ -21,6 +21,7 @@ from task_cleanup.providers.model import (
     Reply,
     Request,
     Service,
+    TargetRules,
     text_member,
 )
 from task_cleanup.results import Error
@@ -230,4 +231,9 @@ SERVICE = Service(
     errors=ERRORS,
     listing=ListCall("alibaba.elasticsearch.ListDataTasks", list_call, read_page, is_paged=False),
     delete=DeleteRequest("alibaba.elasticsearch.DeleteDataTask", takes_token=True),
+    target=TargetRules(
+        "Data migration tasks of an Alibaba Cloud Elasticsearch instance",
+        {"instance_id": "elasticsearch_instance_id"},
+        required=("instance_id",),
+    ),
 )

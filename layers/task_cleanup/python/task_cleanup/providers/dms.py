@@ -19,6 +19,7 @@ from task_cleanup.providers.model import (
     Reply,
     Request,
     Service,
+    TargetRules,
     coded,
     text_member,
 )
@@ -166,7 +167,7 @@ def _time(value: object) -> datetime | None:
         return None
 
 
-def _service(provider: str, regions: Collection[str], host: Callable[[str], str]) -> Service:
+def _service(provider: str, instance: str, regions: Collection[str], host: Callable[[str], str]) -> Service:
     return Service(
         provider=provider,
         name="dms",
@@ -179,9 +180,14 @@ def _service(provider: str, regions: Collection[str], host: Callable[[str], str]
         errors=ErrorTable({**huawei_gateway.CODES, **CODES}, by_status=huawei_gateway.BY_STATUS),
         listing=ListCall(f"{provider}.dms.ListBackgroundTasks", list_call, read_page, past_end=PAST_END),
         delete=DeleteRequest(f"{provider}.dms.DeleteBackgroundTask"),
+        target=TargetRules(
+            f"Background tasks of {instance}",
+            {"project_id": "project_id", "instance_id": "dms_instance_id"},
+            required=("instance_id",),
+        ),
         needs_project=True,
     )
 
 
-HUAWEI = _service("huawei", HUAWEI_REGIONS, _huawei_host)
-OTC = _service("otc", OTC_REGIONS, "dms.{}.otc.t-systems.com".format)
+HUAWEI = _service("huawei", "a Huawei Cloud DMS instance", HUAWEI_REGIONS, _huawei_host)
+OTC = _service("otc", "an Open Telekom Cloud DMS instance", OTC_REGIONS, "dms.{}.otc.t-systems.com".format)

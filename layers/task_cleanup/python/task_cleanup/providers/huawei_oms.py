@@ -18,6 +18,7 @@ from task_cleanup.providers.model import (
     Reply,
     Request,
     Service,
+    TargetRules,
     coded,
     text_member,
 )
@@ -161,5 +162,6 @@ SERVICE = Service(
     errors=ErrorTable({**huawei_gateway.CODES, **CODES}, by_status=huawei_gateway.BY_STATUS),
     listing=ListCall("huawei.oms.ListTasks", list_call, read_page),
     delete=DeleteRequest("huawei.oms.DeleteTask", can_stop=True),
+    target=TargetRules("Migration tasks of a Huawei Cloud project", {"project_id": "project_id"}),
     needs_project=True,
 )

@@ -161,6 +161,19 @@ class DeleteRequest:
     takes_token: bool = False  # `client_token`
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class TargetRules:
+    """What a target of a sweep names beside region, account and limit.
+
+    ``title`` says for people what is listed there. ``fields`` are the names of fields and of their rules in
+    ``common.schema.json``. A target must have the ``required`` ones of them.
+    """
+
+    title: str
+    fields: Mapping[str, str]
+    required: Collection[str] = ()
+
+
 class Signer(Protocol):
     """Signs one call for one base URL: the headers to send."""
 
@@ -187,6 +200,7 @@ class Service:
     errors: ErrorTable
     listing: ListCall
     delete: DeleteRequest
+    target: TargetRules
     needs_project: bool = False
 
     @property

@@ -1,11 +1,12 @@
 """The services that a sweep knows. What is true of each is in its own module."""
 
 from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from task_cleanup.providers import alibaba_elasticsearch, dms, huawei_oms
 from task_cleanup.providers.model import Service
-from task_cleanup.validation import Violation, pointer
+from task_cleanup.validation import Violation, load_schema, pointer, reference
 
 SERVICES: Mapping[str, Service] = {
     service.id: service for service in (alibaba_elasticsearch.SERVICE, huawei_oms.SERVICE, dms.HUAWEI, dms.OTC)
@@ -26,3 +27,64 @@ def region_violations(request: Mapping[str, Any], extra: Mapping[str, Collection
         if service_id in SERVICES:
             place = pointer("targets", str(number), "region")
             yield from SERVICES[service_id].region_violations(target.get("region"), extra.get(service_id, ()), place)
+
+
+def load_sweep_schema(path: Path) -> dict[str, Any]:
+    """The schema of the sweep's requests: the file, which refers to ``#/$defs/target``, with ``target_definitions``.
+
+    Raises
+    ------
+    ValueError
+        As ``load_schema``; also where a service's fields name a shared rule that there is not.
+    """
+    return load_schema(path, target_definitions())
+
+
+def target_definitions() -> dict[str, Any]:
+    """What a target of each service is, by its id, and ``target``: what it is of any service."""
+    return {"target": _any_target(), **{key: _target(service) for key, service in SERVICES.items()}}
+
+
+def _target(service: Service) -> dict[str, Any]:
+    fields = {"region": "region", "account": "account", **service.target.fields, "limit": "target_limit"}
+    return {
+        "title": service.target.title,
+        "type": "object",
+        "properties": {
+            **_named(provider=service.provider, service=service.name),
+            **{field: reference(rule) for field, rule in fields.items()},
+        },
+        "required": ["provider", "service", "region", *service.target.required],
+        "additionalProperties": False,
+    }
+
+
+def _any_target() -> dict[str, Any]:
+    """Refuses services that there are not, and passes the others on to their own definitions."""
+    names: dict[str, list[str]] = {}
+    for service in SERVICES.values():
+        names.setdefault(service.provider, []).append(service.name)
+    of_service = [
+        _when({"$ref": f"#/$defs/{key}"}, provider=it.provider, service=it.name) for key, it in SERVICES.items()
+    ]
+    of_provider = [
+        _when({"properties": {"service": {"const": own[0]} if len(own) == 1 else {"enum": own}}}, provider=provider)
+        for provider, own in names.items()
+    ]
+    return {
+        "type": "object",
+        "properties": {
+            "provider": {"enum": list(names)},
+            "service": {"enum": list(dict.fromkeys(service.name for service in SERVICES.values()))},
+        },
+        "required": ["provider", "service"],
+        "allOf": [*of_service, *of_provider],
+    }
+
+
+def _when(then: Mapping[str, Any], **values: str) -> dict[str, Any]:
+    return {"if": {"required": list(values), "properties": _named(**values)}, "then": then}
+
+
+def _named(**values: str) -> dict[str, dict[str, str]]:
+    return {name: {"const": value} for name, value in values.items()}

@@ -1,0 +1,64 @@
+"""Writes ``docs/openapi.json``, and into ``docs/schemas`` one JSON Schema for the requests of each function.
+
+``python -m local.api.documents`` writes them; ``--check`` exits with 1 if a file is not up to date, or too many.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+from local.api import openapi, schemas
+from local.aws import stack
+
+DOCS = stack.ROOT / "docs"
+API = Path("openapi.json")
+SCHEMAS = Path("schemas")
+
+
+@cache
+def texts() -> dict[Path, str]:
+    """Every document, by its place under ``docs``."""
+    documents = {API: openapi.document(), **{SCHEMAS / f"{name}.json": it for name, it in schemas.requests().items()}}
+    return {place: json.dumps(value, indent=2, ensure_ascii=False) + "\n" for place, value in documents.items()}
+
+
+def drifted(docs: Path) -> Iterator[Path]:
+    """The documents under this folder that are missing, different, or of an operation that there is not."""
+    present = {path.relative_to(docs) for path in (docs / SCHEMAS).glob("*.json")}
+    yield from sorted(present - texts().keys())
+    for place, wanted in texts().items():
+        path = docs / place
+        if not path.is_file() or path.read_text(encoding="utf-8") != wanted:
+            yield place
+
+
+def write(docs: Path) -> None:
+    """Write every document, and remove those of operations that there are no more."""
+    (docs / SCHEMAS).mkdir(exist_ok=True)
+    for place in [*drifted(docs)]:
+        if place in texts():
+            (docs / place).write_text(texts()[place], encoding="utf-8")
+        else:
+            (docs / place).unlink()
+
+
+def main(arguments: Sequence[str] | None = None, docs: Path = DOCS) -> int:
+    """Write the documents, or check them; the process's exit status."""
+    parser = argparse.ArgumentParser(prog="python -m local.api.documents", description=write.__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; status 1 if one is not up to date")
+    if not parser.parse_args(arguments).check:
+        write(docs)
+        return 0
+    wrong = [str(place) for place in drifted(docs)]
+    if not wrong:
+        return 0
+    told = f"not what template, schemas and services say: {', '.join(wrong)}. Run python -m local.api.documents"
+    print(told, file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
