@@ -206,3 +206,14 @@ def test_only_connecting_takes_a_thread(session: requests.Session, monkeypatch: 
         for _ in range(3):
             exchange(session, SignedRequest("GET", server.url + "/", {}), Deadline.after(10, time.monotonic))
     assert started == ["connect"]
+
+
+def test_closing_a_session_closes_its_connections(session: requests.Session) -> None:
+    with ScriptedServer(reply(204)) as server:
+        exchange(session, SignedRequest("GET", server.url + "/", {}), Deadline.after(10, time.monotonic))
+        serving = server._threads[-1]
+
+        session.close()
+
+        serving.join(10)
+        assert not serving.is_alive()

@@ -140,8 +140,10 @@ def test_redirects_are_not_followed(session: requests.Session, status: int) -> N
     with ScriptedServer(reply(204)) as elsewhere:
         with ScriptedServer(reply(status, Location=elsewhere.url + "/")) as server:
             assert exchange(session, request(server), deadline()).status == status
+            with new_session(System(), [server.url]) as to_aws:
+                assert exchange(to_aws, request(server), deadline()).status == status
         assert elsewhere.arrived == []
-        assert len(server.arrived) == 1
+        assert len(server.arrived) == 2
 
 
 def test_connections_are_reused(session: requests.Session) -> None:

@@ -274,6 +274,20 @@ def test_the_clock_is_corrected_once_and_the_offset_is_kept(name: str, minutes: 
     ]
 
 
+def test_a_later_correction_comes_on_top_of_the_kept_offset(name: str) -> None:
+    operation = OPERATIONS[name]
+    first, second = timedelta(minutes=16), timedelta(minutes=30)
+    rejections = [auth_failure(operation, Date=http_date(offset)) for offset in (first, second)]
+    there = world(name, rejections[0], success(operation), rejections[1], success(operation))
+
+    there.run()
+    there.run()
+
+    assert [signed_time(request) for request in there.script.sent] == [
+        in_provider_format(operation, moment) for moment in (timedelta(0), first, first, second)
+    ]
+
+
 def test_a_kept_offset_is_no_reason_to_correct_the_clock_again(name: str) -> None:
     """The server's clock agrees with what was signed: whatever was wrong with the signature, it was not the time."""
     operation, date = OPERATIONS[name], http_date(timedelta(minutes=16))
