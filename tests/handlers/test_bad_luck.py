@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from task_cleanup import aws
+from task_cleanup.handler import DELIVERY_RESERVE, PUBLISH_RESERVE
 from tests.conftest import operation_name, representative_folders
 from tests.support.aws import Trouble
 from tests.support.checks import check_against_journal, check_shape, only_result
@@ -159,8 +161,8 @@ def test_without_a_readable_code_the_status_decides(world: World, folder: str, s
 
 
 SLOW: dict[str, dict[str, Any]] = {
-    "dripping body": {"kind": "drip_body", "ms": 700},
-    "dripping headers": {"kind": "drip_headers", "ms": 700},
+    "dripping body": {"kind": "drip_body", "ms": 200},
+    "dripping headers": {"kind": "drip_headers", "ms": 200},
     "slow": {"kind": "latency", "ms": 30_000},
     "slow after the change": {"kind": "latency", "ms": 30_000, "made": True},
 }
@@ -173,9 +175,9 @@ def test_slow_and_dripping_answers_end_before_the_deadline(own_world: World, fol
     function, request = start(own_world, folder)
     add_fault(own_world, folder, **SLOW[slowness])
 
-    outcome = function.invoke(request, timeout=7)
+    outcome = function.invoke(request, timeout=5)
 
-    assert outcome.seconds < 7
+    assert outcome.seconds < 5
     result = outcome.reply
     has_body = service_of(folder) == "alibaba_elasticsearch" or is_list(folder)
     if slowness == "dripping body" and not has_body:
@@ -405,6 +407,18 @@ SECRET_STORE = {
 }
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Less than a second for an AWS that does not answer; the test below compares the real time-out."""
+    monkeypatch.setattr(aws, "CALL_TIMEOUT", 0.8)
+
+
+def test_the_reserves_are_enough_for_calls_to_aws_that_time_out() -> None:
+    """A result is published and its message moved, one call after the other, before Lambda's time is over."""
+    assert aws.CALL_TIMEOUT <= PUBLISH_RESERVE
+    assert 2 * aws.CALL_TIMEOUT <= DELIVERY_RESERVE
+
+
 def break_secret_store(world: World, folder: str, trouble: str) -> None:
     name = f"task-cleanup/{provider_of(folder)}/default"
     contents = {
@@ -420,6 +434,7 @@ def break_secret_store(world: World, folder: str, trouble: str) -> None:
         world.aws.troubles["secretsmanager"] = Trouble(trouble)
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("trouble", SECRET_STORE)
 @every_function
 def test_the_secret_store_fails(own_world: World, folder: str, trouble: str) -> None:
@@ -458,6 +473,7 @@ def test_a_call_to_aws_whose_signature_has_gone_stale_is_signed_again(world: Wor
     assert world.published()[0]["error"] is None or service == "sqs"
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("trigger", TRIGGERS)
 def test_a_slow_secret_store_by_every_trigger(own_world: World, trigger: str) -> None:
     function, _ = start(own_world, OMS_DELETE)
@@ -489,6 +505,7 @@ def test_a_secret_store_that_fails_at_the_second_look_leaves_the_rejection(world
 NOT_DELIVERED = [trouble for trouble in Trouble if trouble is not Trouble.FAILED_ENTRY]
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("trouble", Trouble)
 @pytest.mark.parametrize("there", [True, False], ids=["succeeded", "failed"])
 @pytest.mark.parametrize("trigger", QUEUED)
@@ -512,6 +529,7 @@ def test_a_result_that_cannot_be_published_leaves_the_message_in_its_queue(
     assert only_result(world)["outcome"] == ("succeeded" if there else "failed")
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("trouble", NOT_DELIVERED)
 @every_function
 def test_a_message_that_cannot_be_moved_stays_in_its_queue(own_world: World, folder: str, trouble: Trouble) -> None:
@@ -528,6 +546,7 @@ def test_a_message_that_cannot_be_moved_stays_in_its_queue(own_world: World, fol
     assert world.aws.messages == []
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("trouble", Trouble)
 @every_function
 def test_an_events_result_that_cannot_be_published_raises(own_world: World, folder: str, trouble: Trouble) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPResponse
+from urllib3 import HTTPConnectionPool, HTTPResponse
+from urllib3.exceptions import ConnectTimeoutError, ReadTimeoutError
 
 from task_cleanup.aws import Aws, AwsError
 from task_cleanup.credentials import CredentialStore
@@ -186,6 +187,11 @@ class FakeAws(Aws):
         return value if isinstance(value, str) else json.dumps(value)
 
 
+# What urllib3 raises where no reply came: before the request was sent, and after.
+NO_CONNECTION = ConnectTimeoutError("no connection in time")
+NO_REPLY = ReadTimeoutError(HTTPConnectionPool("127.0.0.1"), "/", "no reply in time")
+
+
 @dataclass(frozen=True)
 class Answer:
     """One reply of a provider."""
@@ -219,7 +225,7 @@ class Script(HTTPAdapter):
         )
         return self.build_response(request, raw)
 
-    def session(self) -> requests.Session:
+    def session(self, _system: System) -> requests.Session:
         session = requests.Session()
         session.trust_env = False
         session.mount("https://", self)

@@ -1,5 +1,6 @@
 """A tiny HTTP server on loopback that misbehaves as it is told: one step of its script for each request."""
 
+import contextlib
 import socket
 import struct
 import threading
@@ -103,6 +104,11 @@ class ScriptedServer:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
+        with contextlib.suppress(OSError):
+            socket.create_connection(self._listener.getsockname()).close()  # wakes `_accept`
+        for connection in self._connections:
+            with contextlib.suppress(OSError):  # it is closed already
+                connection.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join(5)
         self._listener.close()

@@ -16,11 +16,12 @@ import requests
 from urllib3.exceptions import ReadTimeoutError
 
 from bench.cold_start.servers import TlsFront, server_context
-from task_cleanup import connections
+from task_cleanup.connections import _HTTPConnection
 from task_cleanup.errors import Category
 from task_cleanup.providers.model import SignedRequest
-from task_cleanup.system import Deadline
+from task_cleanup.system import Deadline, System
 from task_cleanup.transport import NoAnswerError, exchange, new_session
+from tests.support.builders import Clock
 from tests.support.scripted_server import ScriptedServer, reply, silence
 
 SLACK = 3.0  # seconds; nothing here is about speed
@@ -39,7 +40,7 @@ from task_cleanup.system import Deadline, System
 from task_cleanup.transport import NoAnswerError, exchange, new_session
 said = []
 for urls in json.loads(sys.argv[1]):
-    with new_session(["https://127.0.0.1:1"]) as session:
+    with new_session(System(), ["https://127.0.0.1:1"]) as session:
         for url in urls:
             try:
                 reply = exchange(session, SignedRequest("GET", url + "/", {}), Deadline.after(5, System().monotonic))
@@ -94,7 +95,7 @@ def test_certificate_must_be_vouched_for_and_name_the_host(tmp_path: Path, host:
 
 @pytest.fixture
 def session() -> Iterator[requests.Session]:
-    with new_session() as opened:
+    with new_session(System()) as opened:
         yield opened
 
 
@@ -128,7 +129,7 @@ def test_name_that_is_not_resolved_in_time(session: requests.Session, monkeypatc
     with ScriptedServer(reply(204)) as server:
         monkeypatch.setattr(socket, "getaddrinfo", resolved)
         monkeypatch.setattr(socket.socket, "connect", connect)
-        error = failed(session, server.url + "/", 0.3)
+        error = failed(session, server.url + "/", 0.2)
         assert (error.category, error.sent) == (Category.TIMEOUT, False)
         answer.set()
         for thread in connecting():
@@ -141,36 +142,35 @@ def test_name_that_is_not_resolved_in_time(session: requests.Session, monkeypatc
 
 def test_handshake_that_never_ends(session: requests.Session) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:  # it takes the connection, and says nothing
-        error = failed(session, f"https://127.0.0.1:{listener.getsockname()[1]}/", 0.3)
+        error = failed(session, f"https://127.0.0.1:{listener.getsockname()[1]}/", 0.2)
     assert (error.category, error.sent) == (Category.TIMEOUT, False)
 
 
 def test_body_that_nobody_takes(session: requests.Session) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        error = failed(session, f"http://127.0.0.1:{listener.getsockname()[1]}/", 0.5, b"x" * 30_000_000)
+        error = failed(session, f"http://127.0.0.1:{listener.getsockname()[1]}/", 0.2, b"x" * 30_000_000)
     assert error.category in (Category.TIMEOUT, Category.UNAVAILABLE)
     assert error.sent, "some of it was"
 
 
 def test_repeated_calls_to_aws_share_the_time() -> None:
-    with ScriptedServer(silence) as server, new_session([server.url]) as session:
-        failed(session, server.url + "/", 2.0)
+    with ScriptedServer(silence) as server, new_session(System(), [server.url]) as session:
+        error = failed(session, server.url + "/", 0.3)
+        assert error.category is Category.TIMEOUT
         assert len(server.arrived) >= 1
 
 
-def connection_to(server: ScriptedServer, session: requests.Session, timeout: float) -> Any:
-    """A connection as the session makes them, closed after the block."""
-    adapter: Any = session.get_adapter(server.url)
-    kind = adapter.poolmanager.pool_classes_by_scheme["http"].ConnectionCls
-    return contextlib.closing(kind("127.0.0.1", port=int(server.url.rpartition(":")[2]), timeout=timeout))
+def connection_to(server: ScriptedServer, clock: Clock, timeout: float) -> Any:
+    """A connection as the sessions make them, closed after the block."""
+    port = int(server.url.rpartition(":")[2])
+    return contextlib.closing(_HTTPConnection("127.0.0.1", port, timeout=timeout, monotonic=clock.system.monotonic))
 
 
-def test_connecting_and_sending_share_the_time(session: requests.Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr(connections, "monotonic", lambda: now)
-    with ScriptedServer(reply(204)) as server, connection_to(server, session, 5.0) as connection:
+def test_connecting_and_sending_share_the_time() -> None:
+    clock = Clock()
+    with ScriptedServer(reply(204)) as server, connection_to(server, clock, 5.0) as connection:
         connection.connect()
-        now += 3
+        clock.pass_(3)
         connection.request("GET", "/")
         assert connection.sock.gettimeout() == pytest.approx(2.0)
         assert connection.getresponse().status == 204
@@ -179,16 +179,15 @@ def test_connecting_and_sending_share_the_time(session: requests.Session, monkey
         assert connection.sock.gettimeout() == pytest.approx(4.0), "the next exchange has its own"
 
 
-def test_reading_a_reply_has_one_time_out(session: requests.Session, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 100.0
-    monkeypatch.setattr(connections, "monotonic", lambda: now)
-    with ScriptedServer(reply(200, b"x" * 50_000)) as server, connection_to(server, session, 5.0) as connection:
+def test_reading_a_reply_has_one_time_out() -> None:
+    clock = Clock()
+    with ScriptedServer(reply(200, b"x" * 50_000)) as server, connection_to(server, clock, 5.0) as connection:
         connection.request("GET", "/", preload_content=False)
         response = connection.getresponse()
-        now += 3
+        clock.pass_(3)
         assert response.read(20_000) == b"x" * 20_000
         assert connection.sock.gettimeout() == pytest.approx(2.0)
-        now += 3
+        clock.pass_(3)
         with pytest.raises(ReadTimeoutError):
             response.read()
 
@@ -207,3 +206,14 @@ def test_only_connecting_takes_a_thread(session: requests.Session, monkeypatch: 
         for _ in range(3):
             exchange(session, SignedRequest("GET", server.url + "/", {}), Deadline.after(10, time.monotonic))
     assert started == ["connect"]
+
+
+def test_closing_a_session_closes_its_connections(session: requests.Session) -> None:
+    with ScriptedServer(reply(204)) as server:
+        exchange(session, SignedRequest("GET", server.url + "/", {}), Deadline.after(10, time.monotonic))
+        serving = server._threads[-1]
+
+        session.close()
+
+        serving.join(10)
+        assert not serving.is_alive()

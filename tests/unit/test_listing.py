@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-import requests
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
@@ -15,12 +14,14 @@ from task_cleanup.errors import Category
 from task_cleanup.paging import READINGS, walk
 from task_cleanup.providers.model import Call, Reply
 from task_cleanup.results import Error, Outcome, Result, TaskList
-from task_cleanup.transport import Settled, Verdict
+from task_cleanup.retries import Verdict
+from task_cleanup.transport import FinishedCall
 from tests.support.builders import (
     DATA_TASKS,
     DMS_LIST,
     HUAWEI_DMS_LIST,
     LISTS,
+    NO_REPLY,
     OMS_LIST,
     OPERATIONS,
     ROOT,
@@ -181,7 +182,7 @@ class Served:
     size: int = 100
     asked: list[int] = field(default_factory=list)
 
-    def send(self, call: Call) -> Settled:
+    def send(self, call: Call) -> FinishedCall:
         query = dict(call.query)
         begin = int(query["offset"]) if "offset" in query else int(query["start"]) - 1
         self.asked.append(begin)
@@ -190,11 +191,11 @@ class Served:
         served = self.numbers[begin : begin + self.size]
         if not served and begin and self.past_end:
             error = Error(Category.INVALID_REQUEST, self.past_end, "past the end")
-            return Settled(Verdict(Outcome.FAILED, error, 400), 1)
+            return FinishedCall(Verdict(Outcome.FAILED, error, 400), 1)
         operation = OPERATIONS[self.name]
         total = len(served) if self.own_counts else len(self.numbers)
         answer = listing(operation, *(record(operation, number) for number in served), total=total)
-        return Settled(Verdict(Outcome.SUCCEEDED, None, 200, reply=Reply(200, {}, answer.body)), 1)
+        return FinishedCall(Verdict(Outcome.SUCCEEDED, None, 200, reply=Reply(200, {}, answer.body)), 1)
 
     def walk(self, limit: int = 1000) -> TaskList:
         operation = OPERATIONS[self.name]
@@ -393,7 +394,7 @@ def test_a_throttled_page_is_tried_again(name: str) -> None:
 
 @pytest.mark.parametrize("name", PAGED)
 def test_a_deadline_that_cuts_the_walk_leaves_an_incomplete_list(name: str) -> None:
-    there = world(name, page(name, range(1, 101), 300), requests.exceptions.ReadTimeout())
+    there = world(name, page(name, range(1, 101), 300), NO_REPLY)
     result = there.run()
     found = listed(result)
     assert (len(found.tasks), found.complete) == (100, False)
@@ -404,13 +405,13 @@ def test_a_deadline_that_cuts_the_walk_leaves_an_incomplete_list(name: str) -> N
 @pytest.mark.parametrize("name", PAGED)
 def test_a_deadline_that_cuts_the_second_reading_leaves_what_was_found_before(name: str) -> None:
     moved = [page(name, range(1, 101), 300), page(name, range(101, 201), 300)]
-    found = listed(world(name, *moved, requests.exceptions.ReadTimeout()).run())
+    found = listed(world(name, *moved, NO_REPLY).run())
     assert (len(found.tasks), found.note) == (200, "time ran out before the last page")
 
 
 @pytest.mark.parametrize("name", LISTS)
 def test_a_deadline_before_anything_was_listed_is_a_timeout(name: str) -> None:
-    result = world(name, requests.exceptions.ReadTimeout()).run()
+    result = world(name, NO_REPLY).run()
     assert result.error is not None
     assert (result.outcome, result.error.category.value, result.listed) == (Outcome.FAILED, "timeout", None)
 

@@ -1,15 +1,16 @@
-"""Connections that keep to their time, whose replies must have a whole head, and which read the CA bundle once.
+"""What ``requests`` sends through: connections that keep to their time and read a reply only as a whole.
 
-Time-outs of sockets start anew with every byte that drips in, and name resolution has none at all. Here connecting
-and sending share one time-out, and reading the whole reply has one. Only connecting needs a thread for that: where
-one connection serves many calls, one for each call took a seventh of a warm invocation.
+Time: a socket's time-out starts anew with every byte that arrives, and name resolution has none. Here connecting and
+sending share one time-out, and reading the whole reply has one. Only connecting needs a thread for that; a thread for
+every call would take a seventh of a warm invocation.
 
-``http.client`` takes the end of the connection for the end of the headers. A ``204 No Content`` that broke off after
-its first line would then look like a delete that the provider confirmed. Here it is a broken reply. So is one whose
-``Content-Length`` is no number, or that says otherwise where it ends (RFC 9112, section 6.3): ``http.client`` reads
-on without one, to the end of the connection, and an empty 200 is what a delete is confirmed by.
+Whole replies: ``http.client`` reads the end of the connection as the end of the headers. A ``204 No Content`` that
+breaks off after its first line would then be a delete that the provider confirmed. Here it is a broken reply, and so
+is one whose ``Content-Length`` is no number or which says in two ways where it ends (RFC 9112, section 6.3):
+``http.client`` reads such a reply to the end of the connection, and an empty 200 confirms a delete, too.
 
-Parsing the CA bundle takes longer than the handshake, and urllib3 does it anew for every connection.
+TLS: parsing the CA bundle takes longer than the handshake, and urllib3 would parse it for every connection. Here all
+connections share one context.
 """
 
 import http.client
@@ -19,43 +20,46 @@ import re
 import socket
 import ssl
 import threading
-from collections.abc import Mapping
-from functools import cache
-from time import monotonic
+from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from certifi import where
 from requests import PreparedRequest, Response
-from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from requests.adapters import BaseAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError
-from urllib3.util import create_urllib3_context
+from urllib3.util import Retry, Timeout, create_urllib3_context
 
+from task_cleanup.system import Deadline
+
+Monotonic = Callable[[], float]
+
+NO_RETRY = Retry(total=False)
+SHORTEST = 0.001  # seconds; a socket with the time-out 0 does not wait at all
 _LENGTH = re.compile("[0-9]{1,18}")
 _MOST_INTERIM = 10  # replies before the final one
-SHORTEST = 0.001  # seconds; 0 would mean not to wait at all
 
 
 class _Timed(io.RawIOBase):
-    """A socket's bytes, all of which must come within the time-out that the socket has now."""
+    """A socket's bytes. All must arrive within the time-out that the socket has when this is made."""
 
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, monotonic: Monotonic) -> None:
         super().__init__()
         self._raw = raw
         self._sock = sock
-        timeout = sock.gettimeout()
-        self._until = None if timeout is None else monotonic() + timeout
+        self._deadline = Deadline.after(sock.gettimeout() or 0.0, monotonic)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any, /) -> int | None:  # noqa: ANN401 - any buffer
-        if self._until is not None:
-            left = self._until - monotonic()
-            if left <= 0:
-                raise TimeoutError("the reply was not whole in time")
-            self._sock.settimeout(left)
+        left = self._deadline.remaining()
+        if not left:
+            raise TimeoutError("the reply was not whole in time")
+        self._sock.settimeout(left)
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
@@ -74,9 +78,9 @@ class _Lines(io.BufferedReader):
 
 
 class _WholeHeadResponse(http.client.HTTPResponse):
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
+    def __init__(self, sock: socket.socket, *args: Any, monotonic: Monotonic, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
         super().__init__(sock, *args, **kwargs)
-        self._lines = _Lines(_Timed(self.fp.detach(), sock))
+        self._lines = _Lines(_Timed(self.fp.detach(), sock, monotonic))
         self.fp = self._lines
 
     def begin(self) -> None:
@@ -90,8 +94,10 @@ class _WholeHeadResponse(http.client.HTTPResponse):
             raise http.client.HTTPException("where the body ends is said twice, or in a way that is not known")
 
     def _read_status(self) -> tuple[str, int, str]:
-        """The status line of the final reply. ``http.client`` takes 102 and 103 for it, and what comes next for the
-        answer to the next request on this connection.
+        """The status line of the final reply.
+
+        ``http.client`` would return a 102 or 103 as the final one, and read the final one as the answer to the next
+        request on this connection.
         """
         for _ in range(_MOST_INTERIM):
             version, status, reason = super()._read_status()  # type: ignore[misc]
@@ -103,7 +109,7 @@ class _WholeHeadResponse(http.client.HTTPResponse):
         raise http.client.HTTPException("no final reply")
 
     def _read_and_discard_trailer(self) -> None:
-        """The end of a chunked body, which ``http.client`` takes the end of the connection for."""
+        """Read the end of a chunked body; ``http.client`` reads the end of the connection as one."""
         super()._read_and_discard_trailer()  # type: ignore[misc]
         self._check_line_end()
 
@@ -115,8 +121,13 @@ class _WholeHeadResponse(http.client.HTTPResponse):
 class _HTTPConnection(HTTPConnection):
     """Resolves the name, connects, shakes hands and sends within ``timeout`` seconds, all in all."""
 
-    response_class = _WholeHeadResponse
-    _until: float | None = None  # while it connects and sends
+    timeout: float  # seconds: ``exchange`` always sets one
+
+    def __init__(self, *args: Any, monotonic: Monotonic, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
+        super().__init__(*args, **kwargs)
+        self._monotonic = monotonic
+        self._deadline: Deadline | None = None  # while it connects and sends
+        self.response_class = partial(_WholeHeadResponse, monotonic=monotonic)  # type: ignore[assignment]
 
     def connect(self) -> None:
         timeout = self._left()
@@ -152,80 +163,66 @@ class _HTTPConnection(HTTPConnection):
         super().send(data)
 
     def getresponse(self) -> Any:  # noqa: ANN401 - as declared
-        self._until = None
+        self._deadline = None
         return super().getresponse()
 
-    def _left(self) -> float | None:
-        """Seconds; None without a time-out."""
-        if self.timeout is None:
-            return None
-        if self._until is None:
-            self._until = monotonic() + self.timeout
-        return max(SHORTEST, self._until - monotonic())
+    def _left(self) -> float:
+        """Seconds."""
+        if self._deadline is None:
+            self._deadline = Deadline.after(self.timeout, self._monotonic)
+        return max(SHORTEST, self._deadline.remaining())
 
 
 class _HTTPSConnection(_HTTPConnection, HTTPSConnection):
-    pass
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
+        super().__init__(*args, **{**kwargs, "ssl_context": _tls_context()})
 
 
 class _HTTPPool(HTTPConnectionPool):
-    ConnectionCls = _HTTPConnection
+    ConnectionCls: Any = _HTTPConnection
 
 
 class _HTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _HTTPSConnection
+    ConnectionCls: Any = _HTTPSConnection
 
 
-class WholeHeadAdapter(HTTPAdapter):
-    """``requests``' adapter over such connections, without proxies and cookies: neither is wanted, and looking for
-    them takes a twentieth of a warm invocation.
+class WholeHeadAdapter(BaseAdapter):
+    """Sends prepared requests as they are, over such connections.
+
+    ``requests``' own adapter looks for proxies, cookies and CA bundles at every call, which takes a tenth of a warm
+    invocation, and none is wanted here: certificates are verified against the one CA bundle whatever the caller says.
     """
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - passed through
-        """Make the pools, with our connections in them."""
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+    def __init__(self, monotonic: Monotonic, retries: Retry = NO_RETRY) -> None:
+        super().__init__()
+        self._retries = retries
+        self._pools = PoolManager(maxsize=10)
+        kinds: dict[str, Any] = {
+            "http": partial(_HTTPPool, monotonic=monotonic),
+            "https": partial(_HTTPSPool, monotonic=monotonic),
+        }
+        self._pools.pool_classes_by_scheme = kinds
 
-    def build_connection_pool_key_attributes(
-        self, request: PreparedRequest, verify: bool | str, cert: str | tuple[str, str] | None = None
-    ) -> Any:  # noqa: ANN401 - two dictionaries of the library's own
-        """All hosts share one TLS context, unless another CA bundle is asked for."""
-        host, tls = super().build_connection_pool_key_attributes(request, verify, cert)
-        if verify is True and host["scheme"] == "https":
-            tls["ssl_context"] = _tls_context()
-        return host, tls
+    def send(self, request: PreparedRequest, *_: Any, timeout: Timeout, **__: Any) -> Response:  # type: ignore[override]  # noqa: ANN401
+        """The reply's status, and as ``raw`` its headers and the body, which is not read yet.
 
-    def get_connection_with_tls_context(
-        self,
-        request: PreparedRequest,
-        verify: bool | str | None,
-        proxies: Mapping[str, str] | None = None,
-        cert: str | tuple[str, str] | None = None,
-    ) -> Any:  # noqa: ANN401 - as declared
-        """The pool of the request's own host."""
-        del proxies
-        host, tls = self.build_connection_pool_key_attributes(request, True if verify is None else verify, cert)
-        return self.poolmanager.connection_from_host(**host, pool_kwargs=tls)
-
-    def request_url(self, request: PreparedRequest, proxies: Any) -> str:  # noqa: ANN401 - as declared
-        """Path and query: only a proxy is told more."""
-        del proxies
-        return request.path_url
-
-    def build_response(self, req: PreparedRequest, resp: Any) -> Response:  # noqa: ANN401 - as declared
-        """Status, headers, and the body to be read."""
-        response = Response()
-        response.request = req
-        response.status_code = resp.status
-        response.headers = resp.headers
-        response.raw = resp
+        Raises
+        ------
+        urllib3.exceptions.HTTPError
+        OSError
+        """
+        url, response = urlsplit(str(request.url)), Response()
+        pool = self._pools.connection_from_host(url.hostname, url.port, url.scheme)
+        sent = (str(request.method), request.path_url, request.body, request.headers, self._retries)
+        response.raw = pool.urlopen(
+            *sent, redirect=False, timeout=timeout, preload_content=False, decode_content=False
+        )
+        response.status_code = response.raw.status
         return response
 
-    def cert_verify(self, conn: Any, url: str, verify: bool | str, cert: Any) -> None:  # noqa: ANN401 - as declared
-        """The shared context holds the CA bundle already."""
-        super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
-        if verify is True:
-            conn.ca_certs = None
+    def close(self) -> None:
+        """Close all connections that are not in use."""
+        self._pools.clear()
 
 
 @cache

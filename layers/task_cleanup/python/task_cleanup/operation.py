@@ -27,10 +27,11 @@ from task_cleanup.providers.model import (
 )
 from task_cleanup.redaction import redact
 from task_cleanup.results import Error, Outcome, Result, Target, TaskList
+from task_cleanup.retries import Verdict
 from task_cleanup.startup import wired
 from task_cleanup.system import Deadline, System
 from task_cleanup.times import in_words, parse_time
-from task_cleanup.transport import MAX_LIST_BYTES, MAX_REPLY_BYTES, Settled, Sign, Transport, Verdict
+from task_cleanup.transport import MAX_LIST_BYTES, MAX_REPLY_BYTES, FinishedCall, Sign, Transport
 from task_cleanup.triggers import Received
 from task_cleanup.validation import RequestValidator, Violation
 
@@ -106,7 +107,7 @@ def run(operation: Operation, received: Received, dependencies: Dependencies, de
         request = ready.request
         if dependencies.dry_run or request.get("dry_run"):
             plan = _planned(operation.service, ready, dependencies.system)
-            settled = Settled(Verdict(Outcome.PLANNED), 0)
+            settled = FinishedCall(Verdict(Outcome.PLANNED), 0)
         else:
             settled, listed = _carry_out(operation, ready, dependencies, deadline)
     except CleanupError as error:
@@ -141,8 +142,8 @@ def run(operation: Operation, received: Received, dependencies: Dependencies, de
     )
 
 
-def _failed(error: Error) -> Settled:
-    return Settled(Verdict(Outcome.FAILED, error), 0)
+def _failed(error: Error) -> FinishedCall:
+    return FinishedCall(Verdict(Outcome.FAILED, error), 0)
 
 
 def _target(service: Service, request: Request) -> Target:
@@ -232,7 +233,7 @@ def _planned(service: Service, ready: _Ready, system: System) -> dict[str, str]:
 
 def _carry_out(
     operation: Operation, ready: _Ready, dependencies: Dependencies, deadline: Deadline
-) -> tuple[Settled, TaskList | None]:
+) -> tuple[FinishedCall, TaskList | None]:
     """One call that makes a change, or as many as a list has pages.
 
     Each page is called with the credentials that the page before it ended with, so that a rotated key is rejected
@@ -240,7 +241,7 @@ def _carry_out(
     """
     current = ready
 
-    def send(call: Call) -> Settled:
+    def send(call: Call) -> FinishedCall:
         nonlocal current
         settled, credentials = _send(operation, replace(current, call=call), dependencies, deadline)
         current = replace(current, credentials=credentials)
@@ -251,7 +252,9 @@ def _carry_out(
     return walk(operation.listing, ready.request, send)
 
 
-def _stopped(operation: Operation, ready: _Ready, settled: Settled, send: Callable[[Call], Settled]) -> Settled:
+def _stopped(
+    operation: Operation, ready: _Ready, settled: FinishedCall, send: Callable[[Call], FinishedCall]
+) -> FinishedCall:
     """Where a delete met a running task and may stop it: the stop is sent, and the result is a conflict all the same.
 
     The function does not wait until the task has stopped. The conflict is retryable, so the message comes again, and
@@ -266,7 +269,7 @@ def _stopped(operation: Operation, ready: _Ready, settled: Settled, send: Callab
     return replace(settled, verdict=verdict, attempts=settled.attempts + reply.attempts)
 
 
-def _with_doubt(settled: Settled) -> Settled:
+def _with_doubt(settled: FinishedCall) -> FinishedCall:
     """Where an attempt got no usable answer, the result says what this call cannot know."""
     verdict = settled.verdict
     if not settled.unanswered or verdict.error is None:
@@ -280,7 +283,7 @@ def _with_doubt(settled: Settled) -> Settled:
 
 def _send(
     operation: Operation, ready: _Ready, dependencies: Dependencies, deadline: Deadline
-) -> tuple[Settled, Credentials]:
+) -> tuple[FinishedCall, Credentials]:
     """The settled call, and the credentials of its last attempt."""
     store, account = dependencies.credentials, ready.request["account"]
     project_id = ready.request.get("project_id")

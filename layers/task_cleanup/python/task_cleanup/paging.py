@@ -7,8 +7,9 @@ from enum import StrEnum
 from task_cleanup.errors import Category, Code
 from task_cleanup.providers.model import Call, ListCall, Reply, Request
 from task_cleanup.results import Error, Outcome, TaskList
+from task_cleanup.retries import Verdict
 from task_cleanup.tasks import Page, Task
-from task_cleanup.transport import Settled, Verdict
+from task_cleanup.transport import FinishedCall
 
 READINGS = 3  # of a list that moves while it is read
 
@@ -95,7 +96,9 @@ class _Reading:
         return _End.WHOLE if len(self.tasks) <= self.limit else _End.LIMIT
 
 
-def walk(listing: ListCall, request: Request, send: Callable[[Call], Settled]) -> tuple[Settled, TaskList | None]:
+def walk(
+    listing: ListCall, request: Request, send: Callable[[Call], FinishedCall]
+) -> tuple[FinishedCall, TaskList | None]:
     """Fetch page after page with ``send``; the verdict of the whole, and what was found.
 
     A failure on any page but the first is a failure of the whole, with two exceptions: the provider's way to say
@@ -130,9 +133,9 @@ def walk(listing: ListCall, request: Request, send: Callable[[Call], Settled]) -
             break
     whole = reading.end is _End.WHOLE
     listed = TaskList(tuple(found.values())[:limit], complete=whole, note=None if whole else str(reading.end))
-    return Settled(latest, attempts), listed
+    return FinishedCall(latest, attempts), listed
 
 
-def _page_of(listing: ListCall, settled: Settled) -> Page | None:
+def _page_of(listing: ListCall, settled: FinishedCall) -> Page | None:
     verdict = settled.verdict
     return listing.read(verdict.reply) if verdict.outcome is Outcome.SUCCEEDED and verdict.reply else None

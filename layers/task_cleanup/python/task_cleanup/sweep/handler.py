@@ -95,7 +95,7 @@ def make_sweep_handler(
 
 class _Handler:
     def __init__(self, sweeper: Sweeper, settings: Settings, validator: RequestValidator, system: System) -> None:
-        session = new_session(settings.aws_endpoints.values())
+        session = new_session(system, settings.aws_endpoints.values())
         self._delivery = Delivery(Aws(settings, lambda: session), settings)
         self._sweeper = sweeper
         self._validator = validator

@@ -41,7 +41,7 @@ class Lister:
         self._operations = {key: list_operation(service, schema["$defs"][key]) for key, service in SERVICES.items()}
         self._settings = settings
         self._system = system
-        session = new_session(settings.aws_endpoints.values())
+        session = new_session(system, settings.aws_endpoints.values())
         aws = Aws(settings, lambda: session)
         providers = {service.provider for service in SERVICES.values()}
         self._stores = {
@@ -106,7 +106,7 @@ class Lister:
         """With a session of its own for each target: sessions are not for several threads."""
         return Dependencies(
             credentials=self._stores[operation.service.provider],
-            transport=Transport(self._system, new_session),
+            transport=Transport(self._system),
             system=self._system,
             endpoint=self._settings.provider_endpoints.get(operation.service.id),
             dry_run=False,  # a list changes nothing
