@@ -38,7 +38,7 @@ def cloud(running: Emulators) -> Emulators:
     running.reset(seed=7, keys=True)
     for provider in ("alibaba", "huawei", "otc"):
         running.add_key(provider, "AKFAKE0001", SECRET)
-    running.alibaba_elasticsearch.add_data_task("es-cn-fake1", "et_cn_fake1")
+    running.alibaba_elasticsearch.add_task("es-cn-fake1", "et_cn_fake1")
     running.huawei_oms.add_task(PROJECT, 42)
     running.otc_dms.add_task(PROJECT, DMS_INSTANCE, "a" * 32)
     running.huawei_dms.add_task(PROJECT, DMS_INSTANCE, "b" * 32)
@@ -267,7 +267,7 @@ def test_huawei_authorization(cloud: Emulators, authorization: str | None, reaso
 @pytest.mark.parametrize("accepted", [False, True])
 def test_huawei_token_must_be_signed(cloud: Emulators, accepted: bool) -> None:
     cloud.keys.change("huawei", "AKFAKE0001", security_token="fake-token")
-    cloud.switches.gateway_unsigned_token_accepted = accepted
+    cloud.switches.update(gateway_unsigned_token_accepted=accepted)
     url = cloud.urls["huawei_oms"]
     request = huawei(url, unsigned=frozenset({"X-Security-Token"}), X_Security_Token="fake-token")
     assert send(url, request).status == (200 if accepted else 400)
@@ -301,7 +301,7 @@ def test_switch_count(cloud: Emulators, service: str, counts: str, count: int) -
 
 @pytest.mark.parametrize("number", [3, 7])
 def test_switch_lock_after(cloud: Emulators, number: int) -> None:
-    cloud.switches.gateway_lock_after = number
+    cloud.switches.update(gateway_lock_after=number)
     url = cloud.urls["huawei_oms"]
     good = huawei(url)
     bad = Request("GET", good.target, good.headers)
@@ -541,8 +541,8 @@ def test_admin_seeds_every_service(cloud: Emulators) -> None:
     assert admin(cloud, "POST", "tasks", {"tasks": tasks}).status == 200
     seen = admin(cloud, "GET", "tasks").json
     assert [i["instance_id"] for i in seen["alibaba_elasticsearch"]] == ["es-1", "es-2"]
-    assert seen["alibaba_elasticsearch"][0]["data_tasks"][0]["task_id"] == "et_1"
-    assert [(task["task_id"], task["status"]) for task in seen["huawei_oms"]] == [(7, 2)]
+    assert seen["alibaba_elasticsearch"][0]["tasks"][0]["task_id"] == "et_1"
+    assert [(task["task_id"], task["status"]) for task in seen["huawei_oms"][0]["tasks"]] == [("7", 2)]
     assert seen["otc_dms"][0]["tasks"][0]["status"] == "EXECUTING"
     assert seen["huawei_dms"][0]["tasks"] == []
 
