@@ -8,6 +8,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from task_cleanup.sweep.services import SERVICES
+
 PAGE = 99  # new records of a list call, whose first of 100 is the last one before; Alibaba's list is one call
 AT_ONCE = 16  # list calls to one provider (task_cleanup.sweep.lister.MAX_CALLS)
 ENTRIES = 10  # of one PutEvents call
@@ -81,15 +83,14 @@ class Targets:
 
 
 def even(tasks: int, targets: int) -> list[Targets]:
-    """The bench's estate: the four services in turn, the tasks spread evenly."""
-    services = (("alibaba", False), ("huawei", True), ("huawei", True), ("otc", True))
+    """The bench's estate: all services in turn, the tasks spread evenly."""
     groups = []
-    for place, (provider, paged) in enumerate(services):
+    for place, service in enumerate(SERVICES.values()):
         for extra in (True, False):  # the first few targets have one task more
-            numbers = range(place, targets, len(services))
+            numbers = range(place, targets, len(SERVICES))
             count = sum((number < tasks % targets) == extra for number in numbers)
             if count:
-                groups.append(Targets(provider, count, tasks // targets + extra, paged))
+                groups.append(Targets(service.provider, count, tasks // targets + extra, service.listing.is_paged))
     return groups
 
 

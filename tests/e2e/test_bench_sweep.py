@@ -31,8 +31,8 @@ SIZES = [(100_000, 200), (200, 4), (1_001, 7), (401, 4), (200, 200), (99, 3)]
 
 
 def test_the_model_lists_as_many_calls_as_one_counts_by_hand() -> None:
-    """50 targets of each service with 500 tasks: one call at Alibaba, anywhere else 100 tasks and five times 99."""
-    assert model.list_calls(model.even(100_000, 200)) == {"alibaba": 50, "huawei": 600, "otc": 300}
+    """50 targets of a service with 500 tasks: one call where there are no pages, else 100 tasks and five times 99."""
+    assert [model.Targets("any", 50, 500, paged=paged).list_calls for paged in (False, True)] == [50, 300]
 
 
 @pytest.mark.parametrize(("tasks", "targets"), SIZES)
