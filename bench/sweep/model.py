@@ -82,12 +82,12 @@ class Targets:
         return self.number * (max(1, math.ceil(self.tasks / PAGE)) if self.paged else 1)
 
 
-def even(tasks: int, targets: int) -> list[Targets]:
-    """The bench's estate: all services in turn, the tasks spread evenly."""
+def even(tasks: int, targets: int, services: Sequence[str] = tuple(SERVICES)) -> list[Targets]:
+    """The bench's estate: these services in turn, the tasks spread evenly."""
     groups = []
-    for place, service in enumerate(SERVICES.values()):
+    for place, service in enumerate(SERVICES[name] for name in services):
         for extra in (True, False):  # the first few targets have one task more
-            numbers = range(place, targets, len(SERVICES))
+            numbers = range(place, targets, len(services))
             count = sum((number < tasks % targets) == extra for number in numbers)
             if count:
                 groups.append(Targets(service.provider, count, tasks // targets + extra, service.listing.is_paged))
@@ -137,9 +137,8 @@ class Prediction:
     requesting: float
 
 
-def predict(tasks: int, targets: int, latency: float, work: Work) -> Prediction:
+def predict(tasks: int, groups: Sequence[Targets], latency: float, work: Work) -> Prediction:
     """``latency`` is of every call."""
-    groups = even(tasks, targets)
     puts = put_events_calls(tasks)
     return Prediction(
         list_calls=list_calls(groups),

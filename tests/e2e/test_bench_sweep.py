@@ -15,11 +15,12 @@ import requests
 from bench.sweep import fit, model, page
 from bench.sweep.__main__ import SAMPLES
 from bench.sweep.aws import REQUEST, Server, State
-from bench.sweep.estate import SERVICES, estate, policy
+from bench.sweep.estate import estate, policy
 from bench.sweep.gauge import Gauge
 from bench.sweep.measure import MODES, disagreement, measure_all
 from task_cleanup.providers import dms, huawei_oms
 from task_cleanup.sweep import bus, lister, plan
+from task_cleanup.sweep.services import SERVICES
 from task_cleanup.validation import RequestValidator
 from tests.conftest import ROOT, request_schema
 from tests.support.template import template
@@ -70,8 +71,9 @@ def test_waiting_is_of_the_slowest_provider_with_no_more_at_once_than_it_has_tar
 
 
 def test_the_longer_of_waiting_and_working_is_predicted() -> None:
-    lazy = model.predict(100_000, 200, 0.02, model.Work(0, 0))
-    busy = model.predict(100_000, 200, 0.02, model.Work(0.0003, 0.01))
+    groups = [model.Targets("slow", 100, 500, paged=True), model.Targets("quick", 100, 500, paged=False)]
+    lazy = model.predict(100_000, groups, 0.02, model.Work(0, 0))
+    busy = model.predict(100_000, groups, 0.02, model.Work(0.0003, 0.01))
     assert (lazy.put_events_calls, lazy.listing, lazy.requesting) == (10_001, 600 * 0.02 / 16, 10_001 * 0.02 / 4)
     assert [busy.listing, busy.requesting] == pytest.approx([30, 100.01])
 
