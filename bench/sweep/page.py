@@ -211,8 +211,8 @@ def paper(measures: Sequence[Measure], facts: Facts) -> str:
             ),
             (
                 f"**Deletes.** {each:,} messages in each of {len(facts['services'])} queues, which drain side "
-                f"by side. A batch takes {stack.batch} · ({pace.provider_call:g} s call + {pace.publish:g} s result + "
-                f"{pace.own_work:g} s own work) + {pace.batch_overhead:g} s = {batch:.2f} s, so a worker does "
+                f"by side. A batch takes {stack.batch} · ({pace.provider_call:g} s call + {pace.publish:g} s result"
+                f" + {pace.own_work:g} s own work) + {pace.batch_overhead:g} s = {batch:.2f} s, so a worker does "
                 f"{stack.batch} ÷ {batch:.2f} = {stack.batch / batch:.1f} deletes/s. A request is valid for a day "
                 "from the listing of its task; what waits longer is refused as expired, and not deleted."
             ),
