@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from task_cleanup.providers.service import Service as Provided
+from task_cleanup.providers.model import Service as Provided
 
 from . import signatures
 from .faults import Fault

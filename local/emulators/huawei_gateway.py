@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from task_cleanup.providers.service import Service as Provided
+from task_cleanup.providers.model import Service as Provided
 
 from . import signatures
 from .clock import rfc3339

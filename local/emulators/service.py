@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, TypeVar
 
-from task_cleanup.providers.service import Service as Provided
+from task_cleanup.providers.model import Service as Provided
 
 from .clock import Clock, http_date, rfc3339
 from .faults import REFUSALS, Fault, FaultKind, Faults, Plan, Variant

@@ -15,8 +15,7 @@ from local.emulators.switches import ListCount, switch
 from task_cleanup.providers import huawei_oms
 
 WAITING, RUNNING, STOPPED, FAILED, SUCCEEDED, RETRYING, PAUSING = range(1, 8)
-LIST_STATES = frozenset({"1", "2", "3", "4", "5", "7"})
-"""The status values that the list takes as a filter (section 3)."""
+LIST_STATES = frozenset("123457")  # which the list takes as a filter (section 3)
 
 _TASK_ID = re.compile(r"[0-9]{1,15}")
 
@@ -196,8 +195,6 @@ class HuaweiOms(HuaweiService[OmsTask, OmsSwitches]):
 
 
 def _matches(task: OmsTask, query: Mapping[str, str]) -> bool:
-    return (
-        query.get("group_id", task.group_id) == task.group_id
-        and query.get("status", str(task.status)) == str(task.status)
-        and query.get("task_name", "") in task.as_json()["name"]
-    )
+    same = {"group_id": task.group_id, "status": str(task.status)}
+    alike = all(query.get(name, value) == value for name, value in same.items())
+    return alike and query.get("task_name", "") in task.as_json()["name"]
