@@ -79,7 +79,7 @@ class Servers:
     def reset(self) -> None:
         """Each sample event's task is there, finished, and nothing else is remembered."""
         self.emulators.journal.clear()
-        self.emulators.alibaba_elasticsearch.add_data_task(seeds.ES_INSTANCE, seeds.ES_TASKS[0], status="SUCCESS")
+        self.emulators.alibaba_elasticsearch.add_task(seeds.ES_INSTANCE, seeds.ES_TASKS[0], status="SUCCESS")
         self.emulators.huawei_oms.add_task(PROJECT_ID, seeds.OMS_RUNNING, status=5)
         self.emulators.otc_dms.add_task(PROJECT_ID, seeds.DMS_INSTANCE, next(iter(seeds.DMS_TASKS)), status="SUCCESS")
 

@@ -16,6 +16,7 @@ from rich.table import Table
 from bench.sweep.helpers import ROOT, HelperError
 from bench.sweep.measure import MODES, USUAL_MODES, Measure, WrongSweepError, measure_all
 from bench.sweep.page import HEAD, data, generated, inserted, plot, read, row, verdicts
+from task_cleanup.sweep.services import SERVICES
 
 SIZES = "1000,3000,10000,30000,100000"
 
@@ -90,6 +91,7 @@ def main(arguments: list[str] | None = None) -> int:
         "machine": machine(),
         "python": platform.python_version(),
         "latency_ms": options.latency,
+        "services": list(SERVICES),
         "load_before": load,
         "load_after": os.getloadavg()[0],
         "seconds": time.monotonic() - began,

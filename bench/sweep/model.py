@@ -8,6 +8,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from task_cleanup.sweep.services import SERVICES
+
 PAGE = 99  # new records of a list call, whose first of 100 is the last one before; Alibaba's list is one call
 AT_ONCE = 16  # list calls to one provider (task_cleanup.sweep.lister.MAX_CALLS)
 ENTRIES = 10  # of one PutEvents call
@@ -80,16 +82,15 @@ class Targets:
         return self.number * (max(1, math.ceil(self.tasks / PAGE)) if self.paged else 1)
 
 
-def even(tasks: int, targets: int) -> list[Targets]:
-    """The bench's estate: the four services in turn, the tasks spread evenly."""
-    services = (("alibaba", False), ("huawei", True), ("huawei", True), ("otc", True))
+def even(tasks: int, targets: int, services: Sequence[str] = tuple(SERVICES)) -> list[Targets]:
+    """The bench's estate: these services in turn, the tasks spread evenly."""
     groups = []
-    for place, (provider, paged) in enumerate(services):
+    for place, service in enumerate(SERVICES[name] for name in services):
         for extra in (True, False):  # the first few targets have one task more
             numbers = range(place, targets, len(services))
             count = sum((number < tasks % targets) == extra for number in numbers)
             if count:
-                groups.append(Targets(provider, count, tasks // targets + extra, paged))
+                groups.append(Targets(service.provider, count, tasks // targets + extra, service.listing.is_paged))
     return groups
 
 
@@ -136,9 +137,8 @@ class Prediction:
     requesting: float
 
 
-def predict(tasks: int, targets: int, latency: float, work: Work) -> Prediction:
+def predict(tasks: int, groups: Sequence[Targets], latency: float, work: Work) -> Prediction:
     """``latency`` is of every call."""
-    groups = even(tasks, targets)
     puts = put_events_calls(tasks)
     return Prediction(
         list_calls=list_calls(groups),

@@ -142,14 +142,16 @@ def _of(measures: Sequence[Measure], mode: str) -> list[Measure]:
 # -- the paper model --------------------------------------------------------------
 
 
-def checked(measures: Sequence[Measure], latency_ms: int) -> str:
+def checked(measures: Sequence[Measure], facts: Facts) -> str:
     """The model, fed with the second largest run, against the largest."""
     applied = sorted(_of(measures, "apply"), key=lambda m: m.tasks)
     if len(applied) < 2:
         return ""
     smaller, largest = applied[-2:]
+    latency = facts["latency_ms"] / 1000
     work = model.Work(smaller.listing_seconds / smaller.tasks, smaller.requesting_seconds / smaller.put_events_calls)
-    said = model.predict(largest.tasks, largest.targets, latency_ms / 1000, work)
+    groups = model.even(largest.tasks, largest.targets, facts["services"])
+    said = model.predict(largest.tasks, groups, latency, work)
     rows = [
         (f"list calls, {name}", f"{said.list_calls[name]:,}", f"{calls:,}") for name, calls in largest.calls.items()
     ]
@@ -158,29 +160,29 @@ def checked(measures: Sequence[Measure], latency_ms: int) -> str:
         ("listing, s", f"{said.listing:.1f}", f"{largest.listing_seconds:.1f}"),
         ("requesting, s", f"{said.requesting:.1f}", f"{largest.requesting_seconds:.1f}"),
     ]
-    groups = model.even(largest.tasks, largest.targets)
     return "\n\n".join(
         [
             (
                 f"**Checked.** The work per task and per call is taken from the run with {smaller.tasks:,} tasks "
                 f"({1e6 * work.listed_task:.0f} µs for a listed task, {1e3 * work.put_events:.1f} ms for a "
                 f"PutEvents call), and the run with {largest.tasks:,} is predicted. Waiting alone would be "
-                f"{model.waiting(groups, latency_ms / 1000):.1f} s of listing; the rest is the sweep's own work."
+                f"{model.waiting(groups, latency):.1f} s of listing; the rest is the sweep's own work."
             ),
             table(("", "predicted", "measured"), rows),
         ]
     )
 
 
-def paper(measures: Sequence[Measure], latency_ms: int) -> str:
+def paper(measures: Sequence[Measure], facts: Facts) -> str:
     """The model for a million tasks."""
     largest = max(_of(measures, "apply"), key=lambda m: m.tasks)
     stack, pace = model.Stack(), model.Pace()
-    runs, each = MILLION // model.MOST_TASKS, MILLION // 4
+    runs, each = MILLION // model.MOST_TASKS, MILLION // len(facts["services"])
     scale = model.MOST_TASKS / largest.tasks
     share = stack.sweep_memory * 1024 / FULL_PROCESSOR_MB
     seconds = scale * max(largest.seconds, largest.cpu_seconds / share)
-    calls = {name: 10 * count for name, count in model.list_calls(model.even(model.MOST_TASKS, 200)).items()}
+    groups = model.even(model.MOST_TASKS, 200, facts["services"])
+    calls = {name: 10 * count for name, count in model.list_calls(groups).items()}
     rates = ", ".join(f"{name} {count:,}" for name, count in calls.items())
     at_once = model.AT_ONCE / CALLS_ASSUMED
     batch = pace.batch_seconds(stack.batch)
@@ -208,9 +210,9 @@ def paper(measures: Sequence[Measure], latency_ms: int) -> str:
                 f"{calls['alibaba'] / runs / at_once:.1f} s per sweep, and a throttled call is repeated."
             ),
             (
-                f"**Deletes.** A quarter each: {each:,} messages in each of four queues, which drain side by side. "
-                f"A batch takes {stack.batch} · ({pace.provider_call:g} s call + {pace.publish:g} s result + "
-                f"{pace.own_work:g} s own work) + {pace.batch_overhead:g} s = {batch:.2f} s, so a worker does "
+                f"**Deletes.** {each:,} messages in each of {len(facts['services'])} queues, which drain side "
+                f"by side. A batch takes {stack.batch} · ({pace.provider_call:g} s call + {pace.publish:g} s result"
+                f" + {pace.own_work:g} s own work) + {pace.batch_overhead:g} s = {batch:.2f} s, so a worker does "
                 f"{stack.batch} ÷ {batch:.2f} = {stack.batch / batch:.1f} deletes/s. A request is valid for a day "
                 "from the listing of its task; what waits longer is refused as expired, and not deleted."
             ),
@@ -223,7 +225,7 @@ def paper(measures: Sequence[Measure], latency_ms: int) -> str:
                     ("**all**", "", f"**{totals['arm64']:.2f}**"),
                 ],
             ),
-            checked(measures, latency_ms),
+            checked(measures, facts),
         ]
     )
 
@@ -273,7 +275,7 @@ def generated(measures: Sequence[Measure], facts: Facts) -> str:
             "## Figures",
             figures(measures, facts),
             "## A million tasks, on paper",
-            paper(measures, facts["latency_ms"]),
+            paper(measures, facts),
         ]
     )
 

@@ -17,12 +17,13 @@ from bench.torture.worker import MARK, Job, work
 from bench.torture.worker import __name__ as worker_module
 from local.aws.cloud import PROJECT_ID, SECRETS, LocalCloud
 from local.aws.stack import QueueMapping
+from task_cleanup.sweep.services import SERVICES
 
 END_SECONDS = 60.0  # for the batch that is being worked on
 TAIL_BYTES = 64 * 1024
 # The secrets are in a place of each worker's own. Where a provider gives no token to go by, its journal then tells
-# by the key whose call made a change. Alibaba compares client tokens per key, so that there the key is shared.
-SHARED_KEYS = frozenset({"alibaba"})
+# by the key whose call made a change. Where it does, tokens are compared per key, so that there the key is shared.
+SHARED_KEYS = frozenset(service.provider for service in SERVICES.values() if service.delete.takes_token)
 
 
 class Worked(Protocol):

@@ -11,12 +11,15 @@ from typing import Any, NamedTuple
 
 from local.aws.cloud import PROJECT_ID
 from local.aws.stack import REGION
+from local.emulators import KINDS
+from task_cleanup.sweep.services import SERVICES
 
 DUPLICATES = 0.2  # of all messages
 INVALID = 0.1  # of those that are no duplicates
 BYSTANDERS = 0.05  # tasks that no message names, per message
 OVER_BUS = 0.5
 DOOMED = 12  # of as many messages that go straight to a queue, one comes while every worker dies
+INSTANCES = 10  # of each service that has any
 SEND_DELAY = 0.02  # of the whole run: how long a duplicate comes after its first, at least
 
 
@@ -75,51 +78,39 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation under test. ``tells_gone``: the provider has a code for a task that is gone already."""
+    """An operation under test. ``tells_gone``: the provider has a code for a task that is gone already.
 
-    folder: str
+    ``refuses_running``: it refuses to delete a task that runs.
+    """
+
     name: str
-    service: str
-    region: str
+    folder: str
     tells_gone: bool = False
-    running: str = ""  # a status in which a delete is refused; empty: there is none
-    finished: str = ""
+    refuses_running: bool = False
+
+    @property
+    def service(self) -> str:
+        """The service's id."""
+        return "_".join(self.name.split(".")[:2])
+
+    @property
+    def region(self) -> str:
+        """A region of the service."""
+        return next(iter(SERVICES[self.service].regions))
+
+    @property
+    def running(self) -> Any:  # noqa: ANN401 - a status in the provider's own form
+        """A status in which a delete is refused; None: there is none."""
+        return KINDS[self.service].running if self.refuses_running else None
 
 
 OPERATIONS = (
-    Operation(
-        "alibaba_elasticsearch_delete_data_task",
-        "alibaba.elasticsearch.DeleteDataTask",
-        "alibaba_elasticsearch",
-        "cn-hangzhou",
-    ),
-    Operation(
-        "alibaba_elasticsearch_cancel_task",
-        "alibaba.elasticsearch.CancelTask",
-        "alibaba_elasticsearch",
-        "cn-hangzhou",
-    ),
-    Operation(
-        "huawei_oms_delete_task",
-        "huawei.oms.DeleteTask",
-        "huawei_oms",
-        "cn-north-4",
-        tells_gone=True,
-        running="2",
-        finished="5",
-    ),
-    Operation(
-        "otc_dms_delete_background_task",
-        "otc.dms.DeleteBackgroundTask",
-        "otc_dms",
-        "eu-de",
-        running="EXECUTING",
-        finished="SUCCESS",
-    ),
+    Operation("alibaba.elasticsearch.DeleteDataTask", "alibaba_elasticsearch_delete_data_task"),
+    Operation("alibaba.elasticsearch.CancelTask", "alibaba_elasticsearch_cancel_task"),
+    Operation("huawei.oms.DeleteTask", "huawei_oms_delete_task", tells_gone=True, refuses_running=True),
+    Operation("otc.dms.DeleteBackgroundTask", "otc_dms_delete_background_task", refuses_running=True),
 )
 CANCEL = OPERATIONS[1]
-_ALIBABA_INSTANCE = "es-cn-torture0000"
-_DMS_INSTANCE = "b9f1c1de-5b1a-4f0c-9e0e-00000000{:04d}"
 
 
 @dataclass(frozen=True)
@@ -201,13 +192,11 @@ def _operation_for(kind: Kind, dice: random.Random) -> Operation:
 
 def _target(operation: Operation, number: int) -> Target:
     """Every first message has a task of its own, so that whatever happens to it is this message's doing."""
+    kind = KINDS[operation.service]
     if operation is CANCEL:
-        return Target(operation.service, f"es-cn-cancel{number:06d}", "")
-    if operation.service == "alibaba_elasticsearch":
-        return Target(operation.service, f"{_ALIBABA_INSTANCE}{number % 10}", f"et_cn_torture{number:06d}")
-    if operation.service == "huawei_oms":
-        return Target(operation.service, "", str(200000000000000 + number))
-    return Target(operation.service, _DMS_INSTANCE.format(number % 10), f"8abfa7b3{number:024x}")
+        return Target(operation.service, kind.new_instance(1_000_000 + number), "")
+    instance = kind.new_instance(number % INSTANCES) if "instance_id" in kind.place else ""
+    return Target(operation.service, instance, kind.new_id(1_000_000 + number))
 
 
 def _ids(operation: Operation, target: Target) -> dict[str, str]:
@@ -262,42 +251,34 @@ def seed_records(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
     """What the emulators start with: every named task, whether it may be touched or not, and bystanders."""
     for message in messages:
         if message.copy is Copy.FIRST and message.kind is not Kind.ABSENT:
-            status = message.operation.running if message.kind in RUNNING else message.operation.finished
-            yield _record(message.target, status)
+            yield _record(message.target, message.operation.running if message.kind in RUNNING else None)
     for number in range(round(len(messages) * BYSTANDERS) + len(OPERATIONS)):
-        operation = OPERATIONS[number % len(OPERATIONS)]
-        yield _record(_target(operation, 900000 + number), operation.finished)
-    for number in range(10):  # the absent tasks' instances
-        yield {"service": "alibaba_elasticsearch", "instance_id": f"{_ALIBABA_INSTANCE}{number}"}
-        yield {"service": "otc_dms", "project_id": PROJECT_ID, "instance_id": _DMS_INSTANCE.format(number)}
+        yield _record(_target(OPERATIONS[number % len(OPERATIONS)], 900000 + number))
+    for service in sorted({operation.service for operation in OPERATIONS}):  # the absent tasks' instances
+        for number in range(INSTANCES):
+            yield {"service": service, **KINDS[service].place_ids(PROJECT_ID, KINDS[service].new_instance(number))}
 
 
 def finished_record(message: Message) -> dict[str, Any]:
     """The message's task, no longer running."""
-    return _record(message.target, message.operation.finished)
+    return _record(message.target)
 
 
-def _record(target: Target, status: str) -> dict[str, Any]:
-    record: dict[str, Any] = {"service": target.service}
-    if target.instance:
-        record["instance_id"] = target.instance
-    if target.service != "alibaba_elasticsearch":
-        record["project_id"] = PROJECT_ID
+def _record(target: Target, status: object = None) -> dict[str, Any]:
+    kind = KINDS[target.service]
+    record = {"service": target.service, **kind.place_ids(PROJECT_ID, target.instance)}
     if not target.task:
         return {**record, "migrating": True}
-    record["task_id"] = target.task
-    if status:
-        record["status"] = int(status) if target.service == "huawei_oms" else status
-    return record
+    return {**record, "task_id": target.task, "status": kind.final[0] if status is None else status}
 
 
 def present(tasks: Mapping[str, Sequence[Mapping[str, Any]]]) -> frozenset[Target]:
     """Every task that is there, and every node migration that runs, of the emulators' ``tasks()``."""
-    found = {Target("huawei_oms", "", str(task["task_id"])) for task in tasks["huawei_oms"]}
-    for service, member in (("alibaba_elasticsearch", "data_tasks"), ("otc_dms", "tasks")):
-        for instance in tasks[service]:
-            name = instance["instance_id"]
-            found |= {Target(service, name, task["task_id"]) for task in instance[member]}
-            if instance.get("migrating"):
-                found.add(Target(service, name, ""))
+    found = set()
+    for service, places in tasks.items():
+        for place in places:
+            instance = place.get("instance_id", "")
+            found |= {Target(service, instance, task["task_id"]) for task in place["tasks"]}
+            if place.get("migrating"):
+                found.add(Target(service, instance, ""))
     return frozenset(found)

@@ -286,7 +286,8 @@ class _Torture:
             target = target_of_entry(entry)
             if entry.effect == "cancelled" and target in self._starting_anew:
                 self._starting_anew.remove(target)
-                self.cloud.emulators.alibaba_elasticsearch.add_instance(target.instance, migrating=True)
+                started = {"service": target.service, "instance_id": target.instance, "migrating": True}
+                self.cloud.emulators.seed(started)
             self._finish_refused(entry, target)
             self.read = index + 1
 

@@ -13,6 +13,7 @@ from typing import Any, Self
 from moto.server import create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
+from bench.torture.messages import OPERATIONS
 from local.emulators import Emulators
 
 # -- the providers: together about a third of the calls ------------------------------------------------
@@ -39,10 +40,9 @@ PROVIDER_FAULTS: tuple[Mapping[str, Any], ...] = (
     *({"kind": "error", "probability": 0.03, "made": True, **error} for error in _INTERNAL_ERRORS),
     {"kind": "close_after_reply", "probability": 0.05},  # not a failure of the call: of the next one's connection
 )
-AWAY = (  # how far the sending is; who is away; how it shows
-    (0.2, "alibaba_elasticsearch", "unavailable"),
-    (0.4, "huawei_oms", "reset"),
-    (0.6, "otc_dms", "unavailable"),
+AWAY = tuple(  # how far the sending is; who is away; how it shows
+    (0.2 * number, service, "unavailable" if number % 2 else "reset")
+    for number, service in enumerate(dict.fromkeys(operation.service for operation in OPERATIONS), 1)
 )
 
 

@@ -16,22 +16,18 @@ from moto.server import ThreadedMotoServer
 from local.aws import message_moves, stack
 from local.aws.lambdas import LocalFunction
 from local.emulators import Emulators
+from task_cleanup.sweep.services import SERVICES
 
 PROJECT_ID = "0123456789abcdef0123456789abcdef"
 
 # Obviously fake: they open the emulators and nothing else.
 SECRETS: Mapping[str, Mapping[str, str]] = {
-    "alibaba": {"access_key_id": "AKFAKEALIBABA0001", "secret_access_key": "testSecretFakeAlibaba0001"},
-    "huawei": {
-        "access_key_id": "AKFAKEHUAWEI00001",
-        "secret_access_key": "testSecretFakeHuawei00001",
-        "project_id": PROJECT_ID,
-    },
-    "otc": {
-        "access_key_id": "AKFAKEOTC00000001",
-        "secret_access_key": "testSecretFakeOtc00000001",
-        "project_id": PROJECT_ID,
-    },
+    service.provider: {
+        "access_key_id": f"AKFAKE{service.provider.upper()}00001",
+        "secret_access_key": f"testSecretFake{service.provider.title()}00001",
+        **({"project_id": PROJECT_ID} if service.needs_project else {}),
+    }
+    for service in SERVICES.values()
 }
 LOCAL_AWS_IDENTITY = {
     "AWS_ACCESS_KEY_ID": "AKIAFAKELOCALAWS0001",

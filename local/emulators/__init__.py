@@ -1,12 +1,19 @@
-"""Alibaba Elasticsearch, Huawei OMS and DMS (Open Telekom Cloud and Huawei Cloud) on loopback, in memory."""
+"""The other clouds on loopback, in memory: every service in `services/`."""
 
-from .emulators import SERVICES, Emulators
+from .emulators import Emulators
 from .faults import Dialect, Fault, FaultKind, Variant
 from .journal import Entry
-from .keys import AccessKey, Provider
+from .keys import AccessKey
+from .service import Platform
+from .services import make_services
 from .switches import Switches
 
+KINDS = {key: service.kind for key, service in make_services(Platform(0)).items()}
+"""What is true of the tasks of each service, by its id: `huawei_oms`."""
+SERVICES = tuple(KINDS)
+
 __all__ = [
+    "KINDS",
     "SERVICES",
     "AccessKey",
     "Dialect",
@@ -14,7 +21,8 @@ __all__ = [
     "Entry",
     "Fault",
     "FaultKind",
-    "Provider",
+    "Platform",
     "Switches",
     "Variant",
+    "make_services",
 ]

@@ -7,22 +7,22 @@ import sys
 import threading
 from pathlib import Path
 
-from .emulators import ADMIN, SERVICES, Emulators
+from .emulators import Emulators
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Start the emulators and wait for a signal."""
     parser = argparse.ArgumentParser(prog="python -m local.emulators", description=__doc__)
-    parser.add_argument("--port-base", type=int, default=0, help="first of five ports; 0 takes free ones")
+    parser.add_argument(
+        "--port-base", type=int, default=0, help="first port, of as many as services and one; 0: free ones"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the dice for faults and of generated ids")
     parser.add_argument("--state", type=Path, help='JSON file: {"keys": [..], "tasks": [..]}')
     options = parser.parse_args(arguments)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    names = (*SERVICES, ADMIN)
-    ports = {name: options.port_base + place if options.port_base else 0 for place, name in enumerate(names)}
-    with Emulators(options.seed, ports) as cloud:
+    with Emulators(options.seed, options.port_base) as cloud:
         state = json.loads(options.state.read_text(encoding="utf-8")) if options.state else {}
         for key in state.get("keys", []):
             cloud.add_key(**key)

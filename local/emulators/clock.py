@@ -8,7 +8,7 @@
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 
 
@@ -60,3 +60,13 @@ def http_date(seconds: float) -> str:
 def rfc3339(seconds: float) -> str:
     """Return UTC with milliseconds and `Z`."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def china_time(seconds: float) -> str:
+    """Return China time without a zone: `2026-11-21 08:30:00`."""
+    return datetime.fromtimestamp(seconds, timezone(timedelta(hours=8))).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def milliseconds(seconds: float) -> int:
+    """Return whole milliseconds since 1970."""
+    return int(seconds * 1000)

@@ -6,44 +6,33 @@ from types import TracebackType
 from typing import Any, Self
 
 from .admin import Admin
-from .alibaba_elasticsearch import AlibabaElasticsearch
 from .clock import Clock
-from .dms import Dms
-from .dms_state import DmsStore
-from .elasticsearch_state import ElasticsearchStore
 from .faults import Faults
-from .huawei_oms import HuaweiOms
 from .journal import Journal
-from .keys import AccessKey, KeyRing, LockOut, Provider
-from .oms_state import OmsStore
-from .server import LoopbackServer
-from .service import Platform, Service
+from .keys import AccessKey, KeyRing
+from .messages import Delivery, Request
+from .server import LoopbackServer, Responder
+from .service import Platform
+from .services import make_services
+from .store import Store
 from .switches import Switches
 
 ADMIN = "admin"
-SERVICES = ("alibaba_elasticsearch", "huawei_oms", "otc_dms", "huawei_dms")
 
 
 class Emulators:
-    """Three providers on loopback. Use it in a `with` block, or call `start` and `stop`."""
+    """All clouds on loopback. Use it in a `with` block, or call `start` and `stop`."""
 
-    def __init__(self, seed: int = 0, ports: Mapping[str, int] | None = None) -> None:
-        """Take a free port for each service and for `admin`, unless one is named."""
+    def __init__(self, seed: int = 0, port_base: int = 0) -> None:
+        """Take ports from this one on, one for each service and then one for the admin API; 0 takes free ones."""
         self._platform = Platform(seed)
-        huawei, otc = LockOut(self.clock), LockOut(self.clock)
-        self._elasticsearch = AlibabaElasticsearch(self._platform)
-        self._oms = HuaweiOms(self._platform, huawei)
-        self._otc_dms = Dms("otc_dms", Provider.OTC, self._platform, otc)
-        self._huawei_dms = Dms("huawei_dms", Provider.HUAWEI, self._platform, huawei)
-        services: tuple[Service, ...] = (self._elasticsearch, self._oms, self._otc_dms, self._huawei_dms)
-        self.services = {service.name: service for service in services}
-        wanted = ports or {}
-        stopping = self._platform.stopping
+        self.services = make_services(self._platform)
+        self.responders = {name: self._responder(name) for name in sorted({s.name for s in self.services.values()})}
+        responders = {**self.responders, ADMIN: Admin(self).respond}
         self._servers = {
-            name: LoopbackServer(wanted.get(name, 0), service.respond, stopping)
-            for name, service in self.services.items()
+            name: LoopbackServer(port_base and port_base + place, respond, self._platform.stopping)
+            for place, (name, respond) in enumerate(responders.items())
         }
-        self._servers[ADMIN] = LoopbackServer(wanted.get(ADMIN, 0), Admin(self).respond, stopping)
         self._stop_once = threading.Lock()
 
     # -- life ------------------------------------------------------------------------------------------------
@@ -74,17 +63,20 @@ class Emulators:
 
     def reset(self, seed: int | None = None, *, keys: bool = False) -> None:
         """Forget tasks, journal, faults, switches, lock-outs and the shifted clock; the keys too if asked."""
-        platform = self._platform
-        platform.seed = platform.seed if seed is None else seed
-        platform.faults.reset(platform.seed)
-        platform.ids.seed(platform.seed)
-        platform.switches.reset()
-        platform.clock.reset()
+        self._platform.reset(seed)
         for service in self.services.values():
             service.clear()
-        platform.journal.clear()
         if keys:
-            platform.keys.clear()
+            self.keys.clear()
+
+    def _responder(self, name: str) -> Responder:
+        """Make what answers on the port of a service: of its kinds of tasks, the one that the call is about."""
+        first, *others = (service for service in self.services.values() if service.name == name)
+
+        def respond(request: Request) -> Delivery:
+            return next((other for other in others if other.identify(request)), first).respond(request)
+
+        return respond
 
     # -- where -----------------------------------------------------------------------------------------------
 
@@ -100,34 +92,22 @@ class Emulators:
 
     # -- state -----------------------------------------------------------------------------------------------
 
-    @property
-    def alibaba_elasticsearch(self) -> ElasticsearchStore:
-        """Instances and data tasks: `add_instance`, `add_data_task`."""
-        return self._elasticsearch.store
-
-    @property
-    def huawei_oms(self) -> OmsStore:
-        """Migration tasks: `add_task`."""
-        return self._oms.store
-
-    @property
-    def otc_dms(self) -> DmsStore:
-        """Instances and background tasks of Open Telekom Cloud: `add_instance`, `add_task`."""
-        return self._otc_dms.store
-
-    @property
-    def huawei_dms(self) -> DmsStore:
-        """Instances and background tasks of Huawei Cloud: `add_instance`, `add_task`."""
-        return self._huawei_dms.store
+    def __getattr__(self, name: str) -> Store[Any]:
+        """Give the tasks of a service by its id: `cloud.huawei_oms.add_task(...)`."""
+        services = self.__dict__.get("services", {})
+        if name not in services:
+            raise AttributeError(f"{name}: there are {', '.join(services)}")
+        store: Store[Any] = services[name].store
+        return store
 
     def seed(self, record: Mapping[str, Any]) -> None:
-        """Put one task or instance in place; the record names its `service`."""
+        """Put one task or place in place; the record names its `service`."""
         values = dict(record)
-        self.services[values.pop("service")].seed(values)
+        self.services[values.pop("service")].store.seed(values)
 
     def tasks(self) -> dict[str, list[dict[str, Any]]]:
-        """Return all tasks by service."""
-        return {name: service.snapshot() for name, service in self.services.items()}
+        """Return all places by service, each with its `tasks`."""
+        return {name: service.store.snapshot() for name, service in self.services.items()}
 
     # -- behaviour -------------------------------------------------------------------------------------------
 

@@ -7,40 +7,55 @@ with codes of its own; only then does the service see the request.
 import calendar
 import re
 import time
-from abc import abstractmethod
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+from task_cleanup.providers.model import Service as Provided
 
 from . import signatures
 from .clock import rfc3339
 from .faults import Dialect, Fault
-from .keys import AccessKey, LockOut, Provider
+from .keys import AccessKey
 from .messages import Reply, Request
-from .routing import Call
-from .service import CLOCK_WINDOW_SECONDS, Exchange, Platform, Refusal, Service, json_reply
-from .switches import GatewayPrefix
+from .service import CLOCK_WINDOW_SECONDS, Exchange, Platform, R, Refusal, S, Service, json_reply
+from .switches import switch
 
 _DATE = re.compile(r"[0-9]{8}T[0-9]{6}Z")
+
+
+@dataclass
+class GatewaySwitches:
+    """What is open about the gateway (section 4)."""
+
+    gateway_retry_after_sent: bool = True
+    gateway_expired_token: Literal["0307", "0301"] = "0307"
+    gateway_unsigned_token_accepted: bool = False
+    gateway_lock_after: int = switch(5, 6)
+    otc_gateway_prefix: Literal["APIGW", "APIG"] = "APIGW"
 
 
 class GatewayRefusal(Refusal):
     """A refusal by the gateway; the code is without its prefix."""
 
 
-class HuaweiService(Service):
+class HuaweiService(Service[R, S]):
     """A service behind the gateway."""
 
-    provider: Provider
+    forbidden: ClassVar[str]
+    """The service's own code for a caller who lacks the permission (section 4)."""
+    foreign_project: ClassVar[str | None] = None
+    """Its own code for a key of another project; None: the gateway refuses that."""
 
-    def __init__(self, platform: Platform, lock_out: LockOut) -> None:
-        """Join the process; services of one provider share the lock-out of keys."""
-        super().__init__(platform)
-        self._lock_out = lock_out
+    def __init__(self, platform: Platform, provided: Provided) -> None:
+        """Join the process."""
+        super().__init__(platform, provided)
+        self.gateway = platform.switches.part(GatewaySwitches, self.name)
 
     @property
     def prefix(self) -> str:
         """First part of gateway codes."""
-        is_otc = self.provider is Provider.OTC
-        return self.switches.otc_gateway_prefix.value if is_otc else GatewayPrefix.APIGW.value
+        return self.gateway.otc_gateway_prefix if self.provided.provider == "otc" else "APIGW"
 
     def note(self, exchange: Exchange) -> None:
         """Nothing to write down: these calls carry neither nonce nor client token."""
@@ -50,24 +65,13 @@ class HuaweiService(Service):
         if exchange.call is None:
             raise GatewayRefusal(404, "0101", "The API does not exist or has not been published.")
         key = self._authenticate(exchange)
-        self.check_project(key, exchange.call.ids["project_id"])
+        self._check_project(key, exchange.ids["project_id"])
         if not key.may(exchange.call.operation):
-            raise self.forbidden()
+            raise self.refuse(self.forbidden)
+        exchange.key = key
         exchange.pass_gate()
         reply = self.perform(exchange, exchange.call)
         return Reply(reply.status, (("X-Request-Id", exchange.request_id), *reply.headers), reply.body)
-
-    @abstractmethod
-    def perform(self, exchange: Exchange, call: Call) -> Reply:
-        """Carry out an authenticated call."""
-
-    @abstractmethod
-    def forbidden(self) -> Refusal:
-        """Refuse for lack of permission, with the service's own code (section 4)."""
-
-    @abstractmethod
-    def check_project(self, key: AccessKey, project_id: str) -> None:
-        """Refuse a key of another project."""
 
     def render(self, refusal: Refusal, exchange: Exchange) -> Reply:
         """Error objects: the gateway's has a `request_id`, a service's has not."""
@@ -93,7 +97,7 @@ class HuaweiService(Service):
         if own is not None:
             return own
         wait = (("Retry-After", str(max(1, round(fault.retry_after)))),)
-        sent = wait if self.switches.gateway_retry_after_sent else ()
+        sent = wait if self.gateway.gateway_retry_after_sent else ()
         return GatewayRefusal(429, "0308", "The throttling threshold has been reached.", headers=sent)
 
     def service_throttle(self, dialect: Dialect | None) -> Refusal | None:  # noqa: ARG002
@@ -106,21 +110,28 @@ class HuaweiService(Service):
         request = exchange.request
         claim = _read_claim(request)
         exchange.access_key_id = claim.access_key_id
-        key = self.platform.keys.find(self.provider, claim.access_key_id)
+        key = self.platform.keys.find(self.provided.provider, claim.access_key_id)
         if key is None or key.disabled:
             raise _unauthenticated(f"access key {claim.access_key_id} not found")
-        if self._lock_out.is_locked(key.access_key_id):
+        if self.platform.lock_out.is_locked(key):
             raise _unauthenticated(f"access key {key.access_key_id} is locked, try again in 5 minutes")
         self._check_token(request, key)
         _check_date(request, exchange.now)
         self._check_signature(exchange, claim, key)
         return key
 
+    def _check_project(self, key: AccessKey, project_id: str) -> None:
+        if key.project_id in {None, project_id}:
+            return
+        if self.foreign_project is not None:
+            raise self.refuse(self.foreign_project)
+        raise GatewayRefusal(403, "0310", "The project is not usable with this access key.")
+
     def _check_token(self, request: Request, key: AccessKey) -> None:
         if request.header("x-security-token") != key.security_token:
             raise _unauthenticated("the security token cannot be decrypted")
         if key.token_expired:
-            code = self.switches.gateway_expired_token.value
+            code = self.gateway.gateway_expired_token
             raise GatewayRefusal(401, code, "The token has expired and must be renewed.")
 
     def _check_signature(self, exchange: Exchange, claim: signatures.Claim, key: AccessKey) -> None:
@@ -130,14 +141,14 @@ class HuaweiService(Service):
         if faulty:
             raise _unauthenticated(f"headers not signed or not sent: {', '.join(faulty)}")
         unsigned_token = key.security_token is not None and "x-security-token" not in claim.signed_headers
-        if unsigned_token and not self.switches.gateway_unsigned_token_accepted:
+        if unsigned_token and not self.gateway.gateway_unsigned_token_accepted:
             raise GatewayRefusal(400, "0602", "The security token is not among the signed headers.")
         computed = signatures.compute_sdk_hmac(request, claim, key.secret_access_key)
         if not computed.confirms(claim):
-            self._lock_out.failed(key.access_key_id, self.switches.gateway_lock_after)
+            self.platform.lock_out.failed(key, self.gateway.gateway_lock_after)
             echoed = computed.canonical_request.replace("\n", "|")
             raise _unauthenticated(f"verify aksk signature fail, server canonical request: {echoed}")
-        self._lock_out.succeeded(key.access_key_id)
+        self.platform.lock_out.succeeded(key)
         exchange.signature_ok = True
 
 
@@ -151,12 +162,11 @@ def query_pairs(request: Request, names: Iterable[str]) -> dict[str, str]:
     return {name: value for name, value in pairs if name in wanted}
 
 
-def whole_number(values: Mapping[str, str], name: str, default: int) -> int | None:
-    """Read a parameter as a number from 0; None if it is anything else."""
-    text = values.get(name)
-    if text is None:
-        return default
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else None
+def whole_number(values: Mapping[str, str], name: str, default: int, most: int = 9_999_999_999) -> int | None:
+    """Read a parameter as a number from 0 to the most; None if it is anything else."""
+    text = values.get(name, str(default))
+    is_number = text.isascii() and text.isdigit() and len(text) <= 10
+    return int(text) if is_number and int(text) <= most else None
 
 
 def _unauthenticated(reason: str) -> Refusal:

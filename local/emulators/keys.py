@@ -3,28 +3,19 @@
 import threading
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import Generic, TypeVar
 
 from .clock import Clock
-from .records import converted
+from .records import InvalidRecordError, converted
 
 T = TypeVar("T")
-
-
-class Provider(StrEnum):
-    """Whose keys they are. Huawei's keys work for OMS and for Huawei's DMS."""
-
-    ALIBABA = "alibaba"
-    HUAWEI = "huawei"
-    OTC = "otc"
 
 
 @dataclass(frozen=True)
 class AccessKey:
     """One access key; a temporary one has a security token and needs it on every call."""
 
-    provider: Provider
+    provider: str
     access_key_id: str
     secret_access_key: str = field(repr=False)
     security_token: str | None = field(default=None, repr=False)
@@ -32,6 +23,11 @@ class AccessKey:
     disabled: bool = False
     token_expired: bool = False
     denied: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> tuple[str, str]:
+        """What tells it from all other keys."""
+        return self.provider, self.access_key_id
 
     def may(self, operation: str) -> bool:
         """Whether the permissions allow the operation (`*` in `denied` forbids all)."""
@@ -43,24 +39,28 @@ class KeyRing:
 
     def __init__(self) -> None:
         """Start empty."""
-        self._keys: dict[tuple[Provider, str], AccessKey] = {}
+        self.providers: set[str] = set()
+        """Whose keys there can be. A provider's keys work for all of its services."""
+        self._keys: dict[tuple[str, str], AccessKey] = {}
         self._lock = threading.Lock()
 
     def add(self, **values: object) -> AccessKey:
         """Add a key, or put it in place of the one with that id."""
         key = AccessKey(**converted(AccessKey, values))
+        if key.provider not in self.providers:
+            raise InvalidRecordError(f"provider must be one of {', '.join(sorted(self.providers))}")
         with self._lock:
-            self._keys[key.provider, key.access_key_id] = key
+            self._keys[key.name] = key
         return key
 
     def change(self, provider: str, access_key_id: str, **values: object) -> AccessKey:
         """Change fields of a key: rotate its secret, disable it, let its token expire, deny operations."""
         with self._lock:
-            key = replace(self._keys[Provider(provider), access_key_id], **converted(AccessKey, values))
-            self._keys[key.provider, access_key_id] = key
+            key = replace(self._keys[provider, access_key_id], **converted(AccessKey, values))
+            self._keys[key.name] = key
         return key
 
-    def find(self, provider: Provider, access_key_id: str) -> AccessKey | None:
+    def find(self, provider: str, access_key_id: str) -> AccessKey | None:
         """Look a key up."""
         return self._keys.get((provider, access_key_id))
 
@@ -115,27 +115,27 @@ class LockOut:
     def __init__(self, clock: Clock) -> None:
         """Start with nothing locked."""
         self._clock = clock
-        self._failures: dict[str, int] = {}
-        self._locked_until: dict[str, float] = {}
+        self._failures: dict[tuple[str, str], int] = {}
+        self._locked_until: dict[tuple[str, str], float] = {}
         self._lock = threading.Lock()
 
-    def is_locked(self, access_key_id: str) -> bool:
+    def is_locked(self, key: AccessKey) -> bool:
         """Whether the key is locked now."""
-        return self._locked_until.get(access_key_id, 0.0) > self._clock.elapsed()
+        return self._locked_until.get(key.name, 0.0) > self._clock.elapsed()
 
-    def failed(self, access_key_id: str, limit: int) -> None:
+    def failed(self, key: AccessKey, limit: int) -> None:
         """Count a bad signature; lock the key at the limit."""
         with self._lock:
-            count = self._failures.get(access_key_id, 0) + 1
+            count = self._failures.get(key.name, 0) + 1
             if count >= limit:
-                self._locked_until[access_key_id] = self._clock.elapsed() + self.SECONDS
+                self._locked_until[key.name] = self._clock.elapsed() + self.SECONDS
                 count = 0
-            self._failures[access_key_id] = count
+            self._failures[key.name] = count
 
-    def succeeded(self, access_key_id: str) -> None:
+    def succeeded(self, key: AccessKey) -> None:
         """A good signature ends the row."""
         with self._lock:
-            self._failures.pop(access_key_id, None)
+            self._failures.pop(key.name, None)
 
     def clear(self) -> None:
         """Unlock everything."""

@@ -4,7 +4,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import fields
 from enum import Enum
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 
 class InvalidRecordError(ValueError):
@@ -27,6 +27,10 @@ def _convert(name: str, hint: object, value: object) -> object:
         if value is None and type(None) in get_args(hint):
             return None
         return _convert(name, next(arg for arg in get_args(hint) if arg is not type(None)), value)
+    if origin is Literal:
+        if value not in get_args(hint):
+            raise InvalidRecordError(f"{name} must be one of {', '.join(map(str, get_args(hint)))}")
+        return value
     if origin is tuple:
         if not isinstance(value, list | tuple):
             raise InvalidRecordError(f"{name} must be a list")

@@ -1,21 +1,29 @@
 """From method and path to an operation and the ids in the path."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 from urllib.parse import unquote
 
-from .messages import Request
+from .messages import Reply, Request
 
 
 @dataclass(frozen=True)
 class Route:
-    """One operation; names in braces in the path stand for one segment each."""
+    """One operation; names in braces in the path stand for one segment each.
+
+    `perform` is the method of the service that carries it out, given the exchange. `required` and `token` name query
+    parameters in their exact case: those that must be there, and the one with the client token.
+    """
 
     operation: str
     method: str
     template: str
+    perform: Callable[[Any, Any], Reply]
+    required: tuple[str, ...] = ()
+    token: str = ""
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
@@ -25,10 +33,15 @@ class Route:
 
 @dataclass(frozen=True)
 class Call:
-    """A recognised call: the operation and the decoded ids of its path."""
+    """A recognised call: its route and the decoded ids of its path."""
 
-    operation: str
+    route: Route
     ids: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def operation(self) -> str:
+        """The name of the operation."""
+        return self.route.operation
 
 
 def find_call(routes: Iterable[Route], request: Request) -> Call | None:
@@ -37,5 +50,5 @@ def find_call(routes: Iterable[Route], request: Request) -> Call | None:
         if route.method == request.method:
             found = route.pattern.fullmatch(request.path)
             if found:
-                return Call(route.operation, {name: unquote(text) for name, text in found.groupdict().items()})
+                return Call(route, {name: unquote(text) for name, text in found.groupdict().items()})
     return None

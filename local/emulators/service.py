@@ -5,21 +5,27 @@ import random
 import threading
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
+
+from task_cleanup.providers.model import Service as Provided
 
 from .clock import Clock, http_date, rfc3339
 from .faults import REFUSALS, Fault, FaultKind, Faults, Plan, Variant
 from .journal import Entry, Journal
-from .keys import KeyRing
+from .keys import AccessKey, KeyRing, LockOut
 from .messages import Delivery, HeaderList, Reply, Request
 from .routing import Call, Route, find_call
-from .switches import Switches
+from .store import Kind, Place, Record, Store
+from .switches import ListCount, NoSwitches, Switches
 
 JSON_TYPE = ("Content-Type", "application/json;charset=utf-8")
 CLOCK_WINDOW_SECONDS = 15 * 60
 HUGE_BYTES = 4 * 1024 * 1024
+
+R = TypeVar("R", bound=Record)
+S = TypeVar("S")
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not a failure of the emulator
@@ -54,12 +60,24 @@ class Platform:
     journal: Journal = field(default_factory=Journal)
     stopping: threading.Event = field(default_factory=threading.Event)
     faults: Faults = field(init=False)
+    lock_out: LockOut = field(init=False)
     ids: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
         """Seed the two random sources: one rolls the dice for faults, the other makes ids."""
         self.faults = Faults(self.clock, self.seed)
+        self.lock_out = LockOut(self.clock)
         self.ids = random.Random(self.seed)
+
+    def reset(self, seed: int | None) -> None:
+        """Forget journal, faults, switches, lock-outs and the shifted clock, and start the dice anew."""
+        self.seed = self.seed if seed is None else seed
+        self.faults.reset(self.seed)
+        self.ids.seed(self.seed)
+        self.switches.reset()
+        self.lock_out.clear()
+        self.clock.reset()
+        self.journal.clear()
 
     def new_id(self) -> uuid.UUID:
         """Make a UUID from the seeded source."""
@@ -79,6 +97,8 @@ class Exchange:
     """A refusal that a fault asks for; due once the caller is known and allowed."""
     list_moves: bool = False
     """Behind the answer to a page of a list, its records shift."""
+    key: AccessKey | None = None
+    """The caller, once the signature has been found good."""
     access_key_id: str | None = None
     signature_ok: bool | None = None
     nonce: str | None = None
@@ -86,34 +106,51 @@ class Exchange:
     code: str | None = None
     effect: str | None = None
 
+    @property
+    def ids(self) -> Mapping[str, str]:
+        """The ids that the call names."""
+        return self.call.ids if self.call else {}
+
     def pass_gate(self) -> None:
         """Refuse here if a fault says so."""
         if self.gate is not None:
             raise self.gate
 
 
-class Service(ABC):
-    """One emulated service; its dialect and its operations are in the subclasses."""
+class Service(ABC, Generic[R, S]):
+    """One emulated service.
 
-    name: str
+    Its gateway, a subclass, authenticates the caller and has its error shape. The service itself, a subclass of that,
+    has the records of its tasks (`R`), its switches (`S`), its codes and its routes.
+    """
+
+    emulates: ClassVar[tuple[Provided, ...]]
+    """The services of the layer that it plays, each with data of its own."""
+    family: ClassVar[str] = ""
+    """Only where a service has several kinds of tasks, at one address: which of them, if not the first."""
+    kind: ClassVar[Kind[Any]]
+    own_switches: ClassVar[type[Any]] = NoSwitches
+    codes: ClassVar[Mapping[str, tuple[int, str]]]
+    """The HTTP status and the text of each error code."""
+    no_place: ClassVar[str | None] = None
+    """The code for a place that does not exist; None: any place is there, and empty."""
     routes: ClassVar[tuple[Route, ...]]
 
-    def __init__(self, platform: Platform) -> None:
-        """Join the process."""
+    def __init__(self, platform: Platform, provided: Provided) -> None:
+        """Join the process, without tasks."""
         self.platform = platform
-
-    @property
-    def switches(self) -> Switches:
-        """The switches of the process."""
-        return self.platform.switches
+        self.provided = provided
+        self.name = provided.id
+        self.key = f"{self.name}_{self.family}" if self.family else self.name
+        self.switches: S = platform.switches.part(self.own_switches, self.name)
+        self.store: Store[R] = Store(self.kind, platform.clock)
 
     def respond(self, request: Request) -> Delivery:
         """Decide a request, write it down, and say how the answer goes out."""
         exchange = self._open(request)
         self.note(exchange)
-        ids = exchange.call.ids if exchange.call else {}
         operation = exchange.call.operation if exchange.call else None
-        plan = self.platform.faults.pick(self.name, operation, ids)
+        plan = self.platform.faults.pick(self.name, operation, exchange.ids)
         if plan.delay:
             self.platform.stopping.wait(plan.delay)
         exchange.now = self.platform.clock.now() + plan.clock_offset
@@ -131,6 +168,8 @@ class Service(ABC):
     def new_request_id(self) -> str:
         """Make a request id in the provider's form (default: 32 hex digits)."""
         return self.platform.new_id().hex
+
+    # -- what a gateway decides ------------------------------------------------
 
     @abstractmethod
     def note(self, exchange: Exchange) -> None:
@@ -152,17 +191,53 @@ class Service(ABC):
     def throttled(self, fault: Fault) -> Refusal:
         """Refuse for the rate of calls, in the provider's dialect."""
 
-    @abstractmethod
-    def seed(self, record: Mapping[str, Any]) -> None:
-        """Put a task (or an instance) in place."""
-
-    @abstractmethod
-    def snapshot(self) -> list[dict[str, Any]]:
-        """Return all tasks."""
-
-    @abstractmethod
     def clear(self) -> None:
         """Forget all tasks and all memory of earlier requests."""
+        self.store.clear()
+
+    # -- what operations are made of ------------------------------------------------
+
+    def perform(self, exchange: Exchange, call: Call) -> Reply:
+        """Carry out an authenticated call."""
+        with self.store.lock:
+            return call.route.perform(self, exchange)
+
+    def refuse(self, code: str, **fields: str) -> Refusal:
+        """Make the refusal with this code; more fields go into the error object."""
+        status, message = self.codes[code]
+        return Refusal(status, code, message, fields=fields)
+
+    def place(self, exchange: Exchange) -> Place[R]:
+        """Find the place that the call names."""
+        ids = {name: exchange.ids[name] for name in self.kind.place}
+        place = self.store.places.get(tuple(ids.values()))
+        if place is None and self.no_place is not None:
+            raise self.refuse(self.no_place)
+        return place or self.store.empty(ids)
+
+    def tasks(self, exchange: Exchange) -> list[R]:
+        """List the tasks of the place that the call names, in the order of their creation."""
+        return self.store.tasks(self.place(exchange))
+
+    def find(self, exchange: Exchange, task_id: str) -> R | None:
+        """Find a task in the place that the call names."""
+        return self.store.find(self.place(exchange), task_id)
+
+    def page(
+        self, exchange: Exchange, found: Sequence[R], first: int, limit: int, counts: ListCount = "all"
+    ) -> tuple[list[dict[str, Any]], int]:
+        """Return the entries of a page, and the count that stands beside them; `first` is an index from 0."""
+        entries = [self.store.look(task) for task in found[first : first + limit]]
+        if exchange.list_moves:
+            self.store.move(self.place(exchange), found)
+        return entries, len(entries) if counts == "page" else len(found)
+
+    def delete(self, exchange: Exchange, task: R) -> None:
+        """Delete a task at once."""
+        self.place(exchange).remove(task.task_id)
+        exchange.effect = "deleted"
+
+    # -- one request ------------------------------------------------
 
     def _open(self, request: Request) -> Exchange:
         return Exchange(
@@ -214,7 +289,7 @@ class Service(ABC):
             operation=exchange.call.operation if exchange.call else None,
             method=exchange.request.method,
             path=exchange.request.path,
-            ids=dict(exchange.call.ids) if exchange.call else {},
+            ids=dict(exchange.ids),
             client_token=exchange.client_token,
             access_key_id=exchange.access_key_id,
             signature_ok=exchange.signature_ok,

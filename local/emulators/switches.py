@@ -1,174 +1,72 @@
 """What no public source settles, as switches. The defaults are the best guess of the provider sheets.
 
-Every field can be changed while the emulators run: `cloud.switches.update(oms_delete_unknown="OMS.0054")`, plain
-assignment, or `POST /_emulator/switches`.
+Each gateway and each service declares its own as a dataclass; the values of a switch are those of its `Literal`. All
+of them can be changed while the emulators run: `cloud.switches.update(oms_delete_unknown="OMS.0054")`, or
+`POST /_emulator/switches`.
 """
 
-from dataclasses import asdict, dataclass, fields
-from enum import StrEnum
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
-from .records import converted
+from .records import InvalidRecordError, converted
 
-
-class AlibabaUnknownTask(StrEnum):
-    """DeleteDataTask for a task that does not exist (Alibaba sheet, section 1.2)."""
-
-    RESULT_FALSE = "result_false"
-    ERROR = "error"
-    RESULT_TRUE = "result_true"
+S = TypeVar("S")
 
 
-class AlibabaRunningTask(StrEnum):
-    """DeleteDataTask for a task that runs (section 1.2)."""
-
-    ALLOW = "allow"
-    REFUSE = "refuse"
-
-
-class AlibabaIdleCancel(StrEnum):
-    """CancelTask when nothing runs (section 1.3)."""
-
-    RESULT_FALSE = "result_false"
-    ERROR = "error"
-
-
-class AlibabaTokenScope(StrEnum):
-    """How far a client token is compared (section 4)."""
-
-    OPERATION = "operation"
-    ACCOUNT = "account"
-
-
-class OmsUnknownTask(StrEnum):
-    """DeleteTask for a task that does not exist (OMS sheet, section 9)."""
-
-    RESOURCE_NOT_FOUND = "OMS.1009"
-    HTTP_404 = "404"
-    BAD_ID = "OMS.0054"
-
-
-class OmsFinishedStop(StrEnum):
-    """StopTask for a finished task (OMS sheet, section 11)."""
-
-    FINISHED = "OMS.0070"
-    NOT_RUNNING = "OMS.0066"
-
-
-class DmsRunningTask(StrEnum):
-    """DeleteBackgroundTask for a task that is not final (DMS sheet, section 5)."""
-
-    JOB_RUNNING = "DMS.00400017"
-    WRONG_STATE = "DMS.00400026"
-    ALLOW = "allow"
-
-
-class DmsUnknownDelete(StrEnum):
-    """DeleteBackgroundTask for a task that does not exist (DMS sheet, section 5)."""
-
-    BAD_ID = "DMS.00400070"
-    HTTP_404 = "404"
-    NO_CONTENT = "204"
-
-
-class DmsUnknownShow(StrEnum):
-    """ShowBackgroundTask for a task that does not exist or no more (DMS sheet, section 5)."""
-
-    BAD_ID = "DMS.00400070"
-    HTTP_404 = "404"
-    EMPTY_LIST = "empty"
-    DELETED_RECORD = "deleted_record"
-
-
-class DmsPastEnd(StrEnum):
-    """ListBackgroundTasks with a start past the last record (DMS sheet, section 2)."""
-
-    EMPTY_PAGE = "empty"
-    BAD_PARAMETER = "DMS.00400062"
-
-
-class ListCount(StrEnum):
-    """What the count of a list counts: by the sheets all records, but a client of Huawei's own does not trust it."""
-
-    ALL = "all"
-    PAGE = "page"
-
-
-class DmsStartZero(StrEnum):
-    """ListBackgroundTasks with start=0 (DMS sheet, section 2)."""
-
-    BAD_PARAMETER = "DMS.00400062"
-    FROM_FIRST = "first"
-
-
-class DmsThrottle(StrEnum):
-    """Who throttles DMS calls: the service, hidden under 404, or the gateway (DMS sheet, section 6)."""
-
-    SERVICE_404 = "DMS.10240407"
-    GATEWAY_429 = "APIGW.0308"
-
-
-class GatewayExpiredToken(StrEnum):
-    """Code for an expired temporary key at the Huawei gateway (Huawei signing sheet, section 4)."""
-
-    RENEW = "0307"
-    WRONG_AUTHENTICATION = "0301"
-
-
-class GatewayPrefix(StrEnum):
-    """First part of gateway codes (Huawei signing sheet, section 4)."""
-
-    APIGW = "APIGW"
-    APIG = "APIG"
+ListCount = Literal["all", "page"]
+"""What the count of a list counts: by the sheets all records, but a client of Huawei's own does not trust it."""
 
 
 @dataclass
+class NoSwitches:
+    """Of a service about which nothing is open."""
+
+
+def switch(default: Any, *others: Any) -> Any:  # noqa: ANN401 - as `dataclasses.field`
+    """Declare a switch that takes more values than a `Literal` or a boolean, with some that tests try."""
+    return field(default=default, metadata={"tried": (default, *others)})
+
+
 class Switches:
-    """All switches. Tuples hold numbers of states; the rest is explained at the enums and in the docs."""
+    """The switches of all gateways and services of a process, by name."""
 
-    alibaba_delete_unknown: AlibabaUnknownTask = AlibabaUnknownTask.RESULT_FALSE
-    alibaba_delete_running: AlibabaRunningTask = AlibabaRunningTask.ALLOW
-    alibaba_cancel_idle: AlibabaIdleCancel = AlibabaIdleCancel.RESULT_FALSE
-    alibaba_throttle_status: int = 400
-    alibaba_retry_after_sent: bool = True
-    alibaba_security_token_status: int = 400
-    alibaba_signature_status: int = 400
-    alibaba_client_token_scope: AlibabaTokenScope = AlibabaTokenScope.OPERATION
-    alibaba_client_token_seconds: float = 86400.0
+    def __init__(self) -> None:
+        """Start with none: services bring theirs."""
+        self._parts: dict[type[Any], Any] = {}
+        self._users: dict[type[Any], set[str]] = {}
 
-    oms_delete_unknown: OmsUnknownTask = OmsUnknownTask.RESOURCE_NOT_FOUND
-    oms_delete_refused_states: tuple[int, ...] = (1, 6)
-    oms_stop_finished: OmsFinishedStop = OmsFinishedStop.FINISHED
-    oms_running_again: int = 0
-    oms_stop_polls: int = 1
-    oms_stop_ms: int | None = None
-    oms_count: ListCount = ListCount.ALL
-
-    dms_delete_running: DmsRunningTask = DmsRunningTask.JOB_RUNNING
-    dms_delete_unknown: DmsUnknownDelete = DmsUnknownDelete.BAD_ID
-    dms_show_unknown: DmsUnknownShow = DmsUnknownShow.BAD_ID
-    dms_start_past_end: DmsPastEnd = DmsPastEnd.EMPTY_PAGE
-    dms_start_zero: DmsStartZero = DmsStartZero.BAD_PARAMETER
-    dms_default_limit: int = 10
-    dms_count: ListCount = ListCount.ALL
-    dms_throttle: DmsThrottle = DmsThrottle.SERVICE_404
-
-    gateway_retry_after_sent: bool = True
-    gateway_expired_token: GatewayExpiredToken = GatewayExpiredToken.RENEW
-    gateway_unsigned_token_accepted: bool = False
-    gateway_lock_after: int = 5
-    otc_gateway_prefix: GatewayPrefix = GatewayPrefix.APIGW
+    def part(self, kind: type[S], service: str) -> S:
+        """Return the switches of this class, which are made for the first service that wants them."""
+        part: S = self._parts.setdefault(kind, kind())
+        self._users.setdefault(kind, set()).add(service)
+        return part
 
     def update(self, **values: object) -> None:
-        """Change some switches; enum members may be given by value. All or nothing."""
-        for name, value in converted(Switches, values).items():
-            setattr(self, name, value)
+        """Change some switches. All or nothing."""
+        owners = {name: part for part in self._parts.values() for name in asdict(part)}
+        unknown = sorted(set(values) - set(owners))
+        if unknown:
+            raise InvalidRecordError(f"there is no {', '.join(unknown)}; there are {', '.join(sorted(owners))}")
+        changes = [(owners[name], converted(type(owners[name]), {name: value})) for name, value in values.items()]
+        for part, change in changes:
+            for name, value in change.items():
+                setattr(part, name, value)
 
     def reset(self) -> None:
         """Back to the defaults."""
-        for field in fields(self):
-            setattr(self, field.name, field.default)
+        for part in self._parts.values():
+            for each in fields(part):
+                setattr(part, each.name, each.default)
 
     def as_json(self) -> dict[str, Any]:
         """Return all switches by name."""
-        return asdict(self)
+        return {name: value for part in self._parts.values() for name, value in asdict(part).items()}
+
+    def tried(self) -> Iterator[tuple[str, tuple[Any, ...], frozenset[str]]]:
+        """Go through all switches: the name, the values that tests try, and the services that it concerns."""
+        for kind in self._parts:
+            hints = get_type_hints(kind)
+            for each in fields(kind):
+                values = get_args(hints[each.name]) or (True, False)
+                yield each.name, each.metadata.get("tried", values), frozenset(self._users[kind])

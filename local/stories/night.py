@@ -1,6 +1,6 @@
 """One night: a sweep makes its report, somebody reads it, the report is applied, and exactly its tasks are gone.
 
-Everything runs as it ships: the template's routes, rules and queues, the functions' own code, stand-ins of the four
+Everything runs as it ships: the template's routes, rules and queues, the functions' own code, stand-ins of all
 services that check every signature. Ends with status 1 if anything is not as it should be.
 """
 
@@ -18,33 +18,28 @@ from rich.table import Table
 
 from local.aws.cloud import LocalCloud
 from local.aws.runner import HttpApi, QueuePoller
+from local.emulators import KINDS
 from local.stories import seeds
 from local.stories.tour import QUIET
+from task_cleanup.sweep.services import SERVICES
 
 PLACE = Path(".build/sweep")
 TIMEOUT = 30  # seconds, of one HTTP call
 ROUNDS = 400  # of polling all queues once; about 50 are needed
-NAMES = {
-    ("alibaba", "elasticsearch"): "Elasticsearch",
-    ("huawei", "oms"): "OMS",
-    ("otc", "dms"): "DMS",
-    ("huawei", "dms"): "Huawei DMS",
-}
+PROTECTED = KINDS["huawei_oms"].new_id(seeds.FIRST + 10)
 POLICY: dict[str, Any] = {
     "name": "nightly",
     "targets": [
         {
-            "provider": "alibaba",
-            "service": "elasticsearch",
-            "region": "cn-hangzhou",
-            "instance_id": seeds.ES_INSTANCE,
-        },
-        {"provider": "huawei", "service": "oms", "region": "cn-north-4"},
-        {"provider": "otc", "service": "dms", "region": "eu-de", "instance_id": seeds.DMS_INSTANCE},
-        {"provider": "huawei", "service": "dms", "region": "cn-north-4", "instance_id": seeds.HUAWEI_DMS_INSTANCE},
+            "provider": service.provider,
+            "service": service.name,
+            "region": next(iter(service.regions)),
+            **seeds.place(service.id),
+        }
+        for service in SERVICES.values()
     ],
     "select": {"statuses": ["succeeded", "failed", "cancelled", "running"], "older_than": "P7D"},
-    "protect": {"names": ["*prod*"], "task_ids": ["210477729979010"]},
+    "protect": {"names": ["*prod*"], "task_ids": [PROTECTED]},
     "limits": {"max_tasks": 250, "max_fraction": 0.6},
     "stop_running": True,
 }
@@ -71,8 +66,10 @@ def plan_table(summary: Summary) -> Table:
     for column in COLUMNS:
         table.add_column(column.replace("_", " "), justify="right", style="bold" if column == "selected" else "")
     for target in summary["targets"]:
-        name = NAMES[target["provider"], target["service"]]
-        table.add_row(f"{name} {target['region']}", *(str(target["counts"][column]) for column in COLUMNS))
+        table.add_row(
+            f"{target['provider']}.{target['service']} {target['region']}",
+            *(str(target["counts"][column]) for column in COLUMNS),
+        )
     table.add_section()
     table.add_row("all", *(str(summary["totals"][column]) for column in COLUMNS))
     return table
@@ -81,7 +78,7 @@ def plan_table(summary: Summary) -> Table:
 def planned(report: Summary) -> set[tuple[str, str, str]]:
     """The selected tasks of a report, named as ``seeds.state`` names them."""
     return {
-        (NAMES[target["provider"], target["service"]], target["instance_id"] or "", task["task_id"])
+        (f"{target['provider']}_{target['service']}", target["instance_id"] or "", task["task_id"])
         for target in report["targets"]
         for task in target["tasks"]
         if task["decision"] == "selected"
@@ -148,7 +145,7 @@ def main(size: int = 90) -> int:
         == ["succeeded"] * len(plan),
         "exactly the planned tasks are gone": gone == plan,
         "every other task is as it was": all(after[task] == state for task, state in before.items() if task in after),
-        "nothing protected is gone": not any("210477729979010" in task for task in gone),
+        "nothing protected is gone": not any(PROTECTED in task for task in gone),
         "every signature was right": all(signed),
         "applied once more, the report is refused": again["outcome"] == "refused",
     }

@@ -194,14 +194,14 @@ STEPS: tuple[Callable[[Tour], None], ...] = (
 )
 
 CHANGES = {
-    ("Elasticsearch", seeds.ES_INSTANCE, seeds.ES_TASKS[0]): GONE,
-    ("Elasticsearch", seeds.ES_INSTANCE, seeds.ES_TASKS[1]): GONE,
-    ("Elasticsearch", seeds.ES_INSTANCE, seeds.ES_TASKS[2]): GONE,
-    ("Elasticsearch", seeds.ES_MIGRATING, "(node migration)"): "none",
-    ("OMS", "", str(seeds.OMS_RUNNING)): GONE,
-    ("OMS", "", str(seeds.OMS_FINISHED)): GONE,
-    ("DMS", seeds.DMS_INSTANCE, DMS_IDS[0]): GONE,
-    ("DMS", seeds.DMS_INSTANCE, DMS_IDS[2]): GONE,
+    ("alibaba_elasticsearch", seeds.ES_INSTANCE, seeds.ES_TASKS[0]): GONE,
+    ("alibaba_elasticsearch", seeds.ES_INSTANCE, seeds.ES_TASKS[1]): GONE,
+    ("alibaba_elasticsearch", seeds.ES_INSTANCE, seeds.ES_TASKS[2]): GONE,
+    ("alibaba_elasticsearch", seeds.ES_MIGRATING, "(node migration)"): "none",
+    ("huawei_oms", "", str(seeds.OMS_RUNNING)): GONE,
+    ("huawei_oms", "", str(seeds.OMS_FINISHED)): GONE,
+    ("otc_dms", seeds.DMS_INSTANCE, DMS_IDS[0]): GONE,
+    ("otc_dms", seeds.DMS_INSTANCE, DMS_IDS[2]): GONE,
 }
 
 
@@ -226,7 +226,7 @@ def compare(before: seeds.State, after: seeds.State) -> tuple[Table, list[str]]:
 def main() -> int:
     """Run the tour; the process's exit status."""
     os.environ.update(QUIET)
-    console = Console(width=max(130, Console().width))
+    console = Console(width=max(150, Console().width))
     console.rule("[bold]Task cleanup")
     console.print("Starting the stand-ins of three clouds, and local AWS with the template that ships …")
     with LocalCloud(variables=QUIET) as cloud, HttpApi(cloud) as api:

@@ -47,9 +47,8 @@ BY_SENSE = {
 def tables_of(name: str) -> list[str]:
     """The tables that apply to an operation."""
     service = OPERATIONS[name].service
-    if service.provider == "alibaba":
-        return ["alibaba_elasticsearch"]
-    return ["gateway", "dms" if service.name == "dms" else "huawei_oms"]
+    own = "dms" if service.name == "dms" else service.id
+    return [own] if service.provider == "alibaba" else ["gateway", own]
 
 
 CASES = [

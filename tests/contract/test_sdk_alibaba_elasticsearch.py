@@ -45,7 +45,7 @@ def said(error: Any) -> tuple[int, str]:
 
 def test_list_then_delete(cloud: Emulators, elasticsearch: Build) -> None:
     for number in (1, 2):
-        cloud.alibaba_elasticsearch.add_data_task(INSTANCE, f"et_cn_fake{number:08d}")
+        cloud.alibaba_elasticsearch.add_task(INSTANCE, f"et_cn_fake{number:08d}")
     client = elasticsearch()
     listed = client.list_data_tasks(INSTANCE).body
     assert [(task.task_id, task.status) for task in listed.result] == [
@@ -62,14 +62,14 @@ def test_list_then_delete(cloud: Emulators, elasticsearch: Build) -> None:
 
 @pytest.mark.parametrize("odd", ["tok en+1~*/%", "a=b&c=d;e", "quote'\"<>"])
 def test_any_printable_token_is_signed_alike(cloud: Emulators, elasticsearch: Build, odd: str) -> None:
-    cloud.alibaba_elasticsearch.add_data_task(INSTANCE, TASK)
+    cloud.alibaba_elasticsearch.add_task(INSTANCE, TASK)
     assert delete(elasticsearch(), token=odd).result is True
     assert cloud.journal[-1].client_token == odd
 
 
 def test_cancel_stops_the_migration_of_the_instance(cloud: Emulators, elasticsearch: Build) -> None:
-    cloud.alibaba_elasticsearch.add_data_task(INSTANCE, TASK)
-    cloud.alibaba_elasticsearch.add_instance(INSTANCE, migrating=True)
+    cloud.alibaba_elasticsearch.add_task(INSTANCE, TASK)
+    cloud.alibaba_elasticsearch.add_place(INSTANCE, migrating=True)
     client = elasticsearch()
     assert cancel(client).result is True
     assert cancel(client).result is False
@@ -79,7 +79,7 @@ def test_cancel_stops_the_migration_of_the_instance(cloud: Emulators, elasticsea
 
 def test_a_temporary_key(cloud: Emulators, elasticsearch: Build) -> None:
     cloud.add_key("alibaba", "STS.AKFAKE0002", "testSecretFake0002", security_token=TOKEN)
-    cloud.alibaba_elasticsearch.add_data_task(INSTANCE, TASK)
+    cloud.alibaba_elasticsearch.add_task(INSTANCE, TASK)
     assert delete(elasticsearch("STS.AKFAKE0002", "testSecretFake0002", TOKEN)).result is True
 
 
@@ -107,7 +107,7 @@ def test_credentials_refused(
     key: dict[str, Any],
     expected: tuple[int, str],
 ) -> None:
-    cloud.alibaba_elasticsearch.add_data_task(INSTANCE, TASK)
+    cloud.alibaba_elasticsearch.add_task(INSTANCE, TASK)
     cloud.keys.change("alibaba", ALIBABA_KEY[0], **key)
     error = refusal(delete, elasticsearch(*credentials))
     assert said(error) == expected
@@ -145,7 +145,7 @@ def test_a_permission_refusal_has_its_detail(cloud: Emulators, elasticsearch: Bu
 def test_parameters_refused(
     cloud: Emulators, elasticsearch: Build, call: Any, arguments: dict[str, Any], expected: tuple[int, str]
 ) -> None:
-    cloud.alibaba_elasticsearch.add_data_task(INSTANCE, TASK)
+    cloud.alibaba_elasticsearch.add_task(INSTANCE, TASK)
     assert said(refusal(call, elasticsearch(), **arguments)) == expected
 
 
@@ -155,7 +155,7 @@ def test_an_unknown_instance(elasticsearch: Build, call: Any) -> None:
 
 
 def test_an_activating_instance_refuses_to_cancel(cloud: Emulators, elasticsearch: Build) -> None:
-    cloud.alibaba_elasticsearch.add_instance(INSTANCE, migrating=True, activating=True)
+    cloud.alibaba_elasticsearch.add_place(INSTANCE, migrating=True, activating=True)
     assert said(refusal(cancel, elasticsearch())) == (400, "InstanceActivating")
 
 
@@ -167,7 +167,7 @@ def test_a_wrong_clock(cloud: Emulators, elasticsearch: Build, off: int) -> None
 
 @pytest.mark.parametrize("off", [-14, 14])
 def test_a_clock_inside_the_window(cloud: Emulators, elasticsearch: Build, off: int) -> None:
-    cloud.alibaba_elasticsearch.add_data_task(INSTANCE, TASK)
+    cloud.alibaba_elasticsearch.add_task(INSTANCE, TASK)
     date = datetime.now(UTC) + timedelta(minutes=off)
     assert delete(elasticsearch(), **{"x-acs-date": date.strftime("%Y-%m-%dT%H:%M:%SZ")}).result is True
 
@@ -179,7 +179,7 @@ def test_a_malformed_date(elasticsearch: Build, date: str) -> None:
 
 
 def test_a_replayed_nonce(cloud: Emulators, elasticsearch: Build) -> None:
-    cloud.alibaba_elasticsearch.add_data_task(INSTANCE, TASK)
+    cloud.alibaba_elasticsearch.add_task(INSTANCE, TASK)
     nonce = {"x-acs-signature-nonce": "0123456789abcdef0123456789abcdef"}
     wrong = elasticsearch(secret="testSecretFakeWrong")
     assert said(refusal(delete, wrong, **nonce)) == (400, "SignatureDoesNotMatch")
@@ -193,7 +193,7 @@ def test_a_replayed_nonce(cloud: Emulators, elasticsearch: Build) -> None:
 def test_a_repeated_client_token_has_no_second_effect(cloud: Emulators, elasticsearch: Build) -> None:
     client = elasticsearch()
     for _ in range(2):
-        cloud.alibaba_elasticsearch.add_data_task(INSTANCE, TASK)
+        cloud.alibaba_elasticsearch.add_task(INSTANCE, TASK)
         assert delete(client, token="again").result is True
     assert len(client.list_data_tasks(INSTANCE).body.result) == 1
     assert cloud.journal.effects() == [("deleted", TASK)]
@@ -207,8 +207,8 @@ def test_a_repeated_client_token_has_no_second_effect(cloud: Emulators, elastics
 @pytest.mark.parametrize("scope", ["operation", "account"])
 def test_how_far_a_client_token_reaches(cloud: Emulators, elasticsearch: Build, scope: str) -> None:
     cloud.switches.update(alibaba_client_token_scope=scope)
-    cloud.alibaba_elasticsearch.add_data_task(INSTANCE, TASK)
-    cloud.alibaba_elasticsearch.add_instance(INSTANCE, migrating=True)
+    cloud.alibaba_elasticsearch.add_task(INSTANCE, TASK)
+    cloud.alibaba_elasticsearch.add_place(INSTANCE, migrating=True)
     client = elasticsearch()
     assert delete(client, token="shared").result is True
     if scope == "operation":
@@ -223,7 +223,7 @@ def test_how_far_a_client_token_reaches(cloud: Emulators, elasticsearch: Build, 
 )
 def test_switch_delete_unknown(cloud: Emulators, elasticsearch: Build, switch: str, answer: Any) -> None:
     cloud.switches.update(alibaba_delete_unknown=switch)
-    cloud.alibaba_elasticsearch.add_instance(INSTANCE)
+    cloud.alibaba_elasticsearch.add_place(INSTANCE)
     if isinstance(answer, bool):
         assert delete(elasticsearch()).result is answer
     else:
@@ -232,7 +232,7 @@ def test_switch_delete_unknown(cloud: Emulators, elasticsearch: Build, switch: s
 
 
 def test_switch_delete_running(cloud: Emulators, elasticsearch: Build) -> None:
-    cloud.alibaba_elasticsearch.add_data_task(INSTANCE, TASK, status="RUNNING")
+    cloud.alibaba_elasticsearch.add_task(INSTANCE, TASK, status="RUNNING")
     cloud.switches.update(alibaba_delete_running="refuse")
     error = refusal(delete, elasticsearch())
     assert said(error) == (400, "InstanceStatusNotSupportCurrentAction")
@@ -241,7 +241,7 @@ def test_switch_delete_running(cloud: Emulators, elasticsearch: Build) -> None:
 
 
 def test_switch_cancel_idle(cloud: Emulators, elasticsearch: Build) -> None:
-    cloud.alibaba_elasticsearch.add_instance(INSTANCE)
+    cloud.alibaba_elasticsearch.add_place(INSTANCE)
     assert cancel(elasticsearch()).result is False
     cloud.switches.update(alibaba_cancel_idle="error")
     assert said(refusal(cancel, elasticsearch())) == (400, "InstanceStatusNotSupportCurrentAction")
@@ -260,7 +260,7 @@ def test_throttled(cloud: Emulators, elasticsearch: Build, status: int, sent: bo
 
     cloud.switches.update(alibaba_throttle_status=status, alibaba_retry_after_sent=sent)
     cloud.faults.add("throttle", count=1, retry_after=2.5)
-    cloud.alibaba_elasticsearch.add_data_task(INSTANCE, TASK)
+    cloud.alibaba_elasticsearch.add_task(INSTANCE, TASK)
     error = refusal(delete, elasticsearch())
     assert said(error) == (status, "Throttling.User")
     assert type(error) is (ThrottlingException if sent else ClientException)
@@ -292,7 +292,7 @@ def test_errors_on_request(
 def test_a_reset_connection(cloud: Emulators, elasticsearch: Build, kind: str) -> None:
     from darabonba.exceptions import UnretryableException
 
-    cloud.alibaba_elasticsearch.add_data_task(INSTANCE, TASK)
+    cloud.alibaba_elasticsearch.add_task(INSTANCE, TASK)
     cloud.faults.add(kind, count=1, operation="DeleteDataTask", match=TASK)
     client = elasticsearch()
     with pytest.raises(UnretryableException):

@@ -5,8 +5,11 @@ from typing import Any
 import pytest
 
 from local.emulators import Emulators
-from local.emulators.dms_state import DmsStore
+from local.emulators.services.dms import BackgroundTask
+from local.emulators.store import Store
 from tests.contract.conftest import HUAWEI_KEY, OTC_KEY, PROJECT, TOKEN, Build
+
+DmsStore = Store[BackgroundTask]
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:datetime.datetime.utcnow:DeprecationWarning",  # the SDK signs with it
@@ -19,9 +22,9 @@ TASK = "fa000000000000000000000000000001"
 @pytest.fixture
 def store(cloud: Emulators, dms_service: str) -> DmsStore:
     """The data of the service under test, with one instance."""
-    stores = {"otc_dms": cloud.otc_dms, "huawei_dms": cloud.huawei_dms}
-    stores[dms_service].add_instance(PROJECT, INSTANCE)
-    return stores[dms_service]
+    store: DmsStore = cloud.services[dms_service].store
+    store.add_place(PROJECT, INSTANCE)
+    return store
 
 
 def list_tasks(client: Any, instance_id: str = INSTANCE, **query: Any) -> Any:

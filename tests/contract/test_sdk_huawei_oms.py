@@ -44,7 +44,7 @@ def exception(function: Any, *arguments: Any, **more: Any) -> Any:
 
 def test_show_stop_poll_delete(cloud: Emulators, oms: Build) -> None:
     cloud.huawei_oms.add_task(PROJECT, TASK, status=2)
-    cloud.switches.oms_stop_polls = 2
+    cloud.switches.update(oms_stop_polls=2)
     client = oms()
     shown = call(client, "show_task")
     assert (shown.id, shown.status) == (TASK, 2)
@@ -59,17 +59,17 @@ def test_show_stop_poll_delete(cloud: Emulators, oms: Build) -> None:
 
 def test_stop_takes_time(cloud: Emulators, oms: Build) -> None:
     cloud.huawei_oms.add_task(PROJECT, TASK, status=2)
-    cloud.switches.oms_stop_ms = 600000
+    cloud.switches.update(oms_stop_ms=600000)
     client = oms()
     call(client, "stop_task")
     assert [call(client, "show_task").status for _ in range(3)] == [7, 7, 7]
     cloud.clock.advance(601)
     call(client, "delete_task")
-    assert cloud.tasks()["huawei_oms"] == []
+    assert cloud.tasks()["huawei_oms"][0]["tasks"] == []
 
 
 def test_list_by_pages(cloud: Emulators, oms: Build) -> None:
-    ids = [cloud.huawei_oms.add_task(PROJECT) for _ in range(25)]
+    ids = [int(cloud.huawei_oms.add_task(PROJECT)) for _ in range(25)]
     cloud.huawei_oms.add_task("f" * 32)
     client = oms()
     pages = [list_tasks(client, offset=offset, limit=10) for offset in (0, 10, 20, 30)]
@@ -139,7 +139,7 @@ def test_switch_delete_states(cloud: Emulators, oms: Build, status: int, refused
         assert refusal(call, oms(), "delete_task") == (400, "OMS.0063")
     else:
         call(oms(), "delete_task")
-    assert len(cloud.tasks()["huawei_oms"]) == refused
+    assert len(cloud.tasks()["huawei_oms"][0]["tasks"]) == refused
 
 
 @pytest.mark.parametrize("status", [2, 7])
@@ -151,7 +151,7 @@ def test_a_running_or_pausing_task_is_never_deleted(cloud: Emulators, oms: Build
 
 
 def test_switch_running_again(cloud: Emulators, oms: Build) -> None:
-    cloud.switches.oms_running_again = 2
+    cloud.switches.update(oms_running_again=2)
     cloud.huawei_oms.add_task(PROJECT, TASK, status=3)
     client = oms()
     assert [refusal(call, client, "delete_task") for _ in range(2)] == [(400, "OMS.0063")] * 2

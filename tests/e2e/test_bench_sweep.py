@@ -15,11 +15,12 @@ import requests
 from bench.sweep import fit, model, page
 from bench.sweep.__main__ import SAMPLES
 from bench.sweep.aws import REQUEST, Server, State
-from bench.sweep.estate import SERVICES, estate, policy
+from bench.sweep.estate import estate, policy
 from bench.sweep.gauge import Gauge
 from bench.sweep.measure import MODES, disagreement, measure_all
 from task_cleanup.providers import dms, huawei_oms
 from task_cleanup.sweep import bus, lister, plan
+from task_cleanup.sweep.services import SERVICES
 from task_cleanup.validation import RequestValidator
 from tests.conftest import ROOT, request_schema
 from tests.support.template import template
@@ -31,8 +32,8 @@ SIZES = [(100_000, 200), (200, 4), (1_001, 7), (401, 4), (200, 200), (99, 3)]
 
 
 def test_the_model_lists_as_many_calls_as_one_counts_by_hand() -> None:
-    """50 targets of each service with 500 tasks: one call at Alibaba, anywhere else 100 tasks and five times 99."""
-    assert model.list_calls(model.even(100_000, 200)) == {"alibaba": 50, "huawei": 600, "otc": 300}
+    """50 targets of a service with 500 tasks: one call where there are no pages, else 100 tasks and five times 99."""
+    assert [model.Targets("any", 50, 500, paged=paged).list_calls for paged in (False, True)] == [50, 300]
 
 
 @pytest.mark.parametrize(("tasks", "targets"), SIZES)
@@ -70,8 +71,9 @@ def test_waiting_is_of_the_slowest_provider_with_no_more_at_once_than_it_has_tar
 
 
 def test_the_longer_of_waiting_and_working_is_predicted() -> None:
-    lazy = model.predict(100_000, 200, 0.02, model.Work(0, 0))
-    busy = model.predict(100_000, 200, 0.02, model.Work(0.0003, 0.01))
+    groups = [model.Targets("slow", 100, 500, paged=True), model.Targets("quick", 100, 500, paged=False)]
+    lazy = model.predict(100_000, groups, 0.02, model.Work(0, 0))
+    busy = model.predict(100_000, groups, 0.02, model.Work(0.0003, 0.01))
     assert (lazy.put_events_calls, lazy.listing, lazy.requesting) == (10_001, 600 * 0.02 / 16, 10_001 * 0.02 / 4)
     assert [busy.listing, busy.requesting] == pytest.approx([30, 100.01])
 

@@ -270,12 +270,12 @@ def test_tour_ends_well() -> None:
 
 def test_tour_fails_if_the_emulators_do_not_do_their_part() -> None:
     script = (
-        "from local.stories import tour, seeds; tour.CHANGES.pop(('OMS', '', str(seeds.OMS_FINISHED))); "
+        "from local.stories import tour, seeds; tour.CHANGES.pop(('huawei_oms', '', str(seeds.OMS_FINISHED))); "
         "raise SystemExit(tour.main())"
     )
     done = python("-c", script)
     assert done.returncode == 1
-    assert f"OMS  {seeds.OMS_FINISHED}: gone instead of 5 succeeded" in done.stdout
+    assert f"huawei_oms  {seeds.OMS_FINISHED}: gone instead of 5" in done.stdout
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from local.stories import night
 drain = night.drain
 def losing(cloud, poller, run_id, total, console):
     results = drain(cloud, poller, run_id, total, console)
-    cloud.emulators.huawei_oms.tasks.popitem()
+    next(iter(cloud.emulators.huawei_oms.places.values())).tasks.popitem()
     return results
 night.drain = losing
 raise SystemExit(night.main(20))

@@ -25,7 +25,7 @@ VISIBILITY = 12  # seconds, instead of 180: what was not finished comes again so
 THROTTLED = 1 / 3  # of all calls, half in the service's words and half in the gateway's
 GONE = "DMS.00400070"  # of a record that is not there: one of the guesses of the emulators
 THROTTLING = ("APIGW.0308", "DMS.10240407")
-SETTLED = {"7 pausing": "3 paused"}  # by itself, with time
+SETTLED = {"7": "3"}  # of OMS: pausing becomes paused, by itself and with time
 DELETES = (
     "alibaba_elasticsearch_delete_data_task",
     "huawei_oms_delete_task",

@@ -32,7 +32,7 @@ def deliver(world: World, request: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def status_of(world: World) -> int:
-    [task] = world.cloud.tasks()["huawei_oms"]
+    [task] = world.cloud.tasks()["huawei_oms"][0]["tasks"]
     status: int = task["status"]
     return status
 
@@ -52,7 +52,7 @@ def test_over_the_queue_until_it_is_gone(world: World, falsely_running: int) -> 
         *["OMS.0066"] * falsely_running,  # paused, and refused all the same
     ]
     assert world.effects == [("stopped", "191297407830872"), ("deleted", "191297407830872")]
-    assert world.cloud.tasks()["huawei_oms"] == []
+    assert world.cloud.tasks()["huawei_oms"][0]["tasks"] == []
     assert world.published() == [last]
     assert world.aws.messages == []
     assert world.naps == []

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from local.emulators import KINDS
 from tests.conftest import operation_name
 from tests.support.handler_world import PROJECT, World
 from tests.support.triggers import request_of
@@ -41,64 +42,48 @@ def made(folder: str, times: int = 1) -> int:
 
 # -- tasks in place, by service ------------------------------------------------
 
-# The task that a list finds, by service.
-LISTED: Mapping[str, str | int] = {
-    "alibaba_elasticsearch": "et_cn_0oyg09o96ib400001",
-    "huawei_oms": 191297407830872,
-    "otc_dms": "8abfa7b372160bfd0172165864064079",
-    "huawei_dms": "8abfa7b372160bfd0172165864064079",
-}
+
+def is_stop(folder: str) -> bool:
+    """The operation ends a task's running, and leaves the task."""
+    return operation_name(folder).split(".")[2].startswith("Stop")
 
 
 def subject(folder: str, request: Request) -> str | int | None:
     """The task that the request is about: by its id, or by being listed; None where it names none."""
-    return LISTED[service_of(folder)] if is_list(folder) else request.get("task_id")
+    return KINDS[service_of(folder)].new_id(7) if is_list(folder) else request.get("task_id")
+
+
+def _place(folder: str, request: Request) -> dict[str, Any]:
+    ids = KINDS[service_of(folder)].place_ids(request.get("project_id", PROJECT), request.get("instance_id", ""))
+    return {"service": service_of(folder), **ids}
 
 
 def put_task(world: World, folder: str, request: Request, **state: Any) -> None:
     """The task that the request is about exists, and may be deleted, stopped, cancelled or listed."""
-    service, task_id = service_of(folder), subject(folder, request)
-    record: dict[str, Any] = {"service": service, **state}
-    if "instance_id" in request:
-        record["instance_id"] = request["instance_id"]
-    if task_id is not None:
-        record["task_id"] = task_id
-    if operation_name(folder) == "huawei.oms.StopTask":
-        record.setdefault("status", OMS_RUNNING)
-    if service == "alibaba_elasticsearch":
-        if task_id is None:
-            record.setdefault("migrating", True)
+    record, task_id = {**_place(folder, request), **state}, subject(folder, request)
+    if task_id is None:
+        record.setdefault("migrating", True)
     else:
-        record["project_id"] = request.get("project_id", PROJECT)
+        record["task_id"] = task_id
+    if is_stop(folder):
+        record.setdefault("status", KINDS[service_of(folder)].running)
     world.cloud.seed(record)
 
 
 def put_instance(world: World, folder: str, request: Request) -> None:
     """The instance exists, the task does not."""
-    if "instance_id" in request:
-        record: dict[str, Any] = {"service": service_of(folder), "instance_id": request["instance_id"]}
-        if service_of(folder) == "alibaba_elasticsearch":
-            world.cloud.seed({**record, "migrating": False})
-        else:
-            world.cloud.seed({**record, "project_id": request.get("project_id", PROJECT)})
+    world.cloud.seed(_place(folder, request))
 
 
 def is_still_there(world: World, folder: str, request: Request) -> bool:
     """Whether the task is there (to be stopped: runs), or the migration runs, by the emulators' own store."""
-    task_id = subject(folder, request)
-    if operation_name(folder) == "huawei.oms.StopTask":
-        running = [task for task in world.cloud.tasks()["huawei_oms"] if task["status"] == OMS_RUNNING]
-        return any(str(task["task_id"]) == str(task_id) for task in running)
-    if service_of(folder) != "alibaba_elasticsearch":
-        found = str(world.cloud.tasks()[service_of(folder)])
-        return f"'{task_id}'" in found or f"'task_id': {task_id}," in found
-    instances = {item["instance_id"]: item for item in world.cloud.tasks()["alibaba_elasticsearch"]}
-    instance = instances.get(request["instance_id"])
-    if instance is None:
-        return False
+    service, task_id = service_of(folder), subject(folder, request)
+    instance_id = request.get("instance_id")
+    places = [place for place in world.cloud.tasks()[service] if place.get("instance_id") == instance_id]
     if task_id is None:
-        return bool(instance["migrating"])
-    return any(task["task_id"] == task_id for task in instance["data_tasks"])
+        return any(place["migrating"] for place in places)
+    statuses = [task["status"] for place in places for task in place["tasks"] if task["task_id"] == str(task_id)]
+    return KINDS[service].running in statuses if is_stop(folder) else statuses != []
 
 
 # -- scenes ------------------------------------------------

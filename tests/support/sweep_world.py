@@ -293,7 +293,7 @@ def oms_task(number: int, status: int, age: timedelta | None, name: str = "tmp-c
         "status": status,
         "name": name,
         "start_time": start,
-        "polls_until_stopped": 99,
+        "looks_left": 99,
     }
 
 

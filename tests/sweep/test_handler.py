@@ -227,9 +227,7 @@ def test_a_refused_sweep_stands_in_the_dead_letter_queue_and_can_be_sent_back(sw
     early = message(refused, message_id="m-1b", attributes={"origin_id": "m-1"})
     assert swept.worker()(early) == DONE, "sent back too early, it is the same run, and refused once more"
     assert {moved["MessageAttributes"]["origin_id"]["StringValue"] for moved in swept.aws.messages} == {"m-1"}
-    task = swept.cloud.huawei_oms.find("0123456789abcdef0123456789abcdef", "1001")
-    assert task is not None
-    swept.cloud.huawei_oms.remove(task)
+    swept.cloud.huawei_oms.places[("0123456789abcdef0123456789abcdef",)].remove("1001")
 
     body = json.loads(event["Records"][0]["body"])
     back = message(body, message_id="m-2", attributes={"origin_id": "m-1", "origin_time": SENT})

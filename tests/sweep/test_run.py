@@ -493,10 +493,7 @@ def test_a_refused_run_is_not_tried_by_a_delivery_that_looked_too_early(swept: S
 
     def first() -> None:
         deliver(other, policy())
-        store = swept.cloud.huawei_oms
-        found = store.find(PROJECT, "3001")
-        assert found is not None
-        store.remove(found)
+        swept.cloud.huawei_oms.places[(PROJECT,)].remove("3001")
 
     meanwhile(swept, "PUT claim.json", first)
     deliver(swept.worker(), policy())
@@ -671,8 +668,8 @@ def test_a_target_by_another_name_counts_as_a_repetition(swept: SweepWorld, one:
     swept.seed()
     for provider in ("huawei", "alibaba"):
         swept.aws.secrets[f"task-cleanup/{provider}/second"] = swept.aws.secrets[f"task-cleanup/{provider}/default"]
-    instance = swept.cloud.otc_dms.instances[PROJECT, OTC_DMS_TARGET["instance_id"]]
-    swept.cloud.otc_dms.instances[PROJECT, OTC_DMS_TARGET["instance_id"].upper()] = instance
+    instance = swept.cloud.otc_dms.places[PROJECT, OTC_DMS_TARGET["instance_id"]]
+    swept.cloud.otc_dms.places[PROJECT, OTC_DMS_TARGET["instance_id"].upper()] = instance
     limits = {"max_fraction": 1, "allow_incomplete": True}
     assert refused(swept, policy(targets=[one, other], limits=limits)) == ["SameTarget"]
 

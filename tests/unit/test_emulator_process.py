@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+
+from local.emulators import SERVICES
 
 ROOT = Path(__file__).parents[2]
 STATE = {
@@ -22,14 +25,15 @@ def test_it_prints_its_urls_and_ends_on_a_signal(tmp_path: Path, number: signal.
     state = tmp_path / "state.json"
     state.write_text(json.dumps(STATE), encoding="utf-8")
     command = [sys.executable, "-m", "local.emulators", "--seed", "3", "--state", str(state)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "layers" / "task_cleanup" / "python")}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         printed = json.loads(process.stdout.readline())
-        assert len(printed["urls"]) == 4
+        assert list(printed["urls"]) == list(SERVICES)
         connection = http.client.HTTPConnection(urlsplit(printed["admin_url"]).netloc, timeout=5)
         connection.request("GET", "/_emulator/tasks")
         seeded = json.loads(connection.getresponse().read())
         connection.close()
         process.send_signal(number)
         assert process.wait(timeout=10) == 0
-    assert [task["task_id"] for task in seeded["huawei_oms"]] == [5]
+    assert [task["task_id"] for task in seeded["huawei_oms"][0]["tasks"]] == ["5"]

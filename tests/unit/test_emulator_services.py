@@ -3,20 +3,24 @@
 import hashlib
 import http.client
 import json
+import re
 import socket
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
 import pytest
 
-from local.emulators import SERVICES, Emulators, signatures
+from local import emulators as emulators_package
+from local.emulators import KINDS, SERVICES, Emulators, signatures
 from local.emulators.messages import Request
+from local.emulators.services import huawei_oms
 
 PROJECT = "0123456789abcdef0123456789abcdef"
 DMS_INSTANCE = "11111111-2222-3333-4444-555555555555"
@@ -38,11 +42,16 @@ def cloud(running: Emulators) -> Emulators:
     running.reset(seed=7, keys=True)
     for provider in ("alibaba", "huawei", "otc"):
         running.add_key(provider, "AKFAKE0001", SECRET)
-    running.alibaba_elasticsearch.add_data_task("es-cn-fake1", "et_cn_fake1")
-    running.huawei_oms.add_task(PROJECT, 42)
-    running.otc_dms.add_task(PROJECT, DMS_INSTANCE, "a" * 32)
-    running.huawei_dms.add_task(PROJECT, DMS_INSTANCE, "b" * 32)
+    for service in SERVICES:
+        running.seed({"service": service, **ids_of(service)})
     return running
+
+
+def ids_of(service: str) -> dict[str, str]:
+    """Where the one task of a service is, and its id."""
+    kind, instance = KINDS[service], "es-cn-fake1" if service == "alibaba_elasticsearch" else DMS_INSTANCE
+    named = {"alibaba_elasticsearch": "et_cn_fake1", "huawei_oms": "42"}
+    return {**kind.place_ids(PROJECT, instance), "task_id": named.get(service, kind.new_id(7))}
 
 
 @dataclass
@@ -129,9 +138,8 @@ def delete_request(cloud: Emulators, service: str) -> Request:
     url = cloud.urls[service]
     if service == "alibaba_elasticsearch":
         return alibaba(url)
-    task = {"huawei_oms": None, "otc_dms": "a" * 32, "huawei_dms": "b" * 32}[service]
-    target = OMS_TASK if task is None else f"/v2/{PROJECT}/instances/{DMS_INSTANCE}/tasks/{task}"
-    return huawei(url, target=target)
+    route = next(route for route in cloud.services[service].routes if route.operation.startswith("Delete"))
+    return huawei(url, method=route.method, target=route.template.format(**ids_of(service)))
 
 
 every_service = pytest.mark.parametrize("service", SERVICES)
@@ -143,13 +151,13 @@ every_service = pytest.mark.parametrize("service", SERVICES)
 @every_service
 def test_a_deleted_task_is_gone(cloud: Emulators, service: str) -> None:
     answer = delete(cloud, service)
-    assert answer.status == (204 if service.endswith("dms") else 200)
+    assert answer.status == {"alibaba_elasticsearch": 200, "huawei_oms": 200}.get(service, 204)
     assert "date" in answer.headers
     again = delete(cloud, service)
     if service == "alibaba_elasticsearch":
         assert again.json["Result"] is True  # the same client token
     else:
-        assert again.status == 400
+        assert again.status in {400, 404}
     assert [effect for effect, _ in cloud.journal.effects()] == ["deleted"]
 
 
@@ -267,7 +275,7 @@ def test_huawei_authorization(cloud: Emulators, authorization: str | None, reaso
 @pytest.mark.parametrize("accepted", [False, True])
 def test_huawei_token_must_be_signed(cloud: Emulators, accepted: bool) -> None:
     cloud.keys.change("huawei", "AKFAKE0001", security_token="fake-token")
-    cloud.switches.gateway_unsigned_token_accepted = accepted
+    cloud.switches.update(gateway_unsigned_token_accepted=accepted)
     url = cloud.urls["huawei_oms"]
     request = huawei(url, unsigned=frozenset({"X-Security-Token"}), X_Security_Token="fake-token")
     assert send(url, request).status == (200 if accepted else 400)
@@ -301,7 +309,7 @@ def test_switch_count(cloud: Emulators, service: str, counts: str, count: int) -
 
 @pytest.mark.parametrize("number", [3, 7])
 def test_switch_lock_after(cloud: Emulators, number: int) -> None:
-    cloud.switches.gateway_lock_after = number
+    cloud.switches.update(gateway_lock_after=number)
     url = cloud.urls["huawei_oms"]
     good = huawei(url)
     bad = Request("GET", good.target, good.headers)
@@ -321,6 +329,39 @@ def test_the_target_is_kept_as_received(cloud: Emulators) -> None:
     url = cloud.urls["huawei_oms"]
     send(url, Request("GET", "//v2/%7E/../x?y=%2f", (("Host", "h"),)))
     assert cloud.journal[-1].path == "//v2/%7E/../x"
+
+
+def test_a_second_kind_of_tasks_is_at_the_address_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As OMS has tasks and groups: found by the module that it is in, with tasks of its own."""
+
+    class Groups(huawei_oms.HuaweiOms):
+        family = "groups"
+        routes: ClassVar[Any] = tuple(
+            replace(route, template=route.template.replace("/tasks", "/groups"))
+            for route in huawei_oms.HuaweiOms.routes
+        )
+
+    monkeypatch.setattr(Groups, "__module__", huawei_oms.__name__)
+    monkeypatch.setattr(huawei_oms, "Groups", Groups, raising=False)
+    with Emulators() as emulators:
+        assert list(emulators.urls) == list(SERVICES)
+        emulators.add_key("huawei", "AKFAKE0001", SECRET)
+        emulators.seed({"service": "huawei_oms_groups", "project_id": PROJECT, "task_id": "42"})
+        url = emulators.urls["huawei_oms"]
+        assert send(url, huawei(url)).status == 400, "no task, only a group"
+        assert send(url, huawei(url, target=OMS_TASK.replace("/tasks", "/groups"))).status == 200
+        assert [entry.service for entry in emulators.journal] == ["huawei_oms"] * 2
+
+
+def test_what_is_verified_shares_nothing_with_the_layer() -> None:
+    """Of the layer, emulators know which services there are: ids, providers, regions."""
+    folder = Path(emulators_package.__file__).parent
+    shared = {
+        path.name: sorted(set(re.findall(r"^ *(?:from|import) (task_cleanup\S*)", path.read_text(), flags=re.M)))
+        for path in folder.rglob("*.py")
+    }
+    assert all(module.startswith("task_cleanup.providers") for modules in shared.values() for module in modules)
+    assert not shared["signatures.py"]
 
 
 # -- faults ---------------------------------------------------------------------------------------------------
@@ -541,8 +582,8 @@ def test_admin_seeds_every_service(cloud: Emulators) -> None:
     assert admin(cloud, "POST", "tasks", {"tasks": tasks}).status == 200
     seen = admin(cloud, "GET", "tasks").json
     assert [i["instance_id"] for i in seen["alibaba_elasticsearch"]] == ["es-1", "es-2"]
-    assert seen["alibaba_elasticsearch"][0]["data_tasks"][0]["task_id"] == "et_1"
-    assert [(task["task_id"], task["status"]) for task in seen["huawei_oms"]] == [(7, 2)]
+    assert seen["alibaba_elasticsearch"][0]["tasks"][0]["task_id"] == "et_1"
+    assert [(task["task_id"], task["status"]) for task in seen["huawei_oms"][0]["tasks"]] == [("7", 2)]
     assert seen["otc_dms"][0]["tasks"][0]["status"] == "EXECUTING"
     assert seen["huawei_dms"][0]["tasks"] == []
 

@@ -14,7 +14,7 @@ from requests_aws4auth import AWS4Auth
 from local.aws.deployed.deployment import Deployed
 from local.aws.deployed.ministack import TIMEOUT, Aws, NotAsItShouldBe, waited
 from local.aws.stack import REGION
-from local.emulators import Emulators
+from local.emulators import SERVICES, Emulators
 from local.stories import night, seeds
 
 OPERATION = "HuaweiOmsDeleteTask"
@@ -80,7 +80,7 @@ class Check:
 def by_event(check: Check) -> None:
     """An event on the bus deletes a task: rule, queue, mapping, role, secret, signed call, result"""
     check.expect("published", _delete_by_event(check, OMS_TASKS[0]), SUCCEEDED)
-    check.expect_gone("OMS", str(OMS_TASKS[0]))
+    check.expect_gone("huawei_oms", str(OMS_TASKS[0]))
 
 
 def by_http(check: Check) -> None:
@@ -98,7 +98,7 @@ def by_http(check: Check) -> None:
     done = _call(check, "DELETE", path)
     check.expect("with the right", done.status_code, 200)
     check.expect("outcome", done.json()["outcome"], "succeeded")
-    check.expect_gone("DMS", task_id)
+    check.expect_gone("otc_dms", task_id)
 
 
 def by_schedule(check: Check) -> None:
@@ -111,7 +111,7 @@ def by_schedule(check: Check) -> None:
     place = {"Bucket": check.deployed.outputs["ReportBucketName"], "Key": summary["report"]["json"]}
     plan = night.planned(json.loads(check.aws.client("s3").get_object(**place)["Body"].read()))
     services = sorted({service for service, _, _ in plan})
-    check.expect("services with planned tasks", services, sorted(night.NAMES.values()))
+    check.expect("services with planned tasks", services, sorted(SERVICES))
     asked = _call(check, "POST", "/sweeps", {"apply_report": place["Key"]})
     check.expect("POST /sweeps", asked.status_code, 202)
     run = asked.json()["run_id"]
@@ -144,7 +144,7 @@ def without_right(check: Check) -> None:
             letter = check.received(check.deployed.outputs[f"{OPERATION}DeadLetterQueueUrl"])
             kept = json.loads(letter["MessageAttributes"]["result"]["StringValue"])
             check.expect("in the dead-letter queue, with its result", kept["error"]["code"], "SecretDenied")
-    check.expect_gone("OMS", str(OMS_TASKS[1]))
+    check.expect_gone("huawei_oms", str(OMS_TASKS[1]))
 
 
 STEPS = (by_event, by_http, by_schedule, without_right)

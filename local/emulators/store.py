@@ -1,0 +1,193 @@
+"""Tasks in memory, by place and id. What is allowed with them is decided by their service."""
+
+import itertools
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Generic, TypeVar
+
+from .clock import Clock
+from .records import InvalidRecordError, converted
+
+
+@dataclass
+class Record(ABC):
+    """A task as its service keeps it. A subclass adds fields; its defaults make a task that has succeeded."""
+
+    task_id: str
+    status: Any = None
+    looks_left: int = field(default=1, kw_only=True)
+    """Only in a passing status, and without `passes_at`: how often the task is looked at before it has passed."""
+    passes_at: float | None = field(default=None, kw_only=True)
+    """Only in a passing status: when it has passed, on the emulators' timer."""
+
+    @abstractmethod
+    def as_json(self) -> dict[str, Any]:
+        """Return the entry that the service answers with."""
+
+    @classmethod
+    @abstractmethod
+    def dated(cls, name: str, begun: float, ended: float) -> dict[str, Any]:
+        """Say the name and the times (Unix seconds) of a task in the fields and the form of the service."""
+
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True)
+class Kind(Generic[R]):
+    """What is true of the tasks of a service."""
+
+    record: type[R]
+    place: tuple[str, ...]
+    """The ids that a call names before that of the task: `project_id`, `instance_id`."""
+    waiting: Any
+    running: Any
+    final: tuple[Any, ...]
+    """The statuses in which a task may be deleted; success is the first."""
+    usual: tuple[Any, ...]
+    """Statuses as leftover tasks have them, the frequent ones several times."""
+    passing: Mapping[Any, Any] = field(default_factory=dict)
+    """Statuses that do not last, with those that follow; None: the task is gone then."""
+    flags: tuple[str, ...] = ()
+    """What can be true of a place, such as that nodes of an instance are being migrated."""
+    new_id: Callable[[int], str] = "fa{:030x}".format
+    new_instance: Callable[[int], str] = "00000000-0000-4000-8000-{:012x}".format
+    last: Mapping[str, Any] = field(default_factory=dict)
+    """The fields that put a record at the end of the list; none where a list is in the order of creation."""
+
+    def place_ids(self, project: str, instance: str) -> dict[str, str]:
+        """Choose what a place of this service is named by."""
+        values = {"project_id": project, "instance_id": instance}
+        return {name: values[name] for name in self.place}
+
+
+@dataclass
+class Place(Generic[R]):
+    """A project or an instance: its tasks, and those that were deleted."""
+
+    ids: Mapping[str, str]
+    flags: dict[str, bool]
+    tasks: dict[str, R] = field(default_factory=dict)
+    deleted: dict[str, R] = field(default_factory=dict)
+
+    def remove(self, task_id: str) -> None:
+        """Delete a task."""
+        self.deleted[task_id] = self.tasks.pop(task_id)
+
+
+class Store(Generic[R]):
+    """All tasks of a service, in the order of their creation."""
+
+    def __init__(self, kind: Kind[R], clock: Clock) -> None:
+        """Start empty."""
+        self.lock = threading.RLock()
+        self.places: dict[tuple[str, ...], Place[R]] = {}
+        self._kind = kind
+        self._clock = clock
+        self._numbers = itertools.count(1)
+
+    # -- what a test or a story puts in place ------------------------------------------------
+
+    def add_place(self, *ids: str, **flags: bool) -> Place[R]:
+        """Put a place in place, or change its flags."""
+        kind = self._kind
+        if len(ids) != len(kind.place) or not set(flags) <= set(kind.flags):
+            raise InvalidRecordError(f"a place has {', '.join((*kind.place, *kind.flags))}")
+        if not all(isinstance(value, bool) for value in flags.values()):
+            raise InvalidRecordError(f"{', '.join(flags)} must be of type bool")
+        with self.lock:
+            place = self.places.get(ids) or self.empty(dict(zip(kind.place, ids, strict=True)))
+            place.flags.update(flags)
+            self.places[ids] = place
+            return place
+
+    def add_task(self, *ids: str | int, task_id: str | int | None = None, **values: Any) -> str:  # noqa: ANN401
+        """Put a task in place, with its place if need be; its id comes last, or is made here. Return it."""
+        *where, named = (*ids, None) if len(ids) == len(self._kind.place) else ids
+        named = task_id if named is None else named
+        with self.lock:
+            number = next(self._numbers)
+            name = self._kind.new_id(number) if named is None else str(named)
+            record = self._kind.record(**converted(self._kind.record, {"task_id": name, **values}))
+            self.add_place(*map(str, where)).tasks[name] = record
+            return name
+
+    def seed(self, values: Mapping[str, Any]) -> None:
+        """Put a place in place; and a task in it if there are fields of one."""
+        rest = dict(values)
+        ids = [rest.pop(name) for name in self._kind.place]
+        flags = {name: rest.pop(name) for name in self._kind.flags if name in rest}
+        self.add_place(*ids, **flags)
+        if rest:
+            self.add_task(*ids, **rest)
+
+    def fill(self, ids: Sequence[str], records: Iterable[Mapping[str, Any]]) -> None:
+        """Put very many tasks in place, without a check of each field, which takes minutes for so many."""
+        made = (self._kind.record(**record) for record in records)
+        self.add_place(*ids).tasks.update((record.task_id, record) for record in made)
+
+    # -- what the service works with ------------------------------------------------
+
+    def empty(self, ids: Mapping[str, str]) -> Place[R]:
+        """Make a place that has nothing in it, and keep it nowhere."""
+        return Place(ids, dict.fromkeys(self._kind.flags, False))
+
+    def tasks(self, place: Place[R]) -> list[R]:
+        """List the tasks of a place; those that have had their time have passed by now."""
+        for task in list(place.tasks.values()):
+            self._pass(place, task)
+        return list(place.tasks.values())
+
+    def find(self, place: Place[R], task_id: str) -> R | None:
+        """Look a task up; if it has had its time, it has passed by now."""
+        task = place.tasks.get(task_id)
+        if task is not None:
+            self._pass(place, task)
+        return place.tasks.get(task_id)
+
+    def begin(self, task: R, status: object, looks: int = 1, milliseconds: int | None = None) -> None:
+        """Bring a task into a passing status: until the time is over if one is given, else for so many looks."""
+        task.status = status
+        task.looks_left = looks
+        task.passes_at = None if milliseconds is None else self._clock.elapsed() + milliseconds / 1000
+
+    def look(self, task: R) -> dict[str, Any]:
+        """Return the entry of a task, and count the look."""
+        entry = task.as_json()
+        task.looks_left -= 1
+        return entry
+
+    def move(self, place: Place[R], tasks: Sequence[R]) -> None:
+        """Of a list of these, the first goes, and another comes behind the last."""
+        for task in tasks[:1]:
+            name = self._kind.new_id(next(self._numbers))
+            moved = replace(tasks[-1], task_id=name, **self._kind.last)
+            place.remove(task.task_id)
+            place.tasks[name] = moved
+
+    # -- all of it ------------------------------------------------
+
+    def snapshot(self) -> list[dict[str, Any]]:
+        """Return all places with their flags and tasks."""
+        with self.lock:
+            return [
+                {**place.ids, **place.flags, "tasks": [asdict(task) for task in place.tasks.values()]}
+                for place in self.places.values()
+            ]
+
+    def clear(self) -> None:
+        """Forget all places."""
+        with self.lock:
+            self.places.clear()
+
+    def _pass(self, place: Place[R], task: R) -> None:
+        if task.status not in self._kind.passing:
+            return
+        over = task.looks_left <= 0 if task.passes_at is None else self._clock.elapsed() >= task.passes_at
+        following = self._kind.passing[task.status]
+        if over and following is None:
+            place.remove(task.task_id)
+        elif over:
+            task.status = following
