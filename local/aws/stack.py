@@ -10,7 +10,9 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +92,13 @@ class Stack:
 
 
 def translate(template: Path, parameters: Mapping[str, str]) -> dict[str, Any]:
-    """The template as CloudFormation sees it after the SAM transform."""
-    document = expand(yaml_parse(template.read_text()))
+    """The template as CloudFormation sees it after the SAM transform. The caller may change it."""
+    return deepcopy(_translated(template.read_text(), tuple(sorted(parameters.items()))))
+
+
+@cache  # half a second each time, and a process deploys the same template again and again
+def _translated(text: str, parameters: tuple[tuple[str, str], ...]) -> dict[str, Any]:
+    document = expand(yaml_parse(text))
     for resource in document["Resources"].values():
         properties = resource.get("Properties", {})
         for source in ("CodeUri", "ContentUri"):
@@ -99,7 +106,7 @@ def translate(template: Path, parameters: Mapping[str, str]) -> dict[str, Any]:
                 # What `sam package` would do: the translator takes S3 locations only. The path stays readable.
                 properties[source] = {"Bucket": "local", "Key": str(properties[source])}
     os.environ.setdefault("AWS_DEFAULT_REGION", REGION)  # the translator takes it from nowhere else
-    values = {name: parameters[name] for name in document["Parameters"] if name in parameters}
+    values = {name: value for name, value in parameters if name in document["Parameters"]}
     translated: dict[str, Any] = transform(document, values, _NoManagedPolicies())
     return translated
 
