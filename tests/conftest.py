@@ -1,12 +1,10 @@
-"""For all tests: an environment without the developer's own settings, no network but loopback, and the functions.
+"""For all tests: an environment without the developer's own settings, no network but loopback, and the build."""
 
-Fixtures are seen by every test below; the functions are imported (``from tests.conftest import function_folders``).
-"""
-
-import json
+import fcntl
 import logging
 import os
 import socket
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -16,24 +14,14 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from task_cleanup.sweep.services import load_sweep_schema
-from task_cleanup.validation import load_schema
+from tests.support.identities import AWS_VARIABLES
 
 # Enough for every run; a machine that is busy is no failure.
 settings.register_profile("suite", max_examples=40, deadline=None)
 settings.load_profile("suite")
 
-ROOT = Path(__file__).resolve().parents[1]
-FUNCTIONS = ROOT / "functions"
-EVENTS = ROOT / "events"
-
-AWS_VARIABLES = {
-    "AWS_ACCESS_KEY_ID": "AKFAKEAWSROLE0001",
-    "AWS_SECRET_ACCESS_KEY": "testSecretFakeAwsRole0001",
-    "AWS_SESSION_TOKEN": "testTokenFakeAwsRole0001",
-    "AWS_REGION": "eu-central-1",
-    "AWS_DEFAULT_REGION": "eu-central-1",
-}
+# Of each test, so many of its cases are traced, evenly spread: the others took half a percent of the branches more.
+TRACED_CASES = 4
 # Of the tests, those with long files first.
 FOLDERS = ("e2e", "rights", "template", "handlers", "sweep", "contract", "unit")
 _PREFIXES = ("AWS_", "POWERTOOLS_", "LAMBDA_", "_X_AMZN_", "ALIBABA_", "HUAWEI", "OTC_")
@@ -56,59 +44,28 @@ _PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQ
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first, and marks on the tests that coverage is measured by.
 
-    Those are the ones nearest to the layer that do not search by many examples: tracing branches makes CPython 3.13
-    twice as slow, and the hundredth example covers what the first did.
+    Those are the ones nearest to the layer that do not search by many examples, and some cases of each: tracing
+    branches makes CPython 3.13 twice as slow, and the hundredth example covers what the first did.
     """
     for name, count in Counter(item.nodeid for item in items).items():
         if count > 1:
             raise pytest.UsageError(f"{count} tests are called {name}: distributed to workers, only one would run")
     items.sort(key=lambda item: FOLDERS.index(_folder(item)))  # each worker takes a file at a time
+    cases: dict[str, list[pytest.Item]] = {}
     for item in items:
         near = _folder(item) in ("unit", "sweep")
         searching = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
         if near and not searching and not item.get_closest_marker("exhaustive"):
-            item.add_marker("covering")
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    for found in cases.values():
+        found.sort(key=lambda item: item.nodeid)  # pytest-randomly has shuffled them: the same are traced every time
+        chosen = min(len(found), TRACED_CASES)
+        for number in range(chosen):
+            found[number * len(found) // chosen].add_marker("covering")
 
 
 def _folder(item: pytest.Item) -> str:
-    return item.path.relative_to(ROOT / "tests").parts[0]
-
-
-# -- which functions there are ------------------------------------------------
-
-
-def function_folders() -> list[str]:
-    """Every provider operation: a folder under ``functions/`` whose schema names one. New ones are tested unasked."""
-    folders = sorted(path.parent.name for path in FUNCTIONS.glob("*/app.py"))
-    return [folder for folder in folders if "operation" in request_schema(folder)["properties"]]
-
-
-def representative_folders() -> list[str]:
-    """For tests of what all functions share: one delete of each API, and one list."""
-    chosen: dict[str, str] = {}
-    for folder in function_folders():
-        _, service, action = operation_name(folder).split(".")
-        if action.startswith(("Delete", "List")):
-            chosen.setdefault("list" if action.startswith("List") else service, folder)
-    return list(chosen.values())
-
-
-def request_schema(folder: str) -> dict[str, Any]:
-    """The JSON Schema of a function's requests, as the function loads it."""
-    load = load_sweep_schema if folder == "sweep" else load_schema
-    return load(FUNCTIONS / folder / "schema.json")
-
-
-def operation_name(folder: str) -> str:
-    """The name of a function's operation, as its schema has it."""
-    name: str = request_schema(folder)["properties"]["operation"]["const"]
-    return name
-
-
-def sample_event(folder: str, name: str) -> dict[str, Any]:
-    """A fresh copy of ``events/<folder>/<name>.json``."""
-    event: dict[str, Any] = json.loads((EVENTS / folder / f"{name}.json").read_text())
-    return event
+    return item.nodeid.removeprefix("tests/").partition("/")[0]
 
 
 # -- the environment ------------------------------------------------
@@ -183,3 +140,46 @@ def only_loopback(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     yield
     if attempts:
         pytest.fail(f"tried to leave this machine: {', '.join(sorted(set(attempts)))}")
+
+
+# -- what sam build makes ------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def runtime_python() -> str:
+    """A CPython 3.13: nothing can be built without it. Where there is none, the summary says so loudly."""
+    from tests.support.build import MissingInterpreterWarning, functions_python
+
+    python = functions_python()
+    if python is None:
+        text = "no CPython 3.13 here: NOT CHECKED what sam build makes"
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", MissingInterpreterWarning)
+            warnings.warn(text, MissingInterpreterWarning, stacklevel=1)
+        pytest.skip(text)
+    return python
+
+
+@pytest.fixture(scope="session")
+def architecture() -> str:
+    """This machine's processor; tests that look at the build for each ask for each."""
+    from tests.support.build import HERE
+
+    return HERE
+
+
+@pytest.fixture(scope="session")
+def built(architecture: str, runtime_python: str, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The build folder for one processor; parallel workers build it once between them."""
+    from tests.support.build import build
+
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    project = shared / f"build-{architecture}"
+    with (shared / f"build-{architecture}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (project / "done").exists():
+            project.mkdir()
+            build(project, architecture, runtime_python)
+            (project / "done").touch()
+    return project / ".aws-sam" / "build"

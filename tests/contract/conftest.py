@@ -4,21 +4,16 @@ The SDKs are imported and built inside fixtures, after `HOME` has been moved: Hu
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from local.emulators import Emulators
+from tests.support.identities import PROJECT
+from tests.support.sdk import ALIBABA_KEY, HUAWEI_KEY, OTC_KEY, Build
 
-PROJECT = "0123456789abcdef0123456789abcdef"
-TOKEN = "testSecurityTokenFake/ABC+def=="
-ALIBABA_KEY = ("AKFAKEALIBABA0001", "testSecretFakeAlibaba0001")
-HUAWEI_KEY = ("AKFAKEHUAWEI0001", "testSecretFakeHuawei0001")
-OTC_KEY = ("AKFAKEOTC0001", "testSecretFakeOtc0001")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
-
-Build = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 from local.api import documents
 from task_cleanup.schema_errors import validator
 from task_cleanup.sweep.services import SERVICES
-from tests.conftest import function_folders, operation_name, request_schema, sample_event
+from tests.support.functions import function_folders, operation_name, request_schema, sample_event
 
 SWEEP = "sweep"
 NAMES = {**{folder: operation_name(folder) for folder in function_folders()}, SWEEP: SWEEP}

@@ -22,7 +22,7 @@ from task_cleanup import triggers
 from task_cleanup.errors import Category
 from task_cleanup.results import Error, Outcome, Result, Target
 from task_cleanup.sweep.services import SERVICES
-from tests.conftest import ROOT, function_folders, operation_name, request_schema, sample_event
+from tests.support.functions import ROOT, function_folders, operation_name, request_schema, sample_event
 
 Json = dict[str, Any]
 

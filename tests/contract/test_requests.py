@@ -21,7 +21,6 @@ from tests.support.builders import (
     OMS_LIST,
     OMS_STOP,
     OPERATIONS,
-    PROJECT,
     REQUESTS,
     WITH_PROJECT,
     WITH_TOKEN,
@@ -29,6 +28,7 @@ from tests.support.builders import (
     success,
     world,
 )
+from tests.support.identities import PROJECT
 
 ALIBABA_REGIONS = [
     "cn-hangzhou", "cn-shanghai", "cn-qingdao", "cn-beijing", "cn-zhangjiakou", "cn-wulanchabu", "cn-shenzhen",
@@ -139,9 +139,9 @@ def test_the_call_is_the_one_on_the_providers_page(name: str, method: str, targe
 
 @pytest.mark.parametrize(("name", "method", "target"), PAGES, ids=[page[0] for page in PAGES])
 def test_what_is_sent_is_the_page_s_request_with_no_body(name: str, method: str, target: str) -> None:
-    there = world(name, success(OPERATIONS[name]))
-    there.run()
-    [sent] = there.script.sent
+    faked = world(name, success(OPERATIONS[name]))
+    faked.run()
+    [sent] = faked.script.sent
     assert (sent.method, sent.url) == (method, base_of(name, REQUESTS[name]["region"]) + target)
     assert not sent.body
     assert sent.headers.get("Content-Length", "0") == "0"
@@ -152,17 +152,17 @@ def test_what_is_sent_is_the_page_s_request_with_no_body(name: str, method: str,
     [(DELETE_DATA_TASK, "DeleteDataTask"), (CANCEL_TASK, "CancelTask"), (DATA_TASKS, "ListDataTasks")],
 )
 def test_alibaba_s_operation_selector_and_version(name: str, action: str) -> None:
-    there = world(name, success(OPERATIONS[name]))
-    there.run()
-    headers = there.script.sent[0].headers
+    faked = world(name, success(OPERATIONS[name]))
+    faked.run()
+    headers = faked.script.sent[0].headers
     assert (headers["x-acs-action"], headers["x-acs-version"]) == (action, "2017-06-13")
 
 
 @pytest.mark.parametrize("name", WITH_PROJECT)
 def test_huawei_s_project_header(name: str) -> None:
-    there = world(name, success(OPERATIONS[name]))
-    there.run(direct(OPERATIONS[name], project_id="f" * 32))
-    [sent] = there.script.sent
+    faked = world(name, success(OPERATIONS[name]))
+    faked.run(direct(OPERATIONS[name], project_id="f" * 32))
+    [sent] = faked.script.sent
     assert sent.headers["X-Project-Id"] == "f" * 32, "the request's project wins over the credentials'"
     assert f"/v2/{'f' * 32}/" in str(sent.url)
 
@@ -230,13 +230,13 @@ def test_an_extra_region_s_host_follows_the_rule(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_endpoint_override_replaces_the_host_that_is_signed(name: str) -> None:
-    there = world(name, success(OPERATIONS[name]))
+    faked = world(name, success(OPERATIONS[name]))
     assert OPERATIONS[name].service.base(REQUESTS[name]["region"], "http://127.0.0.1:9") == "http://127.0.0.1:9"
     headers = OPERATIONS[name].service.sign(
         call(name), "127.0.0.1:9", Credentials("AKFAKE0001", "testSecretFake0001"), now=NOW, nonce="0" * 32
     )
     assert headers["Host"] == "127.0.0.1:9"
-    assert there.script.sent == []
+    assert faked.script.sent == []
 
 
 @pytest.mark.parametrize("name", NAMES)

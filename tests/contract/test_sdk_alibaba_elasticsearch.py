@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from local.emulators import Emulators
-from tests.contract.conftest import ALIBABA_KEY, TOKEN, Build
+from tests.support.sdk import ALIBABA_KEY, TOKEN, Build
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:datetime.datetime.utcnow:DeprecationWarning",  # the SDK signs with it

@@ -7,7 +7,8 @@ import pytest
 from local.emulators import Emulators
 from local.emulators.services.dms import BackgroundTask
 from local.emulators.store import Store
-from tests.contract.conftest import HUAWEI_KEY, OTC_KEY, PROJECT, TOKEN, Build
+from tests.support.identities import PROJECT
+from tests.support.sdk import HUAWEI_KEY, OTC_KEY, TOKEN, Build
 
 DmsStore = Store[BackgroundTask]
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from local.emulators import Emulators
-from tests.contract.conftest import HUAWEI_KEY, PROJECT, TOKEN, Build
+from tests.support.identities import PROJECT
+from tests.support.sdk import HUAWEI_KEY, TOKEN, Build
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:datetime.datetime.utcnow:DeprecationWarning",  # the SDK signs with it

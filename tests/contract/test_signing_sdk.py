@@ -27,11 +27,11 @@ from tests.support.builders import (
     OMS_LIST,
     OMS_STOP,
     OPERATIONS,
-    PROJECT,
     REQUESTS,
 )
+from tests.support.identities import PROJECT
 from tests.support.scripted_server import ScriptedServer, reply
-from tests.unit.test_validation import requests_of
+from tests.support.strategies import requests_of
 
 # The SDKs' own use of `datetime.utcnow` is not ours to judge.
 pytestmark = pytest.mark.filterwarnings("ignore:.*utcnow.*:DeprecationWarning")

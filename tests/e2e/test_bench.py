@@ -10,21 +10,12 @@ from bench.cold_start import plot, report
 from bench.cold_start.__main__ import run
 from bench.cold_start.build import HUAWEI_OMS
 from tests.support.artifact_bench import why_not_here
-from tests.template import test_build
-from tests.template.test_build import HERE
 
-runtime_python = test_build.runtime_python
-built = test_build.built
 NOT_HERE = why_not_here()
 pytestmark = [
     pytest.mark.timeout(240),
     pytest.mark.skipif(NOT_HERE is not None, reason=f"NOT CHECKED, make bench: {NOT_HERE}"),
 ]
-
-
-@pytest.fixture(scope="session")
-def architecture() -> str:
-    return HERE
 
 
 def test_bench_measures_and_writes_all_it_promises(built: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from task_cleanup.providers import dms, huawei_oms
 from task_cleanup.sweep import bus, lister, plan
 from task_cleanup.sweep.services import SERVICES
 from task_cleanup.validation import RequestValidator
-from tests.conftest import ROOT, request_schema
+from tests.support.functions import ROOT, request_schema
 from tests.support.template import template
 
 DOCS = ROOT / "docs"

@@ -1,7 +1,6 @@
 """What runs on a laptop is the stack that ships: the template decides, and the two commands do what they say."""
 
 import json
-import os
 import re
 import shlex
 import signal
@@ -20,19 +19,9 @@ from local.aws.cloud import PROJECT_ID, LocalCloud, aws_client
 from local.aws.runner import HttpApi, QueuePoller, as_scheduled, fire_schedule
 from local.aws.stack import ROOT, STACK_NAME, translate
 from local.stories import seeds
+from tests.support.tools import PROCESS_ENVIRONMENT, python
 
 REQUEST = {"operation": "huawei.oms.DeleteTask", "region": "cn-north-4", "task_id": str(seeds.OMS_FINISHED)}
-PROCESS_ENVIRONMENT = {
-    "PATH": os.environ["PATH"],
-    "PYTHONPATH": f"{ROOT / 'layers/task_cleanup/python'}{os.pathsep}{ROOT}",
-    "PYTHONUNBUFFERED": "1",
-}
-
-
-def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, *arguments], env=PROCESS_ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, check=False
-    )
 
 
 @pytest.fixture
@@ -331,11 +320,22 @@ def test_taken_port_is_one_line_that_says_what_to_do() -> None:
     assert "make serve PORT=" in line
 
 
-@pytest.mark.parametrize("port", ["x", "-1", "65536", "8 787", "\u0661"])
-def test_port_that_is_none_is_refused(port: str) -> None:
-    done = python("-m", "local.stories.serve", port)
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
+CALL_WITH_EACH = """
+import runpy, sys
+for port in sys.argv[1:]:
+    sys.argv = ["serve", port]
+    try:
+        runpy.run_module("local.stories.serve", run_name="__main__")
+    except SystemExit as end:
+        print(repr(port), end.code)
+"""
+
+
+def test_port_that_is_none_is_refused() -> None:
+    ports = ["x", "-1", "65536", "8 787", "\u0661"]
+    done = python("-W", "ignore::RuntimeWarning", "-c", CALL_WITH_EACH, *ports)
+    assert done.stdout.splitlines() == [f"{port!r} 2" for port in ports], done.stderr
+    assert done.stderr.count("error: ") == len(ports)
 
 
 def test_make_serve_takes_a_port() -> None:

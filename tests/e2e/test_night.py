@@ -3,7 +3,7 @@
 import json
 
 from local.aws.stack import ROOT
-from tests.e2e.test_local_cloud import python
+from tests.support.tools import python
 
 # A provider that loses a task by itself: nobody asked for it, and so the night was not as planned.
 LOSING = """

@@ -10,7 +10,7 @@ import pytest
 from local.aws.cloud import RESULTS, SWEEP_RESULTS, LocalCloud
 from local.aws.runner import fire_schedule
 from local.aws.stack import STACK_NAME
-from tests.conftest import sample_event
+from tests.support.functions import sample_event
 
 SWEEP = "sweep"
 POLICY = {"name": "nightly", "targets": [{"provider": "otc"}], "select": {"names": ['$x "quoted" é\\', "<b>"]}}

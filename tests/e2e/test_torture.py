@@ -35,7 +35,7 @@ from bench.torture.messages import (
 from bench.torture.trouble import Doors, Refusals
 from bench.torture.worker import first_sent_of
 from local.emulators.journal import Entry
-from tests.conftest import ROOT
+from tests.support.functions import ROOT
 
 Change = Callable[[Evidence], Evidence]
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 
 from local.emulators import Emulators
-from tests.conftest import AWS_VARIABLES
 from tests.support.aws import FakeAws
-from tests.support.handler_world import World
+from tests.support.handler_world import HandlerWorld
+from tests.support.identities import AWS_VARIABLES
 
 
 def new_aws() -> FakeAws:
@@ -30,18 +30,18 @@ def _clouds() -> Iterator[tuple[Emulators, FakeAws]]:
 @pytest.fixture
 def world(
     _clouds: tuple[Emulators, FakeAws], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Iterator[World]:
+) -> Iterator[HandlerWorld]:
     """A fresh world on shared servers: for tests after which no request is still on its way."""
-    world = World(*_clouds, monkeypatch, capsys)
+    world = HandlerWorld(*_clouds, monkeypatch, capsys)
     yield world
     assert world.aws.bad_signatures == []
 
 
 @pytest.fixture
-def own_world(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[World]:
+def own_world(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[HandlerWorld]:
     """A world on servers of its own: for tests that give up while the far end is still at it."""
     with Emulators() as cloud, new_aws() as aws:
-        world = World(cloud, aws, monkeypatch, capsys)
+        world = HandlerWorld(cloud, aws, monkeypatch, capsys)
         yield world
         assert world.aws.bad_signatures == []
 

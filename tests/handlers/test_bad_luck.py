@@ -2,26 +2,20 @@
 
 import json
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import pytest
 
 from task_cleanup import aws
 from task_cleanup.handler import DELIVERY_RESERVE, PUBLISH_RESERVE
-from tests.conftest import operation_name, representative_folders
 from tests.support.aws import Trouble
 from tests.support.checks import check_against_journal, check_shape, only_result
-from tests.support.handler_world import MAX_RECEIVES, Function, World, fake_secret
-from tests.support.scenes import (
-    Request,
-    is_list,
-    is_still_there,
-    made,
-    provider_of,
-    put_instance,
-    put_task,
-    service_of,
-)
+from tests.support.functions import in_turn, is_list, operation_name, provider_of, representative_folders, service_of
+from tests.support.handler_world import MAX_RECEIVES, Function, HandlerWorld
+from tests.support.identities import fake_secret
+from tests.support.scenes import Request, is_still_there, made, put_instance, put_task
+from tests.support.secret_store import SECRET_STORE, break_secret_store
 from tests.support.triggers import QUEUED, TRIGGERS, arrival, batch, plain_body, request_of, with_body
 
 FOLDERS = representative_folders()
@@ -34,14 +28,17 @@ HUAWEI_DMS_DELETE = "huawei_dms_delete_background_task"
 DMS_DELETE = "otc_dms_delete_background_task"
 CHANGING = ("deleted", "cancelled", "stopped")
 
+RECEIVES = [1, MAX_RECEIVES - 1, MAX_RECEIVES, MAX_RECEIVES + 1]
+EMPTY: list[tuple[str, ...] | None] = [("MAX_RECEIVES",), ("DEAD_LETTER_QUEUE_URL",), ("EVENT_BUS_NAME",), None]
+
 every_function = pytest.mark.parametrize("folder", FOLDERS)
 
 
-def add_fault(world: World, folder: str, kind: str, **fault: Any) -> None:
+def add_fault(world: HandlerWorld, folder: str, kind: str, **fault: Any) -> None:
     world.cloud.faults.add(kind, service=service_of(folder), **fault)
 
 
-def start(world: World, folder: str) -> tuple[Function, Request]:
+def start(world: HandlerWorld, folder: str) -> tuple[Function, Request]:
     """A function whose task is there."""
     request = request_of(folder)
     put_task(world, folder, request)
@@ -53,7 +50,7 @@ def start(world: World, folder: str) -> tuple[Function, Request]:
 
 @every_function
 def test_reset_before_the_change_is_tried_again_with_the_same_token_and_a_new_signature(
-    world: World, folder: str
+    world: HandlerWorld, folder: str
 ) -> None:
     function, request = start(world, folder)
     add_fault(world, folder, "reset_before", count=1)
@@ -79,7 +76,9 @@ AFTER_A_LOST_ANSWER = {
 
 
 @pytest.mark.parametrize(("folder", "expected"), AFTER_A_LOST_ANSWER.items())
-def test_the_answer_is_lost_after_the_change(world: World, folder: str, expected: tuple[str, str | None]) -> None:
+def test_the_answer_is_lost_after_the_change(
+    world: HandlerWorld, folder: str, expected: tuple[str, str | None]
+) -> None:
     """Where an earlier attempt of the same call got no answer, "gone" is still `unchanged`, and `detail` says so."""
     function, request = start(world, folder)
     add_fault(world, folder, "reset_after", count=1)
@@ -94,13 +93,13 @@ def test_the_answer_is_lost_after_the_change(world: World, folder: str, expected
         assert "answer" in error["detail"]["note"]
 
 
-def test_gone_without_a_lost_answer_has_no_note(world: World) -> None:
+def test_gone_without_a_lost_answer_has_no_note(world: HandlerWorld) -> None:
     result = world.function(OMS_DELETE).result(request_of(OMS_DELETE))
     assert (result["outcome"], result["error"]["detail"]) == ("unchanged", None)
 
 
 @every_function
-def test_never_answering_after_the_change_is_never_a_success(world: World, folder: str) -> None:
+def test_never_answering_after_the_change_is_never_a_success(world: HandlerWorld, folder: str) -> None:
     function, request = start(world, folder)
     add_fault(world, folder, "reset_after")
 
@@ -120,13 +119,13 @@ LIES: dict[str, dict[str, Any]] = {
     "202": {"kind": "http_error", "status": 202},
     "teapot": {"kind": "http_error", "status": 418, "body": "<html>"},
 }
+# Each by every function, half of them after the change.
+LIES_TOLD = [(folder, lie, number % 2 == 1) for number, (lie, folder) in enumerate(product(LIES, FOLDERS))]
 
 
-@pytest.mark.parametrize("changed", [False, True], ids=["unchanged", "changed"])
-@pytest.mark.parametrize("lie", LIES)
-@every_function
+@pytest.mark.parametrize(("folder", "lie", "changed"), LIES_TOLD, ids=str)
 def test_an_answer_that_the_sheet_does_not_promise_is_a_provider_error(
-    world: World, folder: str, lie: str, changed: bool
+    world: HandlerWorld, folder: str, lie: str, changed: bool
 ) -> None:
     """Any other status, and a 2xx whose body is not what the sheet promises: `provider_error`."""
     function, request = start(world, folder)
@@ -146,16 +145,15 @@ WITHOUT_A_CODE |= {401: "unauthenticated", 403: "forbidden"}
 WITHOUT_A_CODE |= dict.fromkeys((301, 400, 404, 409, 410, 422, 501), "provider_error")
 
 
-@pytest.mark.parametrize(("status", "category"), WITHOUT_A_CODE.items())
-@every_function
-def test_without_a_readable_code_the_status_decides(world: World, folder: str, status: int, category: str) -> None:
+@pytest.mark.parametrize(("folder", "status"), in_turn(FOLDERS, list(WITHOUT_A_CODE)))
+def test_without_a_readable_code_the_status_decides(world: HandlerWorld, folder: str, status: int) -> None:
     """404 without a code is no proof that the task is gone."""
     function, request = start(world, folder)
     add_fault(world, folder, "http_error", status=status, body="<html>no</html>")
 
     result = function.result(request)
 
-    assert (result["outcome"], result["error"]["category"]) == ("failed", category)
+    assert (result["outcome"], result["error"]["category"]) == ("failed", WITHOUT_A_CODE[status])
     assert is_still_there(world, folder, request)
     assert len(world.arrived(operation_name(folder))) == result["attempts"]
 
@@ -168,9 +166,10 @@ SLOW: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("slowness", SLOW)
-@every_function
-def test_slow_and_dripping_answers_end_before_the_deadline(own_world: World, folder: str, slowness: str) -> None:
+@pytest.mark.parametrize(("folder", "slowness"), in_turn(FOLDERS, list(SLOW)))
+def test_slow_and_dripping_answers_end_before_the_deadline(
+    own_world: HandlerWorld, folder: str, slowness: str
+) -> None:
     """Every attempt is bounded by the deadline, whatever the far end does; the function always answers."""
     function, request = start(own_world, folder)
     add_fault(own_world, folder, **SLOW[slowness])
@@ -188,7 +187,7 @@ def test_slow_and_dripping_answers_end_before_the_deadline(own_world: World, fol
 
 
 @every_function
-def test_a_provider_that_is_away_and_comes_back(world: World, folder: str) -> None:
+def test_a_provider_that_is_away_and_comes_back(world: HandlerWorld, folder: str) -> None:
     function, request = start(world, folder)
     add_fault(world, folder, "away", count=2)
 
@@ -200,7 +199,7 @@ def test_a_provider_that_is_away_and_comes_back(world: World, folder: str) -> No
 
 
 @every_function
-def test_nobody_listens_at_the_providers_address(world: World, folder: str, free_port: int) -> None:
+def test_nobody_listens_at_the_providers_address(world: HandlerWorld, folder: str, free_port: int) -> None:
     name = f"{service_of(folder).upper()}_ENDPOINT"
     function = world.function(folder, {name: f"http://127.0.0.1:{free_port}"})
 
@@ -211,7 +210,7 @@ def test_nobody_listens_at_the_providers_address(world: World, folder: str, free
     assert result["http_status"] is None
 
 
-DIALECTS: dict[str, tuple[str, Callable[[World], None], int]] = {
+DIALECTS: dict[str, tuple[str, Callable[[HandlerWorld], None], int]] = {
     "Alibaba": (DELETE_DATA_TASK, lambda world: None, 400),
     "Alibaba, CancelTask": (CANCEL_TASK, lambda world: None, 400),
     "Alibaba with 503": (
@@ -235,7 +234,7 @@ DIALECTS: dict[str, tuple[str, Callable[[World], None], int]] = {
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_throttling_is_recognized_in_every_dialect(world: World, dialect: str) -> None:
+def test_throttling_is_recognized_in_every_dialect(world: HandlerWorld, dialect: str) -> None:
     folder, prepare, status = DIALECTS[dialect]
     function, request = start(world, folder)
     prepare(world)
@@ -251,7 +250,7 @@ def test_throttling_is_recognized_in_every_dialect(world: World, dialect: str) -
 
 
 @pytest.mark.parametrize("folder", [DELETE_DATA_TASK, OMS_DELETE])
-def test_the_provider_says_when_to_come_again(world: World, folder: str) -> None:
+def test_the_provider_says_when_to_come_again(world: HandlerWorld, folder: str) -> None:
     """`Retry-After` and `x-acs-retry-after` (milliseconds) are obeyed, within the deadline, and passed on."""
     function, request = start(world, folder)
     add_fault(world, folder, "throttle", count=1, retry_after=3.0)
@@ -260,7 +259,7 @@ def test_the_provider_says_when_to_come_again(world: World, folder: str) -> None
 
 
 @pytest.mark.parametrize("folder", [DELETE_DATA_TASK, OMS_DELETE])
-def test_a_hint_beyond_the_deadline_goes_to_the_caller_instead(world: World, folder: str) -> None:
+def test_a_hint_beyond_the_deadline_goes_to_the_caller_instead(world: HandlerWorld, folder: str) -> None:
     function, _ = start(world, folder)
     add_fault(world, folder, "throttle", retry_after=77.0)
 
@@ -276,7 +275,7 @@ def test_a_hint_beyond_the_deadline_goes_to_the_caller_instead(world: World, fol
 
 @pytest.mark.parametrize("offset", [-3600, 3600])
 @every_function
-def test_a_wrong_clock_is_put_right_once_and_kept(world: World, folder: str, offset: int) -> None:
+def test_a_wrong_clock_is_put_right_once_and_kept(world: HandlerWorld, folder: str, offset: int) -> None:
     """Only if the reply's `Date` is more than 5 minutes off ours; re-sign with that offset, kept once accepted."""
     function, request = start(world, folder)
     add_fault(world, folder, "stale_date", offset=offset)
@@ -290,7 +289,7 @@ def test_a_wrong_clock_is_put_right_once_and_kept(world: World, folder: str, off
 
 
 @every_function
-def test_a_date_that_only_lies_costs_one_more_attempt(world: World, folder: str) -> None:
+def test_a_date_that_only_lies_costs_one_more_attempt(world: HandlerWorld, folder: str) -> None:
     """A rejected signature is re-signed for the clock once only: six of them lock a Huawei key."""
     function, request = start(world, folder)
     world.rotate_key(provider_of(folder))
@@ -304,7 +303,9 @@ def test_a_date_that_only_lies_costs_one_more_attempt(world: World, folder: str)
 
 
 @every_function
-def test_a_connection_that_was_closed_while_the_function_was_frozen_is_reopened(world: World, folder: str) -> None:
+def test_a_connection_that_was_closed_while_the_function_was_frozen_is_reopened(
+    world: HandlerWorld, folder: str
+) -> None:
     """One that the far end closed while the function was frozen is reopened and re-signed."""
     function, request = start(world, folder)
     add_fault(world, folder, "close_after_reply")
@@ -320,7 +321,7 @@ def test_a_connection_that_was_closed_while_the_function_was_frozen_is_reopened(
 
 
 @every_function
-def test_a_key_that_is_rotated_while_the_function_is_warm(world: World, folder: str) -> None:
+def test_a_key_that_is_rotated_while_the_function_is_warm(world: HandlerWorld, folder: str) -> None:
     """Rotated credentials: fetch the secret again; re-sign only if it changed."""
     function, request = start(world, folder)
     provider = provider_of(folder)
@@ -335,7 +336,7 @@ def test_a_key_that_is_rotated_while_the_function_is_warm(world: World, folder: 
 
 
 @every_function
-def test_the_secret_is_kept_for_a_while_only(world: World, folder: str) -> None:
+def test_the_secret_is_kept_for_a_while_only(world: HandlerWorld, folder: str) -> None:
     function, request = start(world, folder)
     for _ in range(3):
         function.result(request)
@@ -346,7 +347,7 @@ def test_the_secret_is_kept_for_a_while_only(world: World, folder: str) -> None:
 
 
 @every_function
-def test_fifty_records_with_one_bad_key_reach_the_provider_twice_at_most(world: World, folder: str) -> None:
+def test_fifty_records_with_one_bad_key_reach_the_provider_twice_at_most(world: HandlerWorld, folder: str) -> None:
     """After a final `unauthenticated`, that credential is refused locally: `CredentialSuspended`, retryable."""
     function, request = start(world, folder)
     world.rotate_key(provider_of(folder))
@@ -366,7 +367,7 @@ def test_fifty_records_with_one_bad_key_reach_the_provider_twice_at_most(world: 
 
 
 @every_function
-def test_a_suspended_key_is_tried_again_after_the_caches_time(world: World, folder: str) -> None:
+def test_a_suspended_key_is_tried_again_after_the_caches_time(world: HandlerWorld, folder: str) -> None:
     function, request = start(world, folder)
     provider = provider_of(folder)
     world.rotate_key(provider)
@@ -378,7 +379,7 @@ def test_a_suspended_key_is_tried_again_after_the_caches_time(world: World, fold
 
 
 @every_function
-def test_a_suspended_key_suspends_no_other_account(world: World, folder: str) -> None:
+def test_a_suspended_key_suspends_no_other_account(world: HandlerWorld, folder: str) -> None:
     """That credential (by id and digest) is refused, no other."""
     function, request = start(world, folder)
     provider = provider_of(folder)
@@ -391,20 +392,6 @@ def test_a_suspended_key_suspends_no_other_account(world: World, folder: str) ->
 
 
 # -- our own AWS calls ------------------------------------------------
-
-SECRET_STORE = {
-    "denied": ("internal", "SecretDenied"),
-    "missing": ("internal", "SecretNotFound"),
-    "malformed": ("internal", "SecretMalformed"),
-    "incomplete": ("internal", "SecretMalformed"),
-    "no text": ("internal", "SecretMalformed"),
-    "throttled": ("unavailable", None),
-    "down": ("unavailable", None),
-    "stale": ("unavailable", "SecretStoreUnavailable"),
-    "slow": ("unavailable", None),
-    "reset": ("unavailable", None),
-    "garbage": ("unavailable", None),
-}
 
 
 @pytest.fixture
@@ -419,25 +406,9 @@ def test_the_reserves_are_enough_for_calls_to_aws_that_time_out() -> None:
     assert 2 * aws.CALL_TIMEOUT <= DELIVERY_RESERVE
 
 
-def break_secret_store(world: World, folder: str, trouble: str) -> None:
-    name = f"task-cleanup/{provider_of(folder)}/default"
-    contents = {
-        "malformed": "testSecretFake-not-json",
-        "incomplete": json.dumps({"access_key_id": "AKFAKE0001"}),
-        "no text": "",
-    }
-    if trouble == "missing":
-        del world.aws.secrets[name]
-    elif trouble in contents:
-        world.aws.secrets[name] = contents[trouble]
-    else:
-        world.aws.troubles["secretsmanager"] = Trouble(trouble)
-
-
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("trouble", SECRET_STORE)
-@every_function
-def test_the_secret_store_fails(own_world: World, folder: str, trouble: str) -> None:
+@pytest.mark.parametrize(("folder", "trouble"), in_turn(FOLDERS, list(SECRET_STORE)))
+def test_the_secret_store_fails(own_world: HandlerWorld, folder: str, trouble: str) -> None:
     """Secret missing, denied or malformed: `internal`, naming the secret; throttled, down or slow: `unavailable`."""
     world = own_world
     function, request = start(world, folder)
@@ -459,7 +430,7 @@ def test_the_secret_store_fails(own_world: World, folder: str, trouble: str) -> 
 
 
 @pytest.mark.parametrize("service", ["secretsmanager", "events", "sqs"])
-def test_a_call_to_aws_whose_signature_has_gone_stale_is_signed_again(world: World, service: str) -> None:
+def test_a_call_to_aws_whose_signature_has_gone_stale_is_signed_again(world: HandlerWorld, service: str) -> None:
     """Lambda freezes an environment in the middle of a call: the first thing that it hears when it goes on."""
     world.aws.troubles_once[service] = Trouble.STALE
     function, request = start(world, OMS_DELETE)
@@ -475,7 +446,7 @@ def test_a_call_to_aws_whose_signature_has_gone_stale_is_signed_again(world: Wor
 
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize("trigger", TRIGGERS)
-def test_a_slow_secret_store_by_every_trigger(own_world: World, trigger: str) -> None:
+def test_a_slow_secret_store_by_every_trigger(own_world: HandlerWorld, trigger: str) -> None:
     function, _ = start(own_world, OMS_DELETE)
     own_world.aws.troubles["secretsmanager"] = Trouble.SLOW
 
@@ -489,7 +460,7 @@ def test_a_slow_secret_store_by_every_trigger(own_world: World, trigger: str) ->
         assert len(outcome.reply["batchItemFailures"]) == 1
 
 
-def test_a_secret_store_that_fails_at_the_second_look_leaves_the_rejection(world: World) -> None:
+def test_a_secret_store_that_fails_at_the_second_look_leaves_the_rejection(world: HandlerWorld) -> None:
     """The key was rejected: that is the news, and nothing is signed with it again."""
     function, request = start(world, OMS_DELETE)
     assert function.result(request)["outcome"] == "succeeded"
@@ -506,11 +477,10 @@ NOT_DELIVERED = [trouble for trouble in Trouble if trouble is not Trouble.FAILED
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("trouble", Trouble)
+@pytest.mark.parametrize(("trigger", "trouble"), in_turn(QUEUED, list(Trouble)))
 @pytest.mark.parametrize("there", [True, False], ids=["succeeded", "failed"])
-@pytest.mark.parametrize("trigger", QUEUED)
 def test_a_result_that_cannot_be_published_leaves_the_message_in_its_queue(
-    own_world: World, trigger: str, there: bool, trouble: Trouble
+    own_world: HandlerWorld, trigger: str, there: bool, trouble: Trouble
 ) -> None:
     """If publishing fails (also 200 with `FailedEntryCount` > 0), that record is an item failure."""
     world = own_world
@@ -530,9 +500,10 @@ def test_a_result_that_cannot_be_published_leaves_the_message_in_its_queue(
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("trouble", NOT_DELIVERED)
-@every_function
-def test_a_message_that_cannot_be_moved_stays_in_its_queue(own_world: World, folder: str, trouble: Trouble) -> None:
+@pytest.mark.parametrize(("folder", "trouble"), in_turn(FOLDERS, NOT_DELIVERED))
+def test_a_message_that_cannot_be_moved_stays_in_its_queue(
+    own_world: HandlerWorld, folder: str, trouble: Trouble
+) -> None:
     """If moving fails, that record is an item failure."""
     world = own_world
     function = world.function(folder)
@@ -547,9 +518,10 @@ def test_a_message_that_cannot_be_moved_stays_in_its_queue(own_world: World, fol
 
 
 @pytest.mark.usefixtures("impatient")
-@pytest.mark.parametrize("trouble", Trouble)
-@every_function
-def test_an_events_result_that_cannot_be_published_raises(own_world: World, folder: str, trouble: Trouble) -> None:
+@pytest.mark.parametrize(("folder", "trouble"), in_turn(FOLDERS, list(Trouble)))
+def test_an_events_result_that_cannot_be_published_raises(
+    own_world: HandlerWorld, folder: str, trouble: Trouble
+) -> None:
     """Every message ends in a published result: Lambda must try again."""
     function, _ = start(own_world, folder)
     own_world.aws.troubles["events"] = trouble
@@ -560,7 +532,7 @@ def test_an_events_result_that_cannot_be_published_raises(own_world: World, fold
     assert outcome.error is not None
 
 
-def test_an_event_s_call_leaves_time_to_publish_its_result(world: World) -> None:
+def test_an_event_s_call_leaves_time_to_publish_its_result(world: HandlerWorld) -> None:
     """A change that is made when no time is left to tell of it would be a change that nobody hears of."""
     function, _ = start(world, OMS_DELETE)
     world.on_nonce = lambda: world.pass_time(24)  # of the 28 seconds
@@ -570,7 +542,7 @@ def test_an_event_s_call_leaves_time_to_publish_its_result(world: World) -> None
 
 
 @pytest.mark.parametrize("trigger", ["eventbridge", "sqs_plain", "sqs_eventbridge"])
-def test_a_redelivery_after_an_unpublished_success_does_not_change_twice(world: World, trigger: str) -> None:
+def test_a_redelivery_after_an_unpublished_success_does_not_change_twice(world: HandlerWorld, trigger: str) -> None:
     """A redelivered event repeats the same client token, so that the provider answers as before."""
     function, _ = start(world, DELETE_DATA_TASK)
     arrived = arrival(DELETE_DATA_TASK, trigger)
@@ -589,7 +561,7 @@ def test_a_redelivery_after_an_unpublished_success_does_not_change_twice(world: 
 
 
 @every_function
-def test_a_batch_goes_on_after_failed_records(world: World, folder: str) -> None:
+def test_a_batch_goes_on_after_failed_records(world: HandlerWorld, folder: str) -> None:
     function, request = start(world, folder)
     good, none = plain_body(folder, request), json.dumps([request])
     bodies = ["not json", '{"region": "atlantis-1"}', good, "", none, '{"a":1,"a":2}']
@@ -604,7 +576,7 @@ def test_a_batch_goes_on_after_failed_records(world: World, folder: str) -> None
     assert len(world.effects) == made(folder)
 
 
-def test_one_record_that_nobody_foresaw_comes_again_and_the_others_go_on(world: World) -> None:
+def test_one_record_that_nobody_foresaw_comes_again_and_the_others_go_on(world: HandlerWorld) -> None:
     """A bug in our own code must not lose a message either."""
     function, request = start(world, OMS_DELETE)
     run = function.handler._run  # type: ignore[attr-defined]
@@ -625,7 +597,7 @@ def test_one_record_that_nobody_foresaw_comes_again_and_the_others_go_on(world: 
     assert "anything" not in world.output
 
 
-def test_no_record_of_a_batch_waits_longer_than_its_share(world: World) -> None:
+def test_no_record_of_a_batch_waits_longer_than_its_share(world: HandlerWorld) -> None:
     """The second one would find no time left."""
     function, request = start(world, OMS_DELETE)
     add_fault(world, OMS_DELETE, "throttle", count=1, retry_after=15.0)  # of the 22 seconds for both
@@ -639,7 +611,7 @@ def test_no_record_of_a_batch_waits_longer_than_its_share(world: World) -> None:
 
 
 @every_function
-def test_a_batch_mixes_what_comes_again_and_what_does_not(world: World, folder: str) -> None:
+def test_a_batch_mixes_what_comes_again_and_what_does_not(world: HandlerWorld, folder: str) -> None:
     """Every record on its own: `batchItemFailures` names the records that must come again."""
     function, request = start(world, folder)
     add_fault(world, folder, "away", count=5)
@@ -653,7 +625,7 @@ def test_a_batch_mixes_what_comes_again_and_what_does_not(world: World, folder: 
     assert len(world.aws.messages) == 1
 
 
-def test_a_batch_stops_starting_records_when_time_is_short(world: World) -> None:
+def test_a_batch_stops_starting_records_when_time_is_short(world: HandlerWorld) -> None:
     """The function always answers before Lambda kills it: what was not started comes again, untouched."""
     function = world.function(OMS_DELETE)
     tasks = [100000000000001 + number for number in range(16)]
@@ -676,7 +648,7 @@ def test_a_batch_stops_starting_records_when_time_is_short(world: World) -> None
 
 
 @pytest.mark.parametrize("timeout", [1.5, 8.5])  # of the latter, 7 seconds are the answer's and the delivery's
-def test_no_record_is_started_without_time(world: World, timeout: float) -> None:
+def test_no_record_is_started_without_time(world: HandlerWorld, timeout: float) -> None:
     function, request = start(world, OMS_DELETE)
     record = with_body(OMS_DELETE, json.dumps(request))
     outcome = function.invoke(batch(record), timeout=timeout)
@@ -687,7 +659,7 @@ def test_no_record_is_started_without_time(world: World, timeout: float) -> None
 
 @pytest.mark.parametrize("timeout", [0.0, 1.0, 1.02])
 @pytest.mark.parametrize("trigger", ["direct", "http", "eventbridge"])
-def test_an_invocation_without_time_may_be_tried_again(own_world: World, trigger: str, timeout: float) -> None:
+def test_an_invocation_without_time_may_be_tried_again(own_world: HandlerWorld, trigger: str, timeout: float) -> None:
     """Time that has run out is `timeout` (at the secret store: `unavailable`), never `internal`, which is final."""
     function, request = start(own_world, OMS_DELETE)
     for _attempt in range(5):
@@ -702,7 +674,7 @@ def test_an_invocation_without_time_may_be_tried_again(own_world: World, trigger
     assert own_world.aws.events == [] or trigger in {"eventbridge", "direct"}
 
 
-def test_time_that_is_over_before_the_call_is_sent_may_be_tried_again(own_world: World) -> None:
+def test_time_that_is_over_before_the_call_is_sent_may_be_tried_again(own_world: HandlerWorld) -> None:
     """No time is left when the call is signed: `timeout`, to be tried again."""
     function, request = start(own_world, OMS_DELETE)
     own_world.on_nonce = lambda: own_world.pass_time(60)
@@ -713,16 +685,15 @@ def test_time_that_is_over_before_the_call_is_sent_may_be_tried_again(own_world:
 
 
 @every_function
-def test_an_event_without_records_is_no_success(world: World, folder: str) -> None:
+def test_an_event_without_records_is_no_success(world: HandlerWorld, folder: str) -> None:
     """No queue sends an empty batch. As an answer to a direct request, "no failures" would read like a success."""
     result = world.function(folder).result(batch())
     assert (result["outcome"], result["error"]["category"]) == ("failed", "invalid_request")
 
 
-@pytest.mark.parametrize("receives", [1, MAX_RECEIVES - 1, MAX_RECEIVES, MAX_RECEIVES + 1])
-@every_function
+@pytest.mark.parametrize(("folder", "receives"), in_turn(FOLDERS, RECEIVES))
 def test_a_retryable_failure_is_published_and_moved_on_its_last_receive(
-    world: World, folder: str, receives: int
+    world: HandlerWorld, folder: str, receives: int
 ) -> None:
     """A retryable result is a batch item failure, unless it was the last receive."""
     function, request = start(world, folder)
@@ -741,11 +712,10 @@ def test_a_retryable_failure_is_published_and_moved_on_its_last_receive(
         assert only_result(world)["retryable"] is True
 
 
-@pytest.mark.parametrize("empty", [("MAX_RECEIVES",), ("DEAD_LETTER_QUEUE_URL",), ("EVENT_BUS_NAME",), None], ids=str)
+@pytest.mark.parametrize(("folder", "empty"), in_turn(FOLDERS, EMPTY), ids=str)
 @pytest.mark.parametrize("permanent", [True, False], ids=["permanent", "retryable"])
-@every_function
 def test_without_a_dead_letter_queue_every_failure_is_an_item_failure(
-    world: World, folder: str, permanent: bool, empty: tuple[str, ...] | None
+    world: HandlerWorld, folder: str, permanent: bool, empty: tuple[str, ...] | None
 ) -> None:
     """Empty: nowhere, and every failure of a queue message is a batch item failure."""
     names = empty or ("MAX_RECEIVES", "DEAD_LETTER_QUEUE_URL", "EVENT_BUS_NAME")
@@ -761,9 +731,8 @@ def test_without_a_dead_letter_queue_every_failure_is_an_item_failure(
     assert world.aws.messages == []
 
 
-@pytest.mark.parametrize("trigger", ["eventbridge", *QUEUED])
-@every_function
-def test_without_a_bus_a_success_is_still_a_success(world: World, folder: str, trigger: str) -> None:
+@pytest.mark.parametrize(("folder", "trigger"), in_turn(FOLDERS, ["eventbridge", *QUEUED]))
+def test_without_a_bus_a_success_is_still_a_success(world: HandlerWorld, folder: str, trigger: str) -> None:
     request = request_of(folder)
     put_task(world, folder, request)
     function = world.function(folder, {"EVENT_BUS_NAME": ""})
@@ -781,7 +750,7 @@ def test_without_a_bus_a_success_is_still_a_success(world: World, folder: str, t
 
 
 @pytest.mark.parametrize("folder", [DELETE_DATA_TASK, CANCEL_TASK])
-def test_result_false_is_a_failure(world: World, folder: str) -> None:
+def test_result_false_is_a_failure(world: HandlerWorld, folder: str) -> None:
     """`Result: false` with HTTP 200, on either Alibaba call, is `failed`, `provider_error`, code `ResultFalse`."""
     request = request_of(folder)
     put_instance(world, folder, request)
@@ -791,7 +760,7 @@ def test_result_false_is_a_failure(world: World, folder: str) -> None:
 
 
 @pytest.mark.parametrize("variant", ["DMS.00400070", "404"])
-def test_a_missing_record_of_dms_is_never_unchanged(world: World, variant: str) -> None:
+def test_a_missing_record_of_dms_is_never_unchanged(world: HandlerWorld, variant: str) -> None:
     """Alibaba and DMS have no known code for a missing task, so `unchanged` cannot occur there."""
     world.cloud.switches.update(dms_delete_unknown=variant)
     request = request_of(DMS_DELETE)
@@ -799,14 +768,14 @@ def test_a_missing_record_of_dms_is_never_unchanged(world: World, variant: str) 
     assert world.function(DMS_DELETE).result(request)["outcome"] == "failed"
 
 
-def test_an_unknown_code_for_a_missing_data_task_is_no_success(world: World) -> None:
+def test_an_unknown_code_for_a_missing_data_task_is_no_success(world: HandlerWorld) -> None:
     world.cloud.switches.update(alibaba_delete_unknown="error")
     request = request_of(DELETE_DATA_TASK)
     put_instance(world, DELETE_DATA_TASK, request)
     assert world.function(DELETE_DATA_TASK).result(request)["outcome"] == "failed"
 
 
-def test_a_conflict_is_not_retried_inside_a_call(world: World) -> None:
+def test_a_conflict_is_not_retried_inside_a_call(world: HandlerWorld) -> None:
     """`conflict` is not retried inside a call; it goes back to the queue."""
     function, request = start(world, OMS_DELETE)
     put_task(world, OMS_DELETE, request, status=2)
@@ -814,7 +783,7 @@ def test_a_conflict_is_not_retried_inside_a_call(world: World) -> None:
     assert len(world.arrived("huawei.oms.DeleteTask")) == 1
 
 
-def test_the_provider_explains_a_bad_parameter_in_a_field_that_its_sdk_drops(world: World) -> None:
+def test_the_provider_explains_a_bad_parameter_in_a_field_that_its_sdk_drops(world: HandlerWorld) -> None:
     """Provider fields that official SDKs drop (`error_detail`) are kept in `detail`."""
     function, request = start(world, OMS_DELETE)
     body = json.dumps({"error_code": "OMS.0064", "error_msg": "Invalid parameter.", "error_detail": "description"})

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import function_folders, request_schema
-from tests.handlers.test_bad_luck import SECRET_STORE, break_secret_store
-from tests.handlers.test_secrecy import MALFORMED
-from tests.support.handler_world import World, fake_secret
+from tests.support.functions import function_folders, representative_folders, request_schema
+from tests.support.handler_world import HandlerWorld
+from tests.support.identities import fake_secret
 from tests.support.readable import unreadable
 from tests.support.scenes import arrange, scenes_of
+from tests.support.secret_store import MALFORMED, SECRET_STORE, break_secret_store
 from tests.support.triggers import arrival, batch, http_event, request_of, with_body
 
 FOLDERS = function_folders()
@@ -28,9 +28,10 @@ BROKEN = {
 WRONG: list[Any] = [None, "\n", -1, [], "a" * 300]
 
 every_function = pytest.mark.parametrize("folder", FOLDERS)
+each_kind = pytest.mark.parametrize("folder", representative_folders())
 
 
-def check(world: World, at_least: int) -> list[str]:
+def check(world: HandlerWorld, at_least: int) -> list[str]:
     """The messages of all results so far are for people."""
     errors = [result["error"] for result in world.logged_results() if result["error"] is not None]
     assert len(errors) >= at_least
@@ -56,7 +57,7 @@ def test_what_people_stumble_over_is_found(message: str, what: str) -> None:
 
 
 @every_function
-def test_whatever_a_provider_answers(world: World, folder: str) -> None:
+def test_whatever_a_provider_answers(world: HandlerWorld, folder: str) -> None:
     scenes = [scene for scene in scenes_of(folder) if not scene.slow]
     for scene in scenes:
         world.cloud.faults.clear()
@@ -66,7 +67,7 @@ def test_whatever_a_provider_answers(world: World, folder: str) -> None:
 
 
 @every_function
-def test_whatever_the_schema_refuses(world: World, folder: str) -> None:
+def test_whatever_the_schema_refuses(world: HandlerWorld, folder: str) -> None:
     function = world.function(folder)
     names = [*request_schema(folder)["properties"], "surprise", "dryrun"]
     for name in names:
@@ -77,8 +78,8 @@ def test_whatever_the_schema_refuses(world: World, folder: str) -> None:
     check(world, len(names) * 4)
 
 
-@every_function
-def test_whatever_cannot_be_read(world: World, folder: str) -> None:
+@each_kind
+def test_whatever_cannot_be_read(world: HandlerWorld, folder: str) -> None:
     """The body of a call, the body of a message and the detail of an event say the same of the same text."""
     function = world.function(folder)
     for text in BROKEN.values():
@@ -101,8 +102,8 @@ def test_whatever_cannot_be_read(world: World, folder: str) -> None:
     assert "the body is not UTF-8 text: its byte 1 is wrong" in said
 
 
-@every_function
-def test_whatever_comes_too_late_or_has_no_key(world: World, folder: str) -> None:
+@each_kind
+def test_whatever_comes_too_late_or_has_no_key(world: HandlerWorld, folder: str) -> None:
     function, provider = world.function(folder), folder.partition("_")[0]
     function.result({**request_of(folder), "not_after": "2026-01-01T00:00:00Z"})
     function.result({**request_of(folder), "account": "nobody-1"})
@@ -120,7 +121,7 @@ def test_whatever_comes_too_late_or_has_no_key(world: World, folder: str) -> Non
     check(world, len(MALFORMED) + 6)
 
 
-def test_the_age_of_a_late_cancel_is_told_in_words(world: World) -> None:
+def test_the_age_of_a_late_cancel_is_told_in_words(world: HandlerWorld) -> None:
     function = world.function(CANCEL_TASK)
     world.pass_time(3700)
     reply: Any = function.invoke(arrival(CANCEL_TASK, "eventbridge").event).reply

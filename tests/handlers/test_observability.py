@@ -6,28 +6,21 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import operation_name
 from tests.support.aws import Trouble
 from tests.support.checks import check_shape
-from tests.support.handler_world import World
-from tests.support.scenes import Scene, arrange, made, put_task, scenes_of
+from tests.support.functions import operation_name
+from tests.support.handler_world import HandlerWorld
+from tests.support.scenes import Scene, arrange, made, put_task, scenes_in_turn
 from tests.support.triggers import TRIGGERS, arrival, batch, request_of, with_body
 
 FOLDERS = ["huawei_oms_delete_task", "huawei_oms_list_tasks"]  # what is logged knows no provider
-FAST = [
-    pytest.param(folder, scene, id=f"{folder}-{scene.name.replace(' ', '_')}")
-    for folder in FOLDERS
-    for scene in scenes_of(folder)
-    if not scene.slow
-]
 LINE_KEYS = {"level", "location", "message", "timestamp", "service", "trigger", "result"}
 MARKER = "onlyInTheEvent4711"
 
 
-@pytest.mark.parametrize("trigger", TRIGGERS)
-@pytest.mark.parametrize(("folder", "scene"), FAST)
+@pytest.mark.parametrize(("folder", "scene", "trigger"), scenes_in_turn(FOLDERS))
 def test_one_line_with_the_same_keys_and_one_set_of_metrics(
-    world: World, folder: str, scene: Scene, trigger: str
+    world: HandlerWorld, folder: str, scene: Scene, trigger: str
 ) -> None:
     arrange(world, folder, scene)
     world.function(folder, scene.variables).invoke(arrival(folder, trigger, scene.changes).event)
@@ -62,7 +55,7 @@ def _check_metrics(metrics: dict[str, Any], line: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_a_batch_has_one_line_and_one_set_of_metrics_per_record(world: World, folder: str) -> None:
+def test_a_batch_has_one_line_and_one_set_of_metrics_per_record(world: HandlerWorld, folder: str) -> None:
     """The dimensions of one record do not stick to the next."""
     request = request_of(folder)
     put_task(world, folder, request)
@@ -83,7 +76,7 @@ def test_a_batch_has_one_line_and_one_set_of_metrics_per_record(world: World, fo
 @pytest.mark.parametrize("trigger", TRIGGERS)
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_nothing_of_the_event_is_logged(
-    world: World, caplog: pytest.LogCaptureFixture, folder: str, trigger: str
+    world: HandlerWorld, caplog: pytest.LogCaptureFixture, folder: str, trigger: str
 ) -> None:
     """Never an event, a body, a header or a value that was refused."""
     caplog.set_level(logging.DEBUG)
@@ -101,7 +94,9 @@ def test_nothing_of_the_event_is_logged(
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
-def test_urllib3_says_nothing_even_at_debug(world: World, caplog: pytest.LogCaptureFixture, folder: str) -> None:
+def test_urllib3_says_nothing_even_at_debug(
+    world: HandlerWorld, caplog: pytest.LogCaptureFixture, folder: str
+) -> None:
     """urllib3 logs request lines at DEBUG; they hold ids and client tokens."""
     caplog.set_level(logging.DEBUG)
     request = request_of(folder)
@@ -116,7 +111,7 @@ def test_urllib3_says_nothing_even_at_debug(world: World, caplog: pytest.LogCapt
 
 
 @pytest.mark.parametrize("service", ["events", "sqs"])
-def test_what_could_not_be_delivered_is_said_once_and_without_the_message(world: World, service: str) -> None:
+def test_what_could_not_be_delivered_is_said_once_and_without_the_message(world: HandlerWorld, service: str) -> None:
     folder = "huawei_oms_delete_task"
     world.aws.troubles[service] = Trouble.DENIED
     body = json.dumps({"region": MARKER})
@@ -129,7 +124,7 @@ def test_what_could_not_be_delivered_is_said_once_and_without_the_message(world:
     assert MARKER not in world.output
 
 
-def test_the_name_of_a_logger_is_the_services(world: World) -> None:
+def test_the_name_of_a_logger_is_the_services(world: HandlerWorld) -> None:
     """`POWERTOOLS_*`: as usual."""
     folder = "huawei_oms_delete_task"
     variables = {"POWERTOOLS_SERVICE_NAME": "cleanup-of-a-test", "POWERTOOLS_METRICS_NAMESPACE": "Elsewhere"}

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import function_folders
-from tests.support.handler_world import MAX_RECEIVES, World
+from tests.support.functions import function_folders
+from tests.support.handler_world import MAX_RECEIVES, HandlerWorld
 from tests.support.scenes import OMS_RUNNING, put_task
 from tests.support.triggers import TRIGGERS, arrival, batch, request_of, with_body
 
@@ -14,13 +14,13 @@ DELETE = "huawei_oms_delete_task"
 STOP = "huawei_oms_stop_task"
 
 
-def start(world: World, status: int = OMS_RUNNING) -> dict[str, Any]:
+def start(world: HandlerWorld, status: int = OMS_RUNNING) -> dict[str, Any]:
     request = request_of(DELETE)
     put_task(world, DELETE, request, status=status)
     return {**request, "stop_running": True}
 
 
-def deliver(world: World, request: dict[str, Any]) -> list[dict[str, Any]]:
+def deliver(world: HandlerWorld, request: dict[str, Any]) -> list[dict[str, Any]]:
     """Deliver the message until its queue may forget it; the results."""
     function = world.function(DELETE)
     for receives in range(1, MAX_RECEIVES + 1):
@@ -31,14 +31,14 @@ def deliver(world: World, request: dict[str, Any]) -> list[dict[str, Any]]:
     raise AssertionError("the message was never settled")
 
 
-def status_of(world: World) -> int:
+def status_of(world: HandlerWorld) -> int:
     [task] = world.cloud.tasks()["huawei_oms"][0]["tasks"]
     status: int = task["status"]
     return status
 
 
 @pytest.mark.parametrize("falsely_running", [0, 1, 2])
-def test_over_the_queue_until_it_is_gone(world: World, falsely_running: int) -> None:
+def test_over_the_queue_until_it_is_gone(world: HandlerWorld, falsely_running: int) -> None:
     """2, 7, 3 and gone; `OMS.0063` can come back after the stop has finished: that is the same path."""
     world.cloud.switches.update(oms_stop_ms=200_000, oms_running_again=falsely_running)
 
@@ -58,7 +58,7 @@ def test_over_the_queue_until_it_is_gone(world: World, falsely_running: int) -> 
     assert world.naps == []
 
 
-def test_a_stop_that_never_ends_stands_in_the_dead_letters(world: World) -> None:
+def test_a_stop_that_never_ends_stands_in_the_dead_letters(world: HandlerWorld) -> None:
     world.cloud.switches.update(oms_stop_ms=10**9)
     results = deliver(world, start(world))
     assert len(results) == MAX_RECEIVES
@@ -68,7 +68,7 @@ def test_a_stop_that_never_ends_stands_in_the_dead_letters(world: World) -> None
     assert world.effects == [("stopped", "191297407830872")]
 
 
-def test_without_stop_running_nothing_is_stopped(world: World) -> None:
+def test_without_stop_running_nothing_is_stopped(world: HandlerWorld) -> None:
     request = {**start(world), "stop_running": False}
     results = deliver(world, request)
     assert {(result["outcome"], result["attempts"]) for result in results} == {("conflict", 1)}
@@ -76,7 +76,7 @@ def test_without_stop_running_nothing_is_stopped(world: World) -> None:
 
 
 @pytest.mark.parametrize("trigger", TRIGGERS)
-def test_by_every_trigger_the_stop_is_sent_and_the_conflict_answered(world: World, trigger: str) -> None:
+def test_by_every_trigger_the_stop_is_sent_and_the_conflict_answered(world: HandlerWorld, trigger: str) -> None:
     start(world)
     world.function(DELETE).invoke(arrival(DELETE, trigger, {"stop_running": True}).event)
     (result,) = world.logged_results()
@@ -86,14 +86,14 @@ def test_by_every_trigger_the_stop_is_sent_and_the_conflict_answered(world: Worl
 
 
 @pytest.mark.parametrize("status", [1, 6])
-def test_what_is_refused_and_cannot_be_stopped_stays(world: World, status: int) -> None:
+def test_what_is_refused_and_cannot_be_stopped_stays(world: HandlerWorld, status: int) -> None:
     request = start(world, status)
     result = world.function(DELETE).result(request)
     assert (result["outcome"], result["error"]["detail"]) == ("conflict", {"stop": "OMS.0066"})
     assert (world.effects, status_of(world)) == ([], status)
 
 
-def test_a_stop_that_is_forbidden_says_so(world: World) -> None:
+def test_a_stop_that_is_forbidden_says_so(world: HandlerWorld) -> None:
     request = start(world)
     world.cloud.keys.change("huawei", "AKFAKEHUAWEI0001", denied=("StopTask",))
     result = world.function(DELETE).result(request)
@@ -104,7 +104,7 @@ def test_a_stop_that_is_forbidden_says_so(world: World) -> None:
 # -- StopTask ------------------------------------------------
 
 
-def test_stop_then_stopped_then_unchanged(world: World) -> None:
+def test_stop_then_stopped_then_unchanged(world: HandlerWorld) -> None:
     world.cloud.switches.update(oms_stop_ms=60_000)
     request = request_of(STOP)
     put_task(world, STOP, request)
@@ -120,7 +120,7 @@ def test_stop_then_stopped_then_unchanged(world: World) -> None:
 
 
 @pytest.mark.parametrize("switch", ["OMS.0070", "OMS.0066"])
-def test_a_finished_task_is_unchanged_in_either_words(world: World, switch: str) -> None:
+def test_a_finished_task_is_unchanged_in_either_words(world: HandlerWorld, switch: str) -> None:
     world.cloud.switches.update(oms_stop_finished=switch)
     request = request_of(STOP)
     put_task(world, STOP, request, status=5)
@@ -128,7 +128,7 @@ def test_a_finished_task_is_unchanged_in_either_words(world: World, switch: str)
     assert (result["outcome"], result["error"]["code"]) == ("unchanged", switch)
 
 
-def test_an_unknown_task_is_not_found(world: World) -> None:
+def test_an_unknown_task_is_not_found(world: HandlerWorld) -> None:
     result = world.function(STOP).result(request_of(STOP))
     assert (result["outcome"], result["error"]["category"], result["error"]["code"]) == (
         "failed",

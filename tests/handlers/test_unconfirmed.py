@@ -1,7 +1,7 @@
 """What no page settles: whichever way the provider decides, the result is true.
 
-Every switch of the emulators, every value, every function that it can concern, in every situation of a task. A new
-switch and a new function are found by themselves.
+Every switch of the emulators, every value, every function that it can concern, in the situations of a task that can
+matter. A new switch and a new function are found by themselves.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,41 +10,56 @@ from typing import Any
 import pytest
 
 from local.emulators import KINDS, Platform, make_services
-from tests.conftest import function_folders
-from tests.support.handler_world import World
-from tests.support.scenes import Request, is_list, is_still_there, put_instance, put_task, service_of
+from tests.support.functions import function_folders, is_list, representative_folders, service_of
+from tests.support.handler_world import HandlerWorld
+from tests.support.scenes import Request, is_still_there, put_instance, put_task
 from tests.support.triggers import request_of
 
+# Second words of the switches that decide what an action does in a state, and of those that decide about states.
+ACTIONS, STATES = ("cancel", "delete", "stop"), ("running", "show")
 
-def ready(world: World, folder: str, request: Request) -> None:
+
+def ready(world: HandlerWorld, folder: str, request: Request) -> None:
     put_task(world, folder, request)
 
 
-def running(world: World, folder: str, request: Request) -> None:
+def running(world: HandlerWorld, folder: str, request: Request) -> None:
     put_task(world, folder, request, status=KINDS[service_of(folder)].running)
 
 
-def waiting(world: World, folder: str, request: Request) -> None:
+def waiting(world: HandlerWorld, folder: str, request: Request) -> None:
     put_task(world, folder, request, status=KINDS[service_of(folder)].waiting)
 
 
-def absent(world: World, folder: str, request: Request) -> None:
+def absent(world: HandlerWorld, folder: str, request: Request) -> None:
     put_instance(world, folder, request)
 
 
-def throttled(world: World, folder: str, request: Request) -> None:
+def throttled(world: HandlerWorld, folder: str, request: Request) -> None:
     put_task(world, folder, request)
     world.cloud.faults.add("throttle", service=service_of(folder), count=1)
 
 
-Situation = Callable[[World, str, Request], None]
+Situation = Callable[[HandlerWorld, str, Request], None]
 SITUATIONS: tuple[Situation, ...] = (ready, running, waiting, absent, throttled)
 
 
-def concerned(services: frozenset[str]) -> list[str]:
-    folders = [folder for folder in function_folders() if service_of(folder) in services]
+def concerned(name: str, services: frozenset[str]) -> list[str]:
+    """The functions that a switch can concern; of what is the gateway's, one of each kind."""
+    folders = representative_folders() if "gateway" in name else function_folders()
+    folders = [folder for folder in folders if service_of(folder) in services]
+    action = name.split("_")[1]
+    if action in ACTIONS:
+        folders = [folder for folder in folders if f"_{action}_" in folder]
     # The two clouds with DMS share every line but their hosts: one of them stands for both.
-    return [folder for folder in folders if service_of(folder) != "huawei_dms"]
+    return [folder for folder in folders if service_of(folder) != "otc_dms"]
+
+
+def situations(name: str, folder: str) -> tuple[Situation, ...]:
+    """All, where the switch is about the state of a task; else those in which anything is answered at all."""
+    if is_list(folder):
+        return (ready, absent)
+    return SITUATIONS if name.split("_")[1] in {*ACTIONS, *STATES} else (ready, throttled)
 
 
 def rows() -> Iterator[Any]:
@@ -52,8 +67,8 @@ def rows() -> Iterator[Any]:
     make_services(platform)
     for name, values, services in platform.switches.tried():
         for value in values:
-            for folder in concerned(services):
-                for situation in (ready, absent) if is_list(folder) else SITUATIONS:
+            for folder in concerned(name, services):
+                for situation in situations(name, folder):
                     yield pytest.param(
                         name, value, folder, situation, id=f"{name}={value}-{folder}-{situation.__name__}"
                     )
@@ -61,7 +76,7 @@ def rows() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("name", "value", "folder", "situation"), list(rows()))
 def test_the_result_is_true_either_way(
-    world: World, name: str, value: object, folder: str, situation: Situation
+    world: HandlerWorld, name: str, value: object, folder: str, situation: Situation
 ) -> None:
     request = request_of(folder)
     situation(world, folder, request)

@@ -15,12 +15,13 @@ import pytest
 
 from local.aws.stack import REGION
 from local.emulators import Emulators
-from tests.conftest import AWS_VARIABLES
 from tests.rights.resolved import ACCOUNT, Function, Rights
 from tests.rights.simulator import Request, through_key
 from tests.support import scenes
 from tests.support.aws import Trouble
-from tests.support.handler_world import MAX_RECEIVES, fake_secret
+from tests.support.functions import provider_of
+from tests.support.handler_world import MAX_RECEIVES
+from tests.support.identities import AWS_VARIABLES, fake_secret
 from tests.support.sweep_world import (
     Answer,
     Failure,
@@ -123,7 +124,7 @@ def _run_operation(function: Function, new_world: Callable[[str], SweepWorld]) -
     for scene in (scene for scene in scenes.scenes_of(folder) if not scene.slow):
         world = new_world(folder)
         environment = world.function(folder, {**_variables(function), **scene.variables})
-        provider = scenes.provider_of(folder)
+        provider = provider_of(folder)
         for trigger in TRIGGERS if scene.name == "succeeded" else (usual,):
             scenes.arrange(world, folder, scene)
             environment.invoke(_last_receive(folder, arrival(folder, trigger, scene.changes).event))

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from local.aws.stack import REGION
-from tests.conftest import operation_name
 from tests.rights.recorded import SWEEP, put_events
 from tests.rights.resolved import ACCOUNT, KEY_ARN, Function, Json, Rights
 from tests.rights.simulator import Request, through_key
+from tests.support.functions import operation_name
 from tests.support.sweep_world import BUCKET
 from tests.support.template import OPERATIONS
 

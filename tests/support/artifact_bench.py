@@ -14,7 +14,7 @@ from local.aws.artifact import Package, copy_runtime_client, packages
 from local.aws.cloud import LOCAL_AWS_IDENTITY, PROJECT_ID, SECRETS, LocalCloud, Message
 from local.aws.runtime_api import LambdaFunction, Reply
 from local.stories import seeds
-from tests.conftest import operation_name, sample_event
+from tests.support.functions import sample_event
 
 # No text of these may stand in a reply, an error report or a log.
 NEVER_SHOWN = (
@@ -98,11 +98,6 @@ class Bench:
         """Take what is in the function's dead-letter queue. Lists have none."""
         url = self.variables(folder).get("DEAD_LETTER_QUEUE_URL")
         return self.cloud.take(url) if url else []
-
-
-def changes_something(folder: str) -> bool:
-    """Whether the operation is more than a list."""
-    return not operation_name(folder).rpartition(".")[2].startswith("List")
 
 
 def without_tasks(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -199,13 +199,13 @@ class _Server(ThreadingHTTPServer):
 
     def __init__(self, account: FakeAws) -> None:
         self.account = account
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", 0), AwsHandler)
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Clients that go away are part of the tests."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class AwsHandler(BaseHTTPRequestHandler):
     server: _Server
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True

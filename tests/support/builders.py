@@ -1,16 +1,15 @@
 """What the tests are made of: the operations as the functions define them, a fake clock, a fake secret store, and
 an HTTP adapter that answers from a script instead of a socket."""
 
-import importlib.util
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
-from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-import pytest
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPResponse
@@ -23,11 +22,10 @@ from task_cleanup.results import Result
 from task_cleanup.system import Deadline, System
 from task_cleanup.transport import Transport
 from task_cleanup.triggers import Received, Trigger
-from tests.conftest import function_folders
+from tests.support.functions import function_folders, load_operation, representative_folders, sample_event
+from tests.support.identities import AWS_VARIABLES, PROJECT
 
-ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 21, 8, 30, 0, tzinfo=UTC)
-PROJECT = "0123456789abcdef0123456789abcdef"
 SECRET = {
     "access_key_id": "AKFAKE0000000001",
     "secret_access_key": "testSecretFake0000000001",
@@ -47,25 +45,11 @@ HUAWEI_DMS_DELETE = "huawei.dms.DeleteBackgroundTask"
 HUAWEI_DMS_LIST = "huawei.dms.ListBackgroundTasks"
 
 
-def _operation(folder: str) -> Operation:
-    """The function's ``OPERATION``. Its module reads the environment while it is imported."""
-    path = ROOT / "functions" / folder / "app.py"
-    spec = importlib.util.spec_from_file_location(f"app_of_{folder}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_REGION", "eu-central-1")
-        patch.setenv("AWS_ACCESS_KEY_ID", "AKFAKEAWS0000001")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "testSecretFakeAws0000001")
-        spec.loader.exec_module(module)
-    operation: Operation = module.OPERATION
-    return operation
-
-
-FOLDERS = {folder: _operation(folder) for folder in function_folders()}
+with patch.dict(os.environ, AWS_VARIABLES):  # read while a function is imported
+    FOLDERS = {folder: load_operation(folder) for folder in function_folders()}
 OPERATIONS = {operation.name: operation for operation in FOLDERS.values()}
 NAMES = sorted(OPERATIONS)
+OF_EACH_KIND = [FOLDERS[folder].name for folder in representative_folders()]  # for what all operations share
 LISTS = [name for name in NAMES if OPERATIONS[name].listing is not None]
 WITH_PROJECT = [name for name in NAMES if "project_id" in OPERATIONS[name].schema["properties"]]
 WITH_TOKEN = [name for name in NAMES if "client_token" in OPERATIONS[name].schema["properties"]]
@@ -73,7 +57,7 @@ WITH_TOKEN = [name for name in NAMES if "client_token" in OPERATIONS[name].schem
 
 def _sample(folder: str) -> dict[str, Any]:
     """The direct sample event, with the ids of the original pages; without what has a default."""
-    request: dict[str, Any] = json.loads((ROOT / "events" / folder / "direct.json").read_bytes())
+    request = sample_event(folder, "direct")
     request.pop("task_type", None)
     return {**request, **({"task_id": str(request["task_id"])} if "task_id" in request else {})}
 
@@ -234,7 +218,7 @@ class Script(HTTPAdapter):
 
 
 @dataclass
-class World:
+class OperationWorld:
     """One execution environment of an operation, with everything around it faked."""
 
     operation: Operation
@@ -263,8 +247,8 @@ class World:
         return run(self.operation, received or direct(self.operation), self.environment, self.clock.deadline(seconds))
 
 
-def world(operation: str, *answers: Answer | Exception, **options: Any) -> World:
-    return World(OPERATIONS[operation], Script(*answers), **options)
+def world(operation: str, *answers: Answer | Exception, **options: Any) -> OperationWorld:
+    return OperationWorld(OPERATIONS[operation], Script(*answers), **options)
 
 
 def direct(called: Operation, /, **changes: Any) -> Received:

@@ -7,9 +7,9 @@ from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker
 
-from tests.conftest import ROOT, operation_name
-from tests.support.handler_world import BUS, Outcome, World
-from tests.support.scenes import Request, Scene, is_list, is_still_there, provider_of
+from tests.support.functions import ROOT, is_list, operation_name, provider_of
+from tests.support.handler_world import BUS, HandlerWorld, Outcome
+from tests.support.scenes import Request, Scene, is_still_there
 from tests.support.triggers import Arrival, request_of
 
 HTTP_STATUS = {
@@ -47,7 +47,7 @@ def without_tasks(shown: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in shown.items() if name != "tasks"}
 
 
-def only_result(world: World) -> dict[str, Any]:
+def only_result(world: HandlerWorld) -> dict[str, Any]:
     """The one result that was logged."""
     results = world.logged_results()
     assert len(results) == 1
@@ -57,7 +57,7 @@ def only_result(world: World) -> dict[str, Any]:
 # -- the result ------------------------------------------------
 
 
-def check_result(world: World, folder: str, scene: Scene, arrived: Arrival, result: dict[str, Any]) -> None:
+def check_result(world: HandlerWorld, folder: str, scene: Scene, arrived: Arrival, result: dict[str, Any]) -> None:
     """The result is what the scene calls for, and no word of it is contradicted by the journal."""
     request = request_of(folder)
     check_shape(result)
@@ -108,7 +108,7 @@ def _check_target(scene: Scene, folder: str, request: Request, result: dict[str,
     )
 
 
-def check_against_journal(world: World, folder: str, request: Request, result: dict[str, Any]) -> None:
+def check_against_journal(world: HandlerWorld, folder: str, request: Request, result: dict[str, Any]) -> None:
     """Attempts, status, request id and client token are those of the journal; success is real."""
     if result["outcome"] == "succeeded":
         assert (world.effects == []) is is_list(folder)
@@ -136,13 +136,17 @@ def check_against_journal(world: World, folder: str, request: Request, result: d
 # -- the triggers' replies ------------------------------------------------
 
 
-def check_reply(world: World, scene: Scene, arrived: Arrival, outcome: Outcome, result: dict[str, Any]) -> None:
+def check_reply(
+    world: HandlerWorld, scene: Scene, arrived: Arrival, outcome: Outcome, result: dict[str, Any]
+) -> None:
     """The trigger gets its reply, the bus its event and the dead-letter queue its message: no more and no less."""
     checks = {"direct": _check_direct, "eventbridge": _check_eventbridge, "http": _check_http}
     checks.get(arrived.trigger, _check_queue)(world, scene, arrived, outcome, result)
 
 
-def _check_direct(world: World, scene: Scene, arrived: Arrival, outcome: Outcome, result: dict[str, Any]) -> None:
+def _check_direct(
+    world: HandlerWorld, scene: Scene, arrived: Arrival, outcome: Outcome, result: dict[str, Any]
+) -> None:
     assert outcome.error is None
     _check_shown(outcome.reply, result)
     assert world.aws.messages == []
@@ -159,7 +163,7 @@ def _check_shown(shown: dict[str, Any], result: dict[str, Any]) -> None:
 
 
 def _check_eventbridge(
-    world: World, scene: Scene, arrived: Arrival, outcome: Outcome, result: dict[str, Any]
+    world: HandlerWorld, scene: Scene, arrived: Arrival, outcome: Outcome, result: dict[str, Any]
 ) -> None:
     assert world.aws.messages == []
     if scene.retryable:
@@ -171,14 +175,16 @@ def _check_eventbridge(
     _check_published(world, scene, result)
 
 
-def _check_published(world: World, scene: Scene, result: dict[str, Any]) -> None:
+def _check_published(world: HandlerWorld, scene: Scene, result: dict[str, Any]) -> None:
     (event,) = world.aws.events
     assert event["EventBusName"] == BUS
     assert event["DetailType"] == ("Task Cleanup Completed" if scene.ok else "Task Cleanup Failed")
     assert json.loads(event["Detail"]) == result
 
 
-def _check_queue(world: World, scene: Scene, arrived: Arrival, outcome: Outcome, result: dict[str, Any]) -> None:
+def _check_queue(
+    world: HandlerWorld, scene: Scene, arrived: Arrival, outcome: Outcome, result: dict[str, Any]
+) -> None:
     assert outcome.error is None
     (record,) = arrived.event["Records"]
     if scene.retryable:
@@ -193,7 +199,7 @@ def _check_queue(world: World, scene: Scene, arrived: Arrival, outcome: Outcome,
         check_moved(world, record, arrived, result)
 
 
-def check_moved(world: World, record: dict[str, Any], arrived: Arrival, result: dict[str, Any]) -> None:
+def check_moved(world: HandlerWorld, record: dict[str, Any], arrived: Arrival, result: dict[str, Any]) -> None:
     """A failed message stands in the dead-letter queue as it came, with its result and its origin."""
     (message,) = world.aws.messages
     assert message["QueueUrl"] == f"{world.aws.url}/123456789012/dead-letters"
@@ -204,7 +210,9 @@ def check_moved(world: World, record: dict[str, Any], arrived: Arrival, result: 
     assert attributes == {"origin_id": arrived.first_id, **time}
 
 
-def _check_http(world: World, scene: Scene, arrived: Arrival, outcome: Outcome, result: dict[str, Any]) -> None:
+def _check_http(
+    world: HandlerWorld, scene: Scene, arrived: Arrival, outcome: Outcome, result: dict[str, Any]
+) -> None:
     assert outcome.error is None
     assert world.aws.events == world.aws.messages == []
     reply = outcome.reply

@@ -1,6 +1,5 @@
 """A function in its world: the three emulated clouds, a fake AWS, a clock that stands at the sample events' time."""
 
-import importlib.util
 import json
 import time
 import uuid
@@ -17,26 +16,16 @@ from local.emulators import Emulators, Entry
 from task_cleanup.handler import make_handler
 from task_cleanup.operation import Operation
 from task_cleanup.system import System
-from tests.conftest import AWS_VARIABLES, FUNCTIONS
 from tests.support.aws import FakeAws
+from tests.support.functions import load_operation
+from tests.support.identities import AWS_VARIABLES, fake_secret
 
 NOW = datetime(2026, 11, 21, 8, 31, tzinfo=UTC)  # a minute after the sample events
 BUS = "task-cleanup-test"
-PROJECT = "0123456789abcdef0123456789abcdef"
 MAX_RECEIVES = 5
 LAMBDA_TIMEOUT = 29.0
 
 _numbers = count(1)
-
-
-def fake_secret(provider: str) -> dict[str, str]:
-    """The default account's secret: a temporary key, so that there is a token to lose."""
-    secret = {
-        "access_key_id": f"AKFAKE{provider.upper()}0001",
-        "secret_access_key": f"testSecretFake/{provider}+0001==",
-        "security_token": f"testTokenFake/{provider}+{'0123456789' * 4}==",
-    }
-    return secret if provider == "alibaba" else {**secret, "project_id": PROJECT}
 
 
 @dataclass(frozen=True)
@@ -76,7 +65,7 @@ class Function:
 
 
 @dataclass
-class World:
+class HandlerWorld:
     """Everything around a function."""
 
     cloud: Emulators
@@ -191,14 +180,3 @@ class World:
     def published(self) -> list[dict[str, Any]]:
         """The results that are on the bus."""
         return [json.loads(event["Detail"]) for event in self.aws.events]
-
-
-def load_operation(folder: str) -> Operation:
-    """``OPERATION`` of a fresh import of ``functions/<folder>/app.py``."""
-    spec = importlib.util.spec_from_file_location(f"{folder}_{uuid.uuid4().hex}", FUNCTIONS / folder / "app.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    operation: Operation = module.OPERATION
-    return operation

@@ -5,7 +5,7 @@ from typing import Any
 
 from referencing import Registry, Resource
 
-from tests.conftest import ROOT
+from tests.support.functions import ROOT
 
 COMMON: dict[str, Any] = json.loads(
     (ROOT / "layers" / "task_cleanup" / "python" / "task_cleanup" / "common.schema.json").read_bytes()

@@ -4,35 +4,23 @@ Most scenes are the same for every function. A service says how its tasks are pu
 outcomes it can have beyond the common ones. A new function of a known service needs nothing here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import cycle
 from typing import Any
 
+import pytest
+
 from local.emulators import KINDS
-from tests.conftest import operation_name
-from tests.support.handler_world import PROJECT, World
-from tests.support.triggers import request_of
+from tests.support.functions import is_list, operation_name, provider_of, service_of
+from tests.support.handler_world import HandlerWorld
+from tests.support.identities import PROJECT
+from tests.support.triggers import TRIGGERS, request_of
 
 Request = Mapping[str, Any]
-Arrange = Callable[[World, str, Request], None]
+Arrange = Callable[[HandlerWorld, str, Request], None]
 
 OMS_RUNNING = 2
-
-
-def service_of(folder: str) -> str:
-    """``huawei_oms`` of ``huawei.oms.DeleteTask``: the emulator's name, too."""
-    provider, service, _ = operation_name(folder).split(".")
-    return f"{provider}_{service}"
-
-
-def provider_of(folder: str) -> str:
-    """The provider, as its secrets name it."""
-    return operation_name(folder).split(".")[0]
-
-
-def is_list(folder: str) -> bool:
-    """A list changes nothing; everything else makes one change."""
-    return operation_name(folder).split(".")[2].startswith("List")
 
 
 def made(folder: str, times: int = 1) -> int:
@@ -58,7 +46,7 @@ def _place(folder: str, request: Request) -> dict[str, Any]:
     return {"service": service_of(folder), **ids}
 
 
-def put_task(world: World, folder: str, request: Request, **state: Any) -> None:
+def put_task(world: HandlerWorld, folder: str, request: Request, **state: Any) -> None:
     """The task that the request is about exists, and may be deleted, stopped, cancelled or listed."""
     record, task_id = {**_place(folder, request), **state}, subject(folder, request)
     if task_id is None:
@@ -70,12 +58,12 @@ def put_task(world: World, folder: str, request: Request, **state: Any) -> None:
     world.cloud.seed(record)
 
 
-def put_instance(world: World, folder: str, request: Request) -> None:
+def put_instance(world: HandlerWorld, folder: str, request: Request) -> None:
     """The instance exists, the task does not."""
     world.cloud.seed(_place(folder, request))
 
 
-def is_still_there(world: World, folder: str, request: Request) -> bool:
+def is_still_there(world: HandlerWorld, folder: str, request: Request) -> bool:
     """Whether the task is there (to be stopped: runs), or the migration runs, by the emulators' own store."""
     service, task_id = service_of(folder), subject(folder, request)
     instance_id = request.get("instance_id")
@@ -121,25 +109,25 @@ class Scene:
 
 
 def _with_fault(kind: str, **fault: Any) -> Arrange:
-    def arrange(world: World, folder: str, request: Request) -> None:
+    def arrange(world: HandlerWorld, folder: str, request: Request) -> None:
         put_task(world, folder, request)
         world.cloud.faults.add(kind, service=service_of(folder), **fault)
 
     return arrange
 
 
-def _wrong_key(world: World, folder: str, request: Request) -> None:
+def _wrong_key(world: HandlerWorld, folder: str, request: Request) -> None:
     put_task(world, folder, request)
     world.rotate_key(provider_of(folder))
 
 
-def _no_permission(world: World, folder: str, request: Request) -> None:
+def _no_permission(world: HandlerWorld, folder: str, request: Request) -> None:
     put_task(world, folder, request)
     provider = provider_of(folder)
     world.cloud.keys.change(provider, f"AKFAKE{provider.upper()}0001", denied=("*",))
 
 
-def _no_secret(world: World, folder: str, request: Request) -> None:
+def _no_secret(world: HandlerWorld, folder: str, request: Request) -> None:
     put_task(world, folder, request)
     world.aws.secrets.clear()
 
@@ -197,11 +185,11 @@ COMMON = [
 ]
 
 
-def _missing(world: World, folder: str, request: Request) -> None:
+def _missing(world: HandlerWorld, folder: str, request: Request) -> None:
     put_instance(world, folder, request)
 
 
-def _nothing(world: World, folder: str, request: Request) -> None:
+def _nothing(world: HandlerWorld, folder: str, request: Request) -> None:
     """The provider knows neither the instance nor the task."""
 
 
@@ -209,12 +197,12 @@ def _in_state(**state: Any) -> Arrange:
     return lambda world, folder, request: put_task(world, folder, request, **state)
 
 
-def _refused_while_running(world: World, folder: str, request: Request) -> None:
+def _refused_while_running(world: HandlerWorld, folder: str, request: Request) -> None:
     put_task(world, folder, request, status="RUNNING")
     world.cloud.switches.update(alibaba_delete_running="refuse")
 
 
-def _gone_is_404(world: World, folder: str, request: Request) -> None:
+def _gone_is_404(world: HandlerWorld, folder: str, request: Request) -> None:
     world.cloud.switches.update(oms_delete_unknown="404")
 
 
@@ -301,7 +289,16 @@ def scenes_of(folder: str) -> list[Scene]:
     return [*COMMON, *by_service, *by_kind, *BY_OPERATION.get(operation_name(folder), [])]
 
 
-def arrange(world: World, folder: str, scene: Scene) -> Request:
+def scenes_in_turn(folders: Iterable[str]) -> list[Any]:
+    """For tests of what no function does otherwise: all quick scenes of some, by one trigger after the other."""
+    return [
+        pytest.param(folder, scene, trigger, id=f"{folder}-{scene.name.replace(' ', '_')}-{trigger}")
+        for folder in folders
+        for scene, trigger in zip((it for it in scenes_of(folder) if not it.slow), cycle(TRIGGERS), strict=False)
+    ]
+
+
+def arrange(world: HandlerWorld, folder: str, scene: Scene) -> Request:
     """Set the scene; the request that is about it."""
     request = request_of(folder)
     scene.arrange(world, folder, request)

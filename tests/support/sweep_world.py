@@ -19,10 +19,10 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from local.aws.lambdas import Context
 from task_cleanup.sweep import handler as sweep_handler
-from tests.conftest import AWS_VARIABLES, EVENTS, ROOT, request_schema
-from tests.support.aws import FakeAws, Trouble
-from tests.support.aws import _Handler as JsonHandler
-from tests.support.handler_world import NOW, PROJECT, World
+from tests.support.aws import AwsHandler, FakeAws, Trouble
+from tests.support.functions import EVENTS, ROOT, request_schema
+from tests.support.handler_world import NOW, HandlerWorld
+from tests.support.identities import AWS_VARIABLES, PROJECT
 
 Json = dict[str, Any]
 
@@ -227,7 +227,7 @@ def _xml_error(status: int, code: str) -> Answer:
     return Answer(status, text.encode(), {"Content-Type": "application/xml"})
 
 
-class _Handler(JsonHandler):
+class _Handler(AwsHandler):
     """The same failures below HTTP as ``FakeAws`` has, and two more methods."""
 
     def do_POST(self) -> None:  # noqa: N802
@@ -463,7 +463,7 @@ class Worker:
         return self.handler(event, Context(request_id or str(uuid.uuid4()), time.monotonic() + timeout))
 
 
-class SweepWorld(World):
+class SweepWorld(HandlerWorld):
     """Everything around the sweep."""
 
     aws: SweepAws

@@ -5,26 +5,19 @@ from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import yaml
 
 from local.aws.expand import expand
-from tests.conftest import request_schema
+from tests.support.functions import ROOT, function_folders, operation_name, request_schema
 
-ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "template.yaml"
-FUNCTIONS = ROOT / "functions"
 REQUEST = "Task Cleanup Requested"
 SWEEP = "sweep"  # the one folder that is no operation; what holds for it stands in test_sweep.py
 BUS = {"Fn::Sub": "${AWS::StackName}"}
 NO_VALUE = {"Ref": "AWS::NoValue"}
-
-
-class MissingInterpreterWarning(UserWarning):
-    """A check could not run because this machine lacks the functions' own Python."""
 
 
 @dataclass(frozen=True)
@@ -52,22 +45,12 @@ class Operation:
         return {"Fn::GetAtt": [self.id(kind), "Arn"]}
 
 
-def discover() -> list[Operation]:
-    """Every folder whose schema names an operation: a new one is tested without a word here."""
-    found = []
-    for handler in sorted(FUNCTIONS.glob("*/app.py")):
-        schema = request_schema(handler.parent.name)
-        if "operation" in schema["properties"]:
-            found.append(Operation(handler.parent.name, schema["properties"]["operation"]["const"], schema))
-    return found
-
-
-OPERATIONS = discover()
+OPERATIONS = [Operation(it, operation_name(it), request_schema(it)) for it in function_folders()]
 CHANGES = [operation for operation in OPERATIONS if not operation.is_list]
 LISTS = [operation for operation in OPERATIONS if operation.is_list]
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(yaml.CSafeLoader):
     """YAML with CloudFormation's short forms, each written out as its long form."""
 
 

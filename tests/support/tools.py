@@ -5,7 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.support.functions import ROOT
+
 BIN = Path(sys.executable).parent
+PROCESS_ENVIRONMENT = {
+    "PATH": os.environ["PATH"],
+    "PYTHONPATH": f"{ROOT / 'layers/task_cleanup/python'}{os.pathsep}{ROOT}",
+    "PYTHONUNBUFFERED": "1",
+}
 BARE_PATH = f"/usr/bin{os.pathsep}/bin"  # make and the shell, and no Python of this project
 
 
@@ -32,4 +39,11 @@ def run(tool: str, *arguments: str, cwd: Path, state: Path, **variables: str) ->
         text=True,
         timeout=110,
         check=False,
+    )
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run this project's Python in the source tree, as the make targets do."""
+    return subprocess.run(
+        [sys.executable, *arguments], env=PROCESS_ENVIRONMENT, cwd=ROOT, capture_output=True, text=True, check=False
     )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tests.conftest import sample_event
+from tests.support.functions import sample_event
 
 TRIGGERS = ("direct", "eventbridge", "sqs_plain", "sqs_eventbridge", "sqs_crashed", "http")
 QUEUED = ("sqs_plain", "sqs_eventbridge", "sqs_crashed")

@@ -22,7 +22,7 @@ def _aws_session() -> boto3.session.Session:
 
 
 @pytest.fixture
-def swept(
+def sweep_world(
     _sweep_clouds: tuple[Emulators, SweepAws],
     _aws_session: boto3.session.Session,
     monkeypatch: pytest.MonkeyPatch,

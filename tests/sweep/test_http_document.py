@@ -14,7 +14,7 @@ from task_cleanup import triggers
 from task_cleanup.errors import Category
 from task_cleanup.results import Error
 from task_cleanup.sweep.services import SERVICES
-from tests.conftest import ROOT, request_schema, sample_event
+from tests.support.functions import ROOT, request_schema, sample_event
 
 Json = dict[str, Any]
 

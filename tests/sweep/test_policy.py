@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from task_cleanup.errors import CleanupError
 from task_cleanup.sweep.policy import Limits, Mode, Policy, Protect, duration
 from task_cleanup.validation import RequestValidator
-from tests.conftest import request_schema
+from tests.support.functions import request_schema
 from tests.support.sweep_world import ES_TARGET, OMS_TARGET, TARGETS, policy, sample
 
 VALIDATOR = RequestValidator(request_schema("sweep"))

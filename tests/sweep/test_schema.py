@@ -11,7 +11,7 @@ from task_cleanup.schema_errors import violations_of
 from task_cleanup.sweep.services import SERVICES, region_violations
 from task_cleanup.tasks import Status
 from task_cleanup.validation import RequestValidator
-from tests.conftest import function_folders, operation_name, request_schema, sample_event
+from tests.support.functions import function_folders, operation_name, request_schema, sample_event
 from tests.support.sweep_world import ES_TARGET, OMS_TARGET, OTC_DMS_TARGET, TARGETS, policy
 
 SCHEMA = request_schema("sweep")

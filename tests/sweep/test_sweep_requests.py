@@ -15,7 +15,7 @@ from task_cleanup.sweep.services import SERVICES
 from task_cleanup.tasks import Status, Task
 from task_cleanup.times import parse_time
 from task_cleanup.validation import RequestValidator
-from tests.conftest import function_folders, operation_name, request_schema, sample_event
+from tests.support.functions import function_folders, operation_name, request_schema, sample_event
 
 NOW = datetime(2026, 11, 21, 8, 31, 0, 123456, tzinfo=UTC)
 PROJECT = "0123456789abcdef0123456789abcdef"

@@ -2,9 +2,8 @@
 
 import json
 
-from tests.conftest import AWS_VARIABLES
 from tests.support.aws import Trouble
-from tests.support.handler_world import fake_secret
+from tests.support.identities import AWS_VARIABLES, fake_secret
 from tests.support.runtime_log import runtime_log
 from tests.support.sweep_world import Failure, SweepWorld, http_get, http_post, policy, queued
 
@@ -20,22 +19,22 @@ SECRETS = [
 SIGNED = ("CanonicalRequest", "StringToSign", "Signature=", "Authorization", "x-amz-security-token")
 
 
-def test_no_library_writes_into_the_log_at_debug(swept: SweepWorld) -> None:
+def test_no_library_writes_into_the_log_at_debug(sweep_world: SweepWorld) -> None:
     """As Lambda's runtime sets up logging with ``LogLevel=DEBUG`` (the profile ``dev``); every library at DEBUG."""
-    swept.seed()
+    sweep_world.seed()
     with runtime_log() as log:
-        worker = swept.worker(POWERTOOLS_LOG_LEVEL="DEBUG", AWS_LAMBDA_LOG_LEVEL="DEBUG")
+        worker = sweep_world.worker(POWERTOOLS_LOG_LEVEL="DEBUG", AWS_LAMBDA_LOG_LEVEL="DEBUG")
         report = worker(policy(mode="report", run_id="look"))
         worker(queued({"apply_report": report["report"]["json"], "run_id": "apply"}))
         worker(http_post(policy(run_id="asked")))
         worker(http_get("look"))
-        swept.aws.failures["GET claim.json"] = Failure((503, "SlowDown"), times=1)
-        swept.aws.failures["PUT report.json"] = Failure(Trouble.RESET, times=1)
+        sweep_world.aws.failures["GET claim.json"] = Failure((503, "SlowDown"), times=1)
+        sweep_world.aws.failures["PUT report.json"] = Failure(Trouble.RESET, times=1)
         worker(queued(policy(run_id="troubled")))
-        swept.rotate_key("huawei")
-        swept.worker()(policy(run_id="rejected"))
+        sweep_world.rotate_key("huawei")
+        sweep_world.worker()(policy(run_id="rejected"))
     assert report["outcome"] == "reported"
-    assert swept.requests()
+    assert sweep_world.requests()
     assert log.lines == []
-    said = "\n".join(json.dumps(line) for line in swept.log_lines())
+    said = "\n".join(json.dumps(line) for line in sweep_world.log_lines())
     assert [text for text in (*SECRETS, *SIGNED) if text in said] == []

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.support.build import ARCHITECTURES
 from tests.support.template import CHANGES, LISTS, OPERATIONS
 
 
@@ -9,3 +10,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for name, operations in {"operation": OPERATIONS, "change": CHANGES, "listing": LISTS}.items():
         if name in metafunc.fixturenames:
             metafunc.parametrize(name, operations, ids=[operation.name for operation in operations])
+
+
+@pytest.fixture(scope="session", params=ARCHITECTURES)
+def architecture(request: pytest.FixtureRequest) -> str:
+    """Each processor that the template can be built for."""
+    return str(request.param)

@@ -1,49 +1,14 @@
 """Whatever goes wrong without anybody looking has an alarm on the right resource."""
 
 import json
-from typing import Any, NamedTuple
 
 import pytest
 
 from task_cleanup.observability import Observability
 from task_cleanup.settings import Settings
-from tests.conftest import AWS_VARIABLES
-from tests.support.template import BUS, Operation, of_type, properties, template
-
-ALARMS = of_type("AWS::CloudWatch::Alarm")
-
-
-class Watch(NamedTuple):
-    """A metric of one kind of resource, and the most that is still well."""
-
-    namespace: str
-    metric: str
-    statistic: str
-    watched: str
-    most: int
-
-
-WATCHED = {
-    "DeadLetterAlarm": Watch("AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", "DeadLetterQueue", 0),
-    "QueueAgeAlarm": Watch("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", "Queue", 3600),
-    "ErrorsAlarm": Watch("AWS/Lambda", "Errors", "Sum", "Function", 0),
-}
-UNDELIVERED = Watch("AWS/Events", "InvocationsFailedToBeSentToDlq", "Sum", "Rule", 0)
-
-
-def dimensions(resource: str) -> list[dict[str, Any]]:
-    if resource.endswith("Function"):
-        return [{"Name": "FunctionName", "Value": {"Ref": resource}}]
-    if resource.endswith("Queue"):
-        return [{"Name": "QueueName", "Value": {"Fn::GetAtt": [resource, "QueueName"]}}]
-    rule = properties(resource)["Name"]
-    return [{"Name": "EventBusName", "Value": BUS}, {"Name": "RuleName", "Value": rule}]
-
-
-def check(alarm: dict[str, Any], watch: Watch, resource: str) -> None:
-    assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == watch[:3]
-    assert alarm["Dimensions"] == dimensions(resource)
-    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", watch.most)
+from tests.support.expected import ALARMS, UNDELIVERED, WATCHED, check
+from tests.support.identities import AWS_VARIABLES
+from tests.support.template import BUS, Operation, properties, template
 
 
 @pytest.mark.parametrize("kind", WATCHED)

@@ -3,26 +3,20 @@
 What is in them in detail: ``test_layers.py``.
 """
 
-import fcntl
-import platform
 import re
-import shutil
 import struct
 import subprocess
-import sys
-import warnings
 from pathlib import Path
 
 import pytest
 
-from local.aws.expand import text_of
-from tests.support.template import OPERATIONS, ROOT, SWEEP, MissingInterpreterWarning, Operation, template
-from tests.support.tools import BARE_PATH, BIN, run
+from tests.support.build import HERE, copy_project
+from tests.support.functions import ROOT
+from tests.support.template import OPERATIONS, SWEEP, Operation
+from tests.support.tools import run
 
-ARCHITECTURES: list[str] = template()["Parameters"]["Architecture"]["AllowedValues"]
 ELF_MACHINE = {"arm64": 0xB7, "x86_64": 0x3E}
 WHEEL_MACHINE = {"arm64": "aarch64", "x86_64": "x86_64"}
-HERE = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
 REQUIREMENTS = {"DependenciesLayer": "requirements.txt", "ReportLayer": "requirements-report.txt"}
 LEFT_OUT = {"DependenciesLayer": "left_out.txt", "ReportLayer": "left_out-report.txt"}
 ALWAYS_COMPILED = {"DependenciesLayer": "rpds.", "ReportLayer": "_speedups."}
@@ -34,86 +28,6 @@ IMPORTED = {
 }
 
 pytestmark = pytest.mark.timeout(240)
-
-
-def copy_project(target: Path) -> Path:
-    """What ``make build`` reads, and nothing else."""
-    ignored = shutil.ignore_patterns("__pycache__", "*.pyc", ".*_cache")
-    for name in ("template.yaml", "samconfig.toml"):
-        shutil.copy(ROOT / name, target / name)
-    for name in ("functions", "layers"):
-        shutil.copytree(ROOT / name, target / name, ignore=ignored)
-    (target / "template.expanded.yaml").write_text(text_of(template()))
-    return target
-
-
-def functions_python() -> str | None:
-    """A CPython 3.13 on this machine, by its own path: what finds it on the PATH may be a shim."""
-    for candidate in (sys.executable, shutil.which("python3.13")):
-        if candidate:
-            asked = subprocess.run(
-                [candidate, "-c", "import sys; print(*sys.version_info[:2], sys.executable)"],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            if asked.stdout.startswith("3 13 "):
-                return asked.stdout.removeprefix("3 13 ").strip()
-    return None
-
-
-@pytest.fixture(scope="session")
-def runtime_python() -> str:
-    """A CPython 3.13: nothing can be built without it. Where there is none, the summary says so loudly."""
-    python = functions_python()
-    if python is None:
-        text = "no CPython 3.13 here: NOT CHECKED what sam build makes"
-        with warnings.catch_warnings():
-            warnings.simplefilter("always", MissingInterpreterWarning)
-            warnings.warn(text, MissingInterpreterWarning, stacklevel=1)
-        pytest.skip(text)
-    return python
-
-
-@pytest.fixture(scope="session", params=ARCHITECTURES)
-def architecture(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-def make_venv(project: Path, python: str) -> None:
-    """What ``make`` leaves in ``.venv``, as far as a build looks for it."""
-    found = project / ".venv" / "bin" / "python"
-    found.parent.mkdir(parents=True)
-    found.write_text(f'#!/bin/sh\nexec "{python}" "$@"\n')
-    found.chmod(0o755)
-
-
-@pytest.fixture(scope="session")
-def built(architecture: str, runtime_python: str, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """The build folder for one processor; parallel workers build it once between them.
-
-    Built as on a machine that has just run ``make``: no CPython 3.13 but the one in ``.venv``, and that not named.
-    """
-    base = tmp_path_factory.getbasetemp()
-    shared = base if worker_id == "master" else base.parent
-    project = shared / f"build-{architecture}"
-    with (shared / f"build-{architecture}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (project / "done").exists():
-            project.mkdir()
-            copy_project(project)
-            make_venv(project, runtime_python)
-            done = run(
-                *(str(BIN / "sam"), "build", "--template", "template.expanded.yaml", "--parallel"),
-                *("--parameter-overrides", f"Architecture={architecture}"),
-                cwd=project,
-                state=project / "state",
-                PATH=BARE_PATH,
-                HOME=str(project / "home"),
-            )
-            assert done.returncode == 0, done.stdout
-            (project / "done").touch()
-    return project / ".aws-sam" / "build"
 
 
 @pytest.fixture(scope="session", params=REQUIREMENTS)

@@ -1,10 +1,14 @@
-"""The rules of the template's text: reasons, descriptions, nothing left over."""
+"""The rules of the template's text: reasons, descriptions, nothing left over. And where tests have their helpers."""
 
+import ast
 import re
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.support.template import OPERATIONS, ROOT, lines, listed, source, template, translated, walk
+from tests.support.functions import ROOT
+from tests.support.template import OPERATIONS, lines, listed, source, template, translated, walk
 
 STAR = re.compile(r"""^\s*(Resource:|-)\s*["']?\*["']?\s*$""")
 
@@ -127,3 +131,27 @@ def test_decisions_are_numbered_dated_and_say_what_would_change_them() -> None:
         assert "\n*Reconsider when* " in text, title
     dates = re.findall(r"^\d{4}-\d\d-\d\d", "\n".join(entries), flags=re.MULTILINE)
     assert dates == sorted(dates), "the newest is last"
+
+
+# -- the tests' own helpers ------------------------------------------------
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The full name of everything that a file imports by ``from … import …``, and of every module."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+@pytest.mark.parametrize("folder", ["tests", "local", "bench"])
+def test_no_file_imports_from_a_test_from_a_conftest_or_a_helpers_private_name(folder: str) -> None:
+    """What several test files share is in tests/support, under a public name."""
+    wrong = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        for name in imported(path)
+        if re.search(r"\b(test_\w+|conftest)\b", name) or re.search(r"^(tests|local|bench)\.(.*\.)?_[a-zA-Z]", name)
+    ]
+    assert wrong == []

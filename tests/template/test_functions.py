@@ -2,16 +2,15 @@
 
 import json
 import re
-from typing import Any
 
 import pytest
 
 from task_cleanup.settings import Settings, SettingsError
-from tests.conftest import AWS_VARIABLES
 from tests.support.builders import NO_REGIONS
+from tests.support.expected import COMMON_ENVIRONMENT, LOGS, NETWORK, SECRET
+from tests.support.functions import FUNCTIONS
+from tests.support.identities import AWS_VARIABLES
 from tests.support.template import (
-    BUS,
-    FUNCTIONS,
     OPERATIONS,
     SWEEP,
     Operation,
@@ -21,31 +20,6 @@ from tests.support.template import (
     statements,
     template,
 )
-
-LOGS = {"logs:CreateLogStream", "logs:PutLogEvents"}
-NETWORK = {
-    "ec2:AssignPrivateIpAddresses",
-    "ec2:CreateNetworkInterface",
-    "ec2:DeleteNetworkInterface",
-    "ec2:DescribeNetworkInterfaces",
-    "ec2:DescribeSubnets",
-    "ec2:UnassignPrivateIpAddresses",
-}
-SECRET = "arn:${AWS::Partition}:secretsmanager:${AWS::Region}:${AWS::AccountId}:secret:${CredentialsSecretPrefix}/"
-
-COMMON_ENVIRONMENT: dict[str, Any] = {
-    "CREDENTIALS_SECRET_PREFIX": {"Ref": "CredentialsSecretPrefix"},
-    "DRY_RUN": {"Ref": "DryRun"},
-    "EXTRA_REGIONS": {"Ref": "ExtraRegions"},
-    "EVENT_BUS_NAME": BUS,
-    "AWS_ENDPOINT_URL_SECRETS_MANAGER": {"Fn::Sub": "https://secretsmanager.${AWS::Region}.${AWS::URLSuffix}"},
-    "AWS_ENDPOINT_URL_EVENTBRIDGE": {"Fn::Sub": "https://events.${AWS::Region}.${AWS::URLSuffix}"},
-    "AWS_ENDPOINT_URL_SQS": {"Fn::Sub": "https://sqs.${AWS::Region}.${AWS::URLSuffix}"},
-    "POWERTOOLS_SERVICE_NAME": {"Fn::Sub": "${AWS::StackName}"},
-    "POWERTOOLS_METRICS_NAMESPACE": "TaskCleanup",
-    "POWERTOOLS_LOG_LEVEL": {"Ref": "LogLevel"},
-    "POWERTOOLS_LOGGER_LOG_EVENT": "false",
-}
 
 
 def reached(role: str) -> set[tuple[str, str]]:

@@ -2,8 +2,8 @@
 
 import json
 import re
-from typing import Any
 
+from tests.support.expected import routes
 from tests.support.template import OPERATIONS, Operation, of_type, properties, template
 
 ROUTES = {
@@ -18,17 +18,6 @@ ROUTES = {
     "huawei.oms.DeleteTask": ("delete", "/huawei/oms/{region}/tasks/{task_id}"),
     "otc.dms.DeleteBackgroundTask": ("delete", "/otc/dms/{region}/instances/{instance_id}/tasks/{task_id}"),
 }
-
-
-def routes() -> list[tuple[str, str, str, dict[str, Any]]]:
-    """Function, method, path and definition of every route of the translated API."""
-    found = []
-    for path, methods in properties("HttpApi")["Body"]["paths"].items():
-        for method, route in methods.items():
-            uri = route["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]
-            (function,) = re.findall(r"functions/\$\{(\w+)\.Arn\}", uri)
-            found.append((function, method, path, route))
-    return found
 
 
 def own_routes(operation: Operation) -> list[tuple[str, str]]:

@@ -12,14 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.template import ROOT
+from tests.support.build import HERE
+from tests.support.functions import ROOT
 from tests.support.tools import BARE_PATH, run
-from tests.template import test_build
-from tests.template.test_build import HERE
 
-runtime_python = test_build.runtime_python
-architecture = test_build.architecture
-built = test_build.built
 pytestmark = pytest.mark.timeout(240)
 
 MAGIC = (3571).to_bytes(2, "little") + b"\r\n"  # of every CPython 3.13

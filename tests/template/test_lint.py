@@ -4,7 +4,8 @@ import tomllib
 
 import pytest
 
-from tests.support.template import ROOT, template
+from tests.support.functions import ROOT
+from tests.support.template import template
 
 CONFIG = tomllib.loads((ROOT / "samconfig.toml").read_text())
 STAGES = [stage for stage in CONFIG if stage != "version"]

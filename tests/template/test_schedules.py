@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from tests.conftest import sample_event
+from tests.support.functions import sample_event
 from tests.support.template import (
     CHANGES,
     Deployment,

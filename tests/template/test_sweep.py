@@ -10,7 +10,19 @@ from botocore.validate import ParamValidator
 from jsonschema import Draft202012Validator
 
 from task_cleanup.sweep.claims import LEASE_MARGIN
-from tests.conftest import request_schema, sample_event
+from tests.support.expected import (
+    ALARMS,
+    COMMON_ENVIRONMENT,
+    LOGS,
+    NETWORK,
+    SECRET,
+    UNDELIVERED,
+    WATCHED,
+    Watch,
+    check,
+    routes,
+)
+from tests.support.functions import request_schema, sample_event
 from tests.support.template import (
     BUS,
     OPERATIONS,
@@ -23,9 +35,6 @@ from tests.support.template import (
     template,
     translated,
 )
-from tests.template.test_alarms import ALARMS, UNDELIVERED, WATCHED, Watch, check
-from tests.template.test_functions import COMMON_ENVIRONMENT, LOGS, NETWORK, SECRET
-from tests.template.test_http_api import routes
 
 DAY = 24 * 60 * 60
 NOTHING = {"Ref": "AWS::NoValue"}

@@ -10,11 +10,11 @@ import yaml
 from samcli.lib.cfn_language_extensions.sam_integration import expand_language_extensions
 
 from local.aws.expand import SAM, ExpansionError, expand, text_of
+from tests.support.functions import ROOT
 from tests.support.template import (
     CHANGES,
     LISTS,
     OPERATIONS,
-    ROOT,
     Operation,
     by_sam,
     lines,

@@ -17,7 +17,7 @@ from task_cleanup.schema_errors import validator
 from task_cleanup.settings import REGION
 from task_cleanup.sweep.services import SERVICES
 from task_cleanup.validation import MAX_TOLD, RequestValidator, Violation, not_one_of, violation_error
-from tests.conftest import function_folders, request_schema, sample_event
+from tests.support.functions import function_folders, request_schema, sample_event
 
 Json = dict[str, Any]
 Told = dict[tuple[str, str], set[str]]  # pointer and rule -> what was said to be allowed

@@ -39,9 +39,9 @@ print(json.dumps([collections() - before, gc.isenabled()]))
 
 @pytest.mark.parametrize("name", NAMES)
 def test_warm_run_calls_few_functions(name: str) -> None:
-    there = world(name, *[success(OPERATIONS[name])] * 3)
-    there.run()
-    there.run()
+    faked = world(name, *[success(OPERATIONS[name])] * 3)
+    faked.run()
+    faked.run()
     calls = 0
 
     def count(_frame: FrameType, event: str, _argument: Any) -> None:
@@ -50,7 +50,7 @@ def test_warm_run_calls_few_functions(name: str) -> None:
 
     sys.setprofile(count)
     try:
-        there.run()
+        faked.run()
     finally:
         sys.setprofile(None)
     assert 0 < calls < MOST_CALLS

@@ -9,7 +9,8 @@ import pytest
 from task_cleanup.credentials import CredentialStore
 from task_cleanup.errors import Category, CleanupError, Code
 from task_cleanup.providers.model import Credentials
-from tests.support.builders import PROJECT, ROTATED, SECRET, Clock, FakeAws
+from tests.support.builders import ROTATED, SECRET, Clock, FakeAws
+from tests.support.identities import PROJECT
 
 NAME = "team/huawei/default"
 CACHE = 300.0

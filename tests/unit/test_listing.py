@@ -24,10 +24,9 @@ from tests.support.builders import (
     NO_REPLY,
     OMS_LIST,
     OPERATIONS,
-    ROOT,
     ROTATED,
     Answer,
-    World,
+    OperationWorld,
     auth_failure,
     direct,
     listing,
@@ -37,6 +36,7 @@ from tests.support.builders import (
     throttle,
     world,
 )
+from tests.support.functions import ROOT
 
 PAGED = [OMS_LIST, DMS_LIST, HUAWEI_DMS_LIST]
 PAST_END = ["DMS.00400062", "DMS.40050010"]
@@ -57,26 +57,26 @@ def listed(result: Result) -> TaskList:
     return result.listed
 
 
-def asked(there: World) -> list[str]:
+def asked(faked: OperationWorld) -> list[str]:
     """Where each request's page began."""
     return [
-        str(sent.url).partition("offset=")[2] or str(sent.url).partition("start=")[2] for sent in there.script.sent
+        str(sent.url).partition("offset=")[2] or str(sent.url).partition("start=")[2] for sent in faked.script.sent
     ]
 
 
 @pytest.mark.parametrize("name", PAGED)
 def test_all_pages_are_fetched_by_record_index_and_overlap_by_one(name: str) -> None:
-    there = world(
+    faked = world(
         name, page(name, range(1, 101), 230), page(name, range(100, 200), 230), page(name, range(199, 231), 230)
     )
-    result = there.run()
+    result = faked.run()
     found = listed(result)
     assert ([task.task_id for task in found.tasks], found.complete) == (
         [task_id(name, number) for number in range(1, 231)],
         True,
     )
     assert (result.attempts, result.http_status) == (3, 200)
-    assert asked(there) == (["0", "99", "198"] if name == OMS_LIST else ["1", "100", "199"])
+    assert asked(faked) == (["0", "99", "198"] if name == OMS_LIST else ["1", "100", "199"])
 
 
 def task_id(name: str, number: int) -> str:
@@ -86,23 +86,23 @@ def task_id(name: str, number: int) -> str:
 
 @pytest.mark.parametrize("name", PAGED)
 def test_a_page_that_is_shorter_than_asked_for_is_not_the_end(name: str) -> None:
-    there = world(name, page(name, range(1, 11), 25), page(name, range(10, 20), 25), page(name, range(19, 26), 25))
-    found = listed(there.run())
+    faked = world(name, page(name, range(1, 11), 25), page(name, range(10, 20), 25), page(name, range(19, 26), 25))
+    found = listed(faked.run())
     assert (len(found.tasks), found.complete) == (25, True)
-    assert asked(there) == (["0", "9", "18"] if name == OMS_LIST else ["1", "10", "19"])
+    assert asked(faked) == (["0", "9", "18"] if name == OMS_LIST else ["1", "10", "19"])
 
 
 @pytest.mark.parametrize("name", LISTS)
 def test_nothing_to_list_is_complete(name: str) -> None:
-    there = world(name, page(name, range(0), 0))
-    assert listed(there.run()) == TaskList((), complete=True)
-    assert len(there.script.sent) == 1
+    faked = world(name, page(name, range(0), 0))
+    assert listed(faked.run()) == TaskList((), complete=True)
+    assert len(faked.script.sent) == 1
 
 
 def test_without_paging_one_reply_is_all() -> None:
-    there = world(DATA_TASKS, page(DATA_TASKS, range(1, 501), 500))
-    found = listed(there.run())
-    assert (len(found.tasks), found.complete, len(there.script.sent)) == (500, True, 1)
+    faked = world(DATA_TASKS, page(DATA_TASKS, range(1, 501), 500))
+    found = listed(faked.run())
+    assert (len(found.tasks), found.complete, len(faked.script.sent)) == (500, True, 1)
 
 
 # -- the limit ------------------------------------------------
@@ -114,16 +114,16 @@ def test_without_paging_one_reply_is_all() -> None:
 )
 @pytest.mark.parametrize("name", PAGED)
 def test_the_limit_cuts_and_says_so(name: str, limit: int, count: int, complete: bool, calls: int) -> None:
-    there = world(name, page(name, range(1, 101), 198), page(name, range(100, 199), 198))
-    found = listed(there.run(direct(OPERATIONS[name], limit=limit)))
-    assert (len(found.tasks), found.complete, len(there.script.sent)) == (count, complete, calls)
+    faked = world(name, page(name, range(1, 101), 198), page(name, range(100, 199), 198))
+    found = listed(faked.run(direct(OPERATIONS[name], limit=limit)))
+    assert (len(found.tasks), found.complete, len(faked.script.sent)) == (count, complete, calls)
     assert found.note == (None if complete else "there are more tasks than the request's limit")
 
 
 @pytest.mark.parametrize(("limit", "complete"), [(4, False), (5, True), (6, True)])
 def test_the_limit_cuts_a_list_without_pages_too(limit: int, complete: bool) -> None:
-    there = world(DATA_TASKS, page(DATA_TASKS, range(1, 6), 5))
-    found = listed(there.run(direct(OPERATIONS[DATA_TASKS], limit=limit)))
+    faked = world(DATA_TASKS, page(DATA_TASKS, range(1, 6), 5))
+    found = listed(faked.run(direct(OPERATIONS[DATA_TASKS], limit=limit)))
     assert (len(found.tasks), found.complete) == (min(limit, 5), complete)
 
 
@@ -138,17 +138,17 @@ ENDS = [(OMS_LIST, None), *((name, code) for name in (DMS_LIST, HUAWEI_DMS_LIST)
 def test_behind_a_full_page_that_says_that_it_was_all_one_more_is_asked_for(name: str, code: str | None) -> None:
     """The count may be the page's own. The last record again, or "past the end", is the end."""
     end = refusal(OPERATIONS[name], code, 400) if code else page(name, range(100, 101), 100)
-    there = world(name, page(name, range(1, 101), 100), end)
-    found = listed(there.run(direct(OPERATIONS[name], limit=100)))
+    faked = world(name, page(name, range(1, 101), 100), end)
+    found = listed(faked.run(direct(OPERATIONS[name], limit=100)))
     assert (len(found.tasks), found.complete) == (100, True)
-    assert asked(there) == (["0", "99"] if name == OMS_LIST else ["1", "100"])
+    assert asked(faked) == (["0", "99"] if name == OMS_LIST else ["1", "100"])
 
 
 @pytest.mark.parametrize("name", PAGED)
 def test_a_page_that_is_not_full_is_taken_at_its_word(name: str) -> None:
-    there = world(name, page(name, range(1, 100), 99))
-    found = listed(there.run())
-    assert (len(found.tasks), found.complete, len(there.script.sent)) == (99, True, 1)
+    faked = world(name, page(name, range(1, 100), 99))
+    found = listed(faked.run())
+    assert (len(found.tasks), found.complete, len(faked.script.sent)) == (99, True, 1)
 
 
 @pytest.mark.parametrize(("number", "calls"), [(100, 2), (101, 2), (198, 2), (199, 3), (250, 3), (298, 4)])
@@ -302,21 +302,21 @@ ODD: dict[str, tuple[list[tuple[range, int]], bool]] = {
 def test_a_list_that_does_not_add_up_is_not_complete(name: str, odd: str) -> None:
     pages, again = ODD[odd]
     answers = [page(name, numbers, total) for numbers, total in pages]
-    there = world(name, *answers * (READINGS if again else 1))
-    found = listed(there.run(direct(OPERATIONS[name], limit=150)))
+    faked = world(name, *answers * (READINGS if again else 1))
+    found = listed(faked.run(direct(OPERATIONS[name], limit=150)))
     ids = [task.task_id for task in found.tasks]
     assert ids == [task_id(name, number) for number in sorted({n for numbers, _ in pages for n in numbers})][:150]
     assert found.complete is False
     assert found.note is not None
     assert found.note.startswith("tasks came or went" if again else "the provider counts")
-    assert len(there.script.sent) == len(pages) * (READINGS if again else 1)
+    assert len(faked.script.sent) == len(pages) * (READINGS if again else 1)
 
 
 @pytest.mark.parametrize("name", PAGED)
 def test_a_provider_that_repeats_itself_ends_the_walk(name: str) -> None:
-    there = world(name, page(name, range(1, 101), 10_000))
-    found = listed(there.run())
-    assert (len(found.tasks), found.complete, len(there.script.sent)) == (100, False, 2 * READINGS)
+    faked = world(name, page(name, range(1, 101), 10_000))
+    found = listed(faked.run())
+    assert (len(found.tasks), found.complete, len(faked.script.sent)) == (100, False, 2 * READINGS)
 
 
 @pytest.mark.parametrize("name", PAGED)
@@ -329,8 +329,8 @@ def test_a_provider_with_one_record_a_page_ends_the_walk(name: str) -> None:
 def test_a_task_that_is_listed_twice_is_shown_as_it_was_last() -> None:
     operation = OPERATIONS[OMS_LIST]
     first = listing(operation, record(operation, 1, status=2), record(operation, 2), total=3)
-    there = world(OMS_LIST, first, listing(operation, record(operation, 2, status=3), record(operation, 3), total=3))
-    assert [(task.task_id, task.provider_status) for task in listed(there.run()).tasks] == [
+    faked = world(OMS_LIST, first, listing(operation, record(operation, 2, status=3), record(operation, 3), total=3))
+    assert [(task.task_id, task.provider_status) for task in listed(faked.run()).tasks] == [
         ("1", "2"),
         ("2", "3"),
         ("3", "5"),
@@ -344,8 +344,8 @@ def test_a_task_that_is_listed_twice_is_shown_as_it_was_last() -> None:
 @pytest.mark.parametrize("name", [DMS_LIST, HUAWEI_DMS_LIST])
 def test_an_error_past_the_end_before_the_count_leaves_an_incomplete_list(name: str, code: str) -> None:
     """The list has shrunk: it is read again. Where that fails in the same way, what was found before is kept."""
-    there = world(name, page(name, range(1, 101), 150), refusal(OPERATIONS[name], code, 400))
-    result = there.run()
+    faked = world(name, page(name, range(1, 101), 150), refusal(OPERATIONS[name], code, 400))
+    result = faked.run()
     found = listed(result)
     assert (len(found.tasks), found.complete) == (100, False)
     assert (result.attempts, result.http_status) == (1 + READINGS, 200)
@@ -359,8 +359,8 @@ def test_an_error_past_the_end_on_the_first_page_is_an_error(code: str) -> None:
 
 
 def test_the_same_code_is_no_end_where_the_sheet_does_not_say_so() -> None:
-    there = world(OMS_LIST, page(OMS_LIST, range(1, 101), 150), refusal(OPERATIONS[OMS_LIST], PAST_END[0], 400))
-    assert there.run().outcome is Outcome.FAILED
+    faked = world(OMS_LIST, page(OMS_LIST, range(1, 101), 150), refusal(OPERATIONS[OMS_LIST], PAST_END[0], 400))
+    assert faked.run().outcome is Outcome.FAILED
 
 
 @pytest.mark.parametrize("pages", [0, 1, 2])
@@ -384,9 +384,9 @@ def test_a_later_page_without_the_promised_list_is_a_failure(name: str) -> None:
 
 @pytest.mark.parametrize("name", PAGED)
 def test_a_throttled_page_is_tried_again(name: str) -> None:
-    there = world(name, page(name, range(1, 101), 120), throttle(OPERATIONS[name]), page(name, range(100, 121), 120))
-    result = there.run()
-    assert (len(listed(result).tasks), result.attempts, asked(there)[1]) == (120, 3, asked(there)[2])
+    faked = world(name, page(name, range(1, 101), 120), throttle(OPERATIONS[name]), page(name, range(100, 121), 120))
+    result = faked.run()
+    assert (len(listed(result).tasks), result.attempts, asked(faked)[1]) == (120, 3, asked(faked)[2])
 
 
 # -- time ------------------------------------------------
@@ -394,8 +394,8 @@ def test_a_throttled_page_is_tried_again(name: str) -> None:
 
 @pytest.mark.parametrize("name", PAGED)
 def test_a_deadline_that_cuts_the_walk_leaves_an_incomplete_list(name: str) -> None:
-    there = world(name, page(name, range(1, 101), 300), NO_REPLY)
-    result = there.run()
+    faked = world(name, page(name, range(1, 101), 300), NO_REPLY)
+    result = faked.run()
     found = listed(result)
     assert (len(found.tasks), found.complete) == (100, False)
     assert found.note == "time ran out before the last page"
@@ -423,12 +423,12 @@ def test_a_deadline_before_anything_was_listed_is_a_timeout(name: str) -> None:
 def test_a_rotated_key_is_rejected_once_not_by_every_page(name: str) -> None:
     """Six bad signatures lock a Huawei key."""
     operation = OPERATIONS[name]
-    there = world(name, success(operation))
-    there.run()
-    there.aws.secrets[there.secret_name] = ROTATED
+    faked = world(name, success(operation))
+    faked.run()
+    faked.aws.secrets[faked.secret_name] = ROTATED
     pages = [page(name, range(99 * n + 1, 99 * n + 101), 297) for n in range(2)] + [page(name, range(199, 298), 297)]
-    rotated = World(operation, type(there.script)(auth_failure(operation), *pages))
-    rotated.environment = replace(rotated.environment, credentials=there.environment.credentials)
+    rotated = OperationWorld(operation, type(faked.script)(auth_failure(operation), *pages))
+    rotated.environment = replace(rotated.environment, credentials=faked.environment.credentials)
     result = rotated.run()
     assert (len(listed(result).tasks), result.attempts) == (297, 4)
     keys = [
@@ -458,14 +458,14 @@ def test_tasks_without_their_count_are_no_result() -> None:
 
 
 def test_a_dry_run_lists_nothing() -> None:
-    there = world(OMS_LIST, success(OPERATIONS[OMS_LIST]), dry_run=True)
-    result = there.run()
-    assert (result.outcome, result.listed, there.script.sent) == (Outcome.PLANNED, None, [])
+    faked = world(OMS_LIST, success(OPERATIONS[OMS_LIST]), dry_run=True)
+    result = faked.run()
+    assert (result.outcome, result.listed, faked.script.sent) == (Outcome.PLANNED, None, [])
 
 
 def test_the_first_call_is_the_planned_one() -> None:
-    there = world(OMS_LIST, success(OPERATIONS[OMS_LIST]))
+    faked = world(OMS_LIST, success(OPERATIONS[OMS_LIST]))
     planned = world(OMS_LIST, success(OPERATIONS[OMS_LIST]), dry_run=True).run().plan
-    there.run()
+    faked.run()
     assert planned is not None
-    assert there.script.sent[0].url == planned["url"]
+    assert faked.script.sent[0].url == planned["url"]

@@ -18,7 +18,6 @@ from tests.support.builders import (
     NOW,
     OMS_DELETE,
     OPERATIONS,
-    PROJECT,
     REQUESTS,
     SECRET,
     WITH_PROJECT,
@@ -28,7 +27,8 @@ from tests.support.builders import (
     success,
     world,
 )
-from tests.unit.test_triggers import RULE_EVENT, record
+from tests.support.identities import PROJECT
+from tests.support.records import RULE_EVENT, record
 
 if TYPE_CHECKING:
     from task_cleanup.operation import Operation
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 def run(name: str, received: Received) -> tuple[Result, int]:
     """The result of a call that the provider would confirm, and how many requests it took."""
-    there = world(name, success(OPERATIONS[name]))
-    return there.run(received), len(there.script.sent)
+    faked = world(name, success(OPERATIONS[name]))
+    return faked.run(received), len(faked.script.sent)
 
 
 def error_of(result: Result) -> tuple[str, str]:
@@ -86,9 +86,9 @@ def test_a_bug_is_a_result_too(name: str) -> None:
         raise RuntimeError("testSecretFake in an exception")
 
     operation: Operation = replace(OPERATIONS[name], call=broken)
-    there = world(name, success(operation))
-    there.operation = operation
-    result = there.run()
+    faked = world(name, success(operation))
+    faked.operation = operation
+    result = faked.run()
     assert error_of(result)[0] == "internal"
     assert "testSecretFake" not in str(result.to_dict())
 
@@ -97,13 +97,13 @@ def test_a_bug_is_a_result_too(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_missing_secret_sends_nothing_and_is_named(name: str, account: str, category: str) -> None:
     """The account that the request names is the caller's to get right, the default one is ours."""
-    there = world(name, success(OPERATIONS[name]))
-    there.aws.secrets.clear()
-    result = there.run(direct(OPERATIONS[name], account=account, correlation_id="migration 42"))
+    faked = world(name, success(OPERATIONS[name]))
+    faked.aws.secrets.clear()
+    result = faked.run(direct(OPERATIONS[name], account=account, correlation_id="migration 42"))
     assert (error_of(result), result.attempts) == ((category, "SecretNotFound"), 0)
     assert result.error is not None
     assert f"task-cleanup/{OPERATIONS[name].service.provider}/{account}" in result.error.message
-    assert there.script.sent == []
+    assert faked.script.sent == []
     # The request passed its schema, so that nothing stands against telling whose it was and what it was about.
     assert (result.target.account, result.correlation_id) == (account, "migration 42")
 
@@ -116,11 +116,11 @@ def test_a_missing_secret_sends_nothing_and_is_named(name: str, account: str, ca
 def test_a_dry_run_signs_and_sends_nothing(name: str, stack: bool, request_says: bool | None) -> None:
     """The stack can force it, and a request's ``false`` does not undo that."""
     operation = OPERATIONS[name]
-    there = world(name, success(operation), dry_run=stack)
+    faked = world(name, success(operation), dry_run=stack)
     changes = {} if request_says is None else {"dry_run": request_says}
-    result = there.run(direct(operation, **changes))
-    assert (result.outcome, result.attempts, there.script.sent) == (Outcome.PLANNED, 0, [])
-    assert there.aws.asked == [there.secret_name], "credentials are read"
+    result = faked.run(direct(operation, **changes))
+    assert (result.outcome, result.attempts, faked.script.sent) == (Outcome.PLANNED, 0, [])
+    assert faked.aws.asked == [faked.secret_name], "credentials are read"
     assert result.plan is not None
     call = operation.call({"project_id": PROJECT, "task_type": "MigrateData", **REQUESTS[name]})
     assert dict(result.plan) == {
@@ -131,9 +131,9 @@ def test_a_dry_run_signs_and_sends_nothing(name: str, stack: bool, request_says:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_dry_run_finds_credentials_that_are_missing(name: str) -> None:
-    there = world(name, success(OPERATIONS[name]), dry_run=True)
-    there.aws.secrets.clear()
-    assert error_of(there.run(direct(OPERATIONS[name]))) == ("internal", "SecretNotFound")
+    faked = world(name, success(OPERATIONS[name]), dry_run=True)
+    faked.aws.secrets.clear()
+    assert error_of(faked.run(direct(OPERATIONS[name]))) == ("internal", "SecretNotFound")
 
 
 # -- projects ------------------------------------------------
@@ -148,12 +148,12 @@ def test_the_project_is_the_request_s_else_the_credentials_else_missing(name: st
         (SECRET, {}, PROJECT),
         (bare, {"project_id": other}, other),
     ):
-        there = world(name, success(operation), secret=secret)
-        assert there.run(direct(operation, **changes)).target.project_id == expected
-        assert f"/v2/{expected}/" in str(there.script.sent[0].url)
-    there = world(name, success(operation), secret=bare)
-    assert error_of(there.run())[0] == "invalid_request"
-    assert there.script.sent == []
+        faked = world(name, success(operation), secret=secret)
+        assert faked.run(direct(operation, **changes)).target.project_id == expected
+        assert f"/v2/{expected}/" in str(faked.script.sent[0].url)
+    faked = world(name, success(operation), secret=bare)
+    assert error_of(faked.run())[0] == "invalid_request"
+    assert faked.script.sent == []
 
 
 # -- requests that come too late ------------------------------------------------
@@ -163,14 +163,14 @@ def test_the_project_is_the_request_s_else_the_credentials_else_missing(name: st
 @pytest.mark.parametrize(("seconds", "in_time"), [(-3600, False), (-1, False), (0, True), (1, True), (3600, True)])
 def test_not_after_is_checked_before_signing(name: str, seconds: int, in_time: bool) -> None:
     moment = (NOW + timedelta(seconds=seconds)).isoformat()
-    there = world(name, success(OPERATIONS[name]))
-    result = there.run(direct(OPERATIONS[name], not_after=moment))
+    faked = world(name, success(OPERATIONS[name]))
+    result = faked.run(direct(OPERATIONS[name], not_after=moment))
     if in_time:
         assert result.outcome is Outcome.SUCCEEDED
     else:
         assert error_of(result) == ("invalid_request", "Expired")
-        assert (result.outcome, result.retryable, there.script.sent) == (Outcome.FAILED, False, [])
-        assert there.aws.asked == []
+        assert (result.outcome, result.retryable, faked.script.sent) == (Outcome.FAILED, False, [])
+        assert faked.aws.asked == []
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -289,10 +289,10 @@ def request_with_id(name: str, origin_id: str, **changes: Any) -> Received:
 
 @pytest.mark.parametrize("name", WITH_TOKEN)
 def test_a_given_token_is_used_as_it_is(name: str) -> None:
-    there = world(name, success(OPERATIONS[name]))
-    result = there.run(direct(OPERATIONS[name], client_token="my token/1"))
+    faked = world(name, success(OPERATIONS[name]))
+    result = faked.run(direct(OPERATIONS[name], client_token="my token/1"))
     assert result.client_token == "my token/1"
-    assert "lientToken=my%20token%2F1&" in str(there.script.sent[0].url)
+    assert "lientToken=my%20token%2F1&" in str(faked.script.sent[0].url)
 
 
 @pytest.mark.parametrize("name", WITH_TOKEN)
@@ -358,9 +358,9 @@ def test_operations_do_not_share_tokens() -> None:
     """Not even two that have the same target."""
     received, tokens = request_with_id(CANCEL_TASK, "id"), set()
     for name in (CANCEL_TASK, "alibaba.elasticsearch.AnotherTask"):
-        there = world(CANCEL_TASK, success(OPERATIONS[CANCEL_TASK]))
-        there.operation = replace(OPERATIONS[CANCEL_TASK], name=name)
-        tokens.add(there.run(received).client_token)
+        faked = world(CANCEL_TASK, success(OPERATIONS[CANCEL_TASK]))
+        faked.operation = replace(OPERATIONS[CANCEL_TASK], name=name)
+        tokens.add(faked.run(received).client_token)
     assert len(tokens) == 2
 
 
@@ -374,8 +374,8 @@ def test_operations_without_a_token_have_none(name: str) -> None:
 
 
 def test_unchanged_keeps_the_provider_s_code_as_evidence() -> None:
-    there = world(OMS_DELETE, refusal(OPERATIONS[OMS_DELETE], "OMS.1009", 400, "not found"))
-    result = there.run()
+    faked = world(OMS_DELETE, refusal(OPERATIONS[OMS_DELETE], "OMS.1009", 400, "not found"))
+    result = faked.run()
     assert result.error is not None
     assert (result.outcome, result.error.code, result.http_status) == (Outcome.UNCHANGED, "OMS.1009", 400)
     assert (result.retryable, result.attempts) == (False, 1)

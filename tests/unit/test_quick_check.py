@@ -14,7 +14,7 @@ from jsonschema.exceptions import ValidationError
 
 from task_cleanup.quick_check import certainly_valid
 from task_cleanup.schema_errors import validator
-from tests.conftest import FUNCTIONS, function_folders, request_schema, sample_event
+from tests.support.functions import FUNCTIONS, function_folders, request_schema, sample_event
 from tests.support.references import REGISTRY
 
 Json = dict[str, Any]

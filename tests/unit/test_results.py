@@ -16,10 +16,9 @@ from task_cleanup.results import Error, Outcome, Result, Target
 from task_cleanup.times import rfc3339
 from tests.support.builders import (
     CANCEL_TASK,
-    NAMES,
     NOW,
+    OF_EACH_KIND,
     OPERATIONS,
-    ROOT,
     Answer,
     auth_failure,
     direct,
@@ -28,6 +27,7 @@ from tests.support.builders import (
     throttle,
     world,
 )
+from tests.support.functions import ROOT
 
 SCHEMA = json.loads((ROOT / "layers/task_cleanup/python/task_cleanup/result.schema.json").read_bytes())
 VALIDATOR = Draft202012Validator(SCHEMA, format_checker=FormatChecker())
@@ -89,18 +89,18 @@ ANSWERS: dict[str, Callable[[Operation], Answer | Exception]] = {
 }
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OF_EACH_KIND)
 @pytest.mark.parametrize("dry_run", [False, True])
 @pytest.mark.parametrize("kind", ANSWERS)
 def test_every_result_of_a_run_fits_the_schema(name: str, kind: str, dry_run: bool) -> None:
     operation = OPERATIONS[name]
-    there = world(name, ANSWERS[kind](operation), dry_run=dry_run)
-    for shown in (there.run().to_dict(), there.run().to_dict()):
+    faked = world(name, ANSWERS[kind](operation), dry_run=dry_run)
+    for shown in (faked.run().to_dict(), faked.run().to_dict()):
         VALIDATOR.validate(shown)
         assert json.loads(json.dumps(shown)) == shown
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OF_EACH_KIND)
 def test_refused_requests_and_missing_secrets_fit_the_schema(name: str) -> None:
     operation = OPERATIONS[name]
     for received in (direct(operation, region="x", surprise=1), direct(operation, account="nobody")):

@@ -9,7 +9,7 @@ import pytest
 
 from task_cleanup.sweep.services import target_definitions
 from task_cleanup.validation import load_schema
-from tests.conftest import FUNCTIONS, function_folders, request_schema
+from tests.support.functions import FUNCTIONS, function_folders, request_schema
 from tests.support.references import COMMON, resolved
 
 SWEEP = "sweep"

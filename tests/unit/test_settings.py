@@ -7,6 +7,7 @@ import pytest
 
 from task_cleanup.settings import Settings, SettingsError
 from tests.support.builders import NO_REGIONS
+from tests.support.cases import case
 
 BASE = {
     "AWS_REGION": "eu-central-1",
@@ -126,13 +127,15 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD.items() for value in values])
-def test_a_bad_value_is_refused_by_its_variable_s_name(name: str, value: str) -> None:
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_value_is_refused_by_its_variable_s_name(name: str) -> None:
     """A guard that cannot be read must not be taken as off."""
-    with pytest.raises(SettingsError) as caught:
-        read(**{name: value})
-    assert name in str(caught.value)
-    assert len(value) < 8 or value not in str(caught.value)
+    for value in BAD[name]:
+        with case(value):
+            with pytest.raises(SettingsError) as caught:
+                read(**{name: value})
+            assert name in str(caught.value)
+            assert len(value) < 8 or value not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"])

@@ -23,39 +23,39 @@ TO_STOP = direct(DELETE, stop_running=True)
 
 
 def test_a_running_task_is_told_to_stop_and_the_conflict_stays() -> None:
-    there = world(OMS_DELETE, RUNNING, success(DELETE))
-    result = there.run(TO_STOP)
+    faked = world(OMS_DELETE, RUNNING, success(DELETE))
+    result = faked.run(TO_STOP)
     assert result.error is not None
     assert (result.outcome, result.error.code, result.http_status) == (Outcome.CONFLICT, "OMS.0063", 400)
     assert (result.error.detail, result.retryable, result.attempts) == ({"stop": "requested"}, True, 2)
-    delete, stop = there.script.sent
+    delete, stop = faked.script.sent
     assert (delete.method, stop.method) == ("DELETE", "POST")
     assert stop.url == f"{delete.url}/stop"
     assert not stop.body
-    assert there.clock.slept == [], "no function sleeps for a stop"
+    assert faked.clock.slept == [], "no function sleeps for a stop"
 
 
 @pytest.mark.parametrize("changes", [{}, {"stop_running": False}])
 def test_nothing_is_stopped_unasked(changes: dict[str, bool]) -> None:
-    there = world(OMS_DELETE, RUNNING)
-    result = there.run(direct(DELETE, **changes))
+    faked = world(OMS_DELETE, RUNNING)
+    result = faked.run(direct(DELETE, **changes))
     assert result.error is not None
-    assert (result.outcome, result.error.detail, len(there.script.sent)) == (Outcome.CONFLICT, None, 1)
+    assert (result.outcome, result.error.detail, len(faked.script.sent)) == (Outcome.CONFLICT, None, 1)
 
 
 @pytest.mark.parametrize(
     "answer", [success(DELETE), refusal(DELETE, "OMS.1009", 400), refusal(DELETE, "OMS.1036", 400)]
 )
 def test_only_a_task_that_runs_is_stopped(answer: Answer) -> None:
-    there = world(OMS_DELETE, answer)
-    there.run(TO_STOP)
-    assert [sent.method for sent in there.script.sent] == ["DELETE"]
+    faked = world(OMS_DELETE, answer)
+    faked.run(TO_STOP)
+    assert [sent.method for sent in faked.script.sent] == ["DELETE"]
 
 
 def test_a_dry_run_stops_nothing() -> None:
-    there = world(OMS_DELETE, RUNNING, dry_run=True)
-    assert there.run(TO_STOP).outcome is Outcome.PLANNED
-    assert there.script.sent == []
+    faked = world(OMS_DELETE, RUNNING, dry_run=True)
+    assert faked.run(TO_STOP).outcome is Outcome.PLANNED
+    assert faked.script.sent == []
 
 
 @pytest.mark.parametrize(
@@ -82,15 +82,15 @@ def test_a_stop_that_fails_leaves_the_conflict_and_says_how(
 def test_every_delivery_of_the_request_stops_again_until_it_is_gone() -> None:
     """`OMS.0063` can come back after the stop has finished: the same path."""
     gone = success(DELETE)
-    there = world(OMS_DELETE, RUNNING, success(DELETE), RUNNING, refusal(DELETE, "OMS.0066", 400), gone)
+    faked = world(OMS_DELETE, RUNNING, success(DELETE), RUNNING, refusal(DELETE, "OMS.0066", 400), gone)
     stops = []
     for _delivery in range(2):
-        error = there.run(TO_STOP).error
+        error = faked.run(TO_STOP).error
         assert error is not None
         assert error.detail is not None
         stops.append(error.detail["stop"])
     assert stops == ["requested", "OMS.0066"]
-    assert there.run(TO_STOP).outcome is Outcome.SUCCEEDED
+    assert faked.run(TO_STOP).outcome is Outcome.SUCCEEDED
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != OMS_DELETE])

@@ -310,32 +310,32 @@ class Wire:
 
 def promised(name: str, *, close: bool = False) -> Step:
     """The provider's success as a step."""
-    there = success(OPERATIONS[name])
-    return reply(there.status, there.body, close=close)
+    faked = success(OPERATIONS[name])
+    return reply(faked.status, faked.body, close=close)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_connection_that_was_closed_meanwhile_is_reopened(name: str) -> None:
     with ScriptedServer(promised(name, close=True)) as server:
-        there = Wire(name, server)
+        faked = Wire(name, server)
         outcomes = []
         for _ in range(3):
-            outcomes.append(there.run().outcome)
+            outcomes.append(faked.run().outcome)
             time.sleep(0.01)
-        there.transport.session.close()
+        faked.transport.session.close()
     assert outcomes == [Outcome.SUCCEEDED] * 3
-    assert there.slept == []
+    assert faked.slept == []
     assert len(server.arrived) == 3
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_connection_that_breaks_when_it_is_used_again_is_reopened_and_re_signed_at_once(name: str) -> None:
     with ScriptedServer(promised(name), reset, promised(name)) as server:
-        there = Wire(name, server)
-        first, second = there.run(), there.run()
-        there.transport.session.close()
+        faked = Wire(name, server)
+        first, second = faked.run(), faked.run()
+        faked.transport.session.close()
     assert (first.outcome, second.outcome) == (Outcome.SUCCEEDED, Outcome.SUCCEEDED)
-    assert (second.attempts, there.slept) == (2, [])
+    assert (second.attempts, faked.slept) == (2, [])
     _, broken, repeated = server.arrived
     assert broken.target == repeated.target
     if OPERATIONS[name].service.provider == "alibaba":
@@ -346,12 +346,12 @@ def test_a_connection_that_breaks_when_it_is_used_again_is_reopened_and_re_signe
 def test_after_an_attempt_without_an_answer_no_connection_is_used_again() -> None:
     """Not even a kept one to AWS: whatever cut off the one while the function slept has cut off the other, too."""
     with ScriptedServer(promised(OMS_DELETE), reset, promised(OMS_DELETE)) as server, ScriptedServer(reply()) as aws:
-        there = Wire(OMS_DELETE, server)
+        faked = Wire(OMS_DELETE, server)
         for _ in range(2):
-            exchange(there.transport.session, request(aws), deadline())
-            there.run()
-        exchange(there.transport.session, request(aws), deadline())
-        there.transport.session.close()
+            exchange(faked.transport.session, request(aws), deadline())
+            faked.run()
+        exchange(faked.transport.session, request(aws), deadline())
+        faked.transport.session.close()
     assert [arrived.connection for arrived in server.arrived] == [1, 1, 2]
     assert [arrived.connection for arrived in aws.arrived] == [1, 1, 2]
 
@@ -361,10 +361,10 @@ def test_after_an_attempt_without_an_answer_no_connection_is_used_again() -> Non
 def test_an_operation_answers_before_its_deadline(name: str, step: Step) -> None:
     started = time.monotonic()
     with ScriptedServer(step) as server:
-        there = Wire(name, server)
-        result = there.run(seconds=0.15)
+        faked = Wire(name, server)
+        result = faked.run(seconds=0.15)
         assert time.monotonic() - started < 0.15 + SLACK
-        there.transport.session.close()
+        faked.transport.session.close()
     assert result.error is not None
     assert (result.outcome, result.error.category) == (Outcome.FAILED, Category.TIMEOUT)
     assert result.retryable
@@ -388,9 +388,9 @@ def test_an_operation_answers_before_its_deadline(name: str, step: Step) -> None
 )
 def test_a_success_that_is_not_what_the_provider_promises_is_no_success(name: str, step: Step) -> None:
     with ScriptedServer(step) as server:
-        there = Wire(name, server)
-        result = there.run()
-        there.transport.session.close()
+        faked = Wire(name, server)
+        result = faked.run()
+        faked.transport.session.close()
     assert result.error is not None
     assert (result.outcome, result.error.category) == (Outcome.FAILED, Category.PROVIDER_ERROR)
     assert not result.retryable
@@ -425,9 +425,9 @@ NO_CERTAIN_END = {
 @pytest.mark.parametrize("end", NO_CERTAIN_END)
 def test_an_empty_reply_confirms_only_if_its_end_is_certain(name: str, end: str) -> None:
     with ScriptedServer(raw(NO_CERTAIN_END[end])) as server:
-        there = Wire(name, server)
-        result = there.run(seconds=5)
-        there.transport.session.close()
+        faked = Wire(name, server)
+        result = faked.run(seconds=5)
+        faked.transport.session.close()
     assert result.outcome is Outcome.FAILED
     assert result.error is not None
     if name not in LISTS:
@@ -438,9 +438,9 @@ def test_an_empty_reply_confirms_only_if_its_end_is_certain(name: str, end: str)
 def test_an_empty_reply_in_chunks_is_whole_with_its_last_line(chunks: bytes) -> None:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     with ScriptedServer(raw(head + chunks)) as server:
-        there = Wire(OMS_DELETE, server)
-        assert there.run().outcome is Outcome.SUCCEEDED
-        there.transport.session.close()
+        faked = Wire(OMS_DELETE, server)
+        assert faked.run().outcome is Outcome.SUCCEEDED
+        faked.transport.session.close()
 
 
 @pytest.mark.parametrize(
@@ -456,9 +456,9 @@ def test_an_interim_reply_is_not_the_answer_and_the_answer_is_not_the_next_reque
 
     running = reply(400, b'{"error_code": "OMS.0063", "error_msg": "it runs"}')
     with ScriptedServer(late, running) as server:
-        there = Wire(OMS_DELETE, server)
-        first, second = there.run(), there.run()
-        there.transport.session.close()
+        faked = Wire(OMS_DELETE, server)
+        first, second = faked.run(), faked.run()
+        faked.transport.session.close()
     assert (first.outcome, first.http_status) == (Outcome.SUCCEEDED, 200)
     assert (second.outcome, second.http_status) == (Outcome.CONFLICT, 400)
 
@@ -471,9 +471,9 @@ def test_of_a_list_sixteen_mebibytes_are_read_of_other_replies_one(name: str, ov
     content = success(operation).body or b"{}"
     body = content[:-1] + b" " * (cap + over - len(content)) + content[-1:]
     with ScriptedServer(reply(200, body)) as server:
-        there = Wire(name, server)
-        result = there.run()
-        there.transport.session.close()
+        faked = Wire(name, server)
+        result = faked.run()
+        faked.transport.session.close()
     assert len(server.arrived) == 1
     assert MAX_LIST_BYTES == 16 * 1024 * 1024
     code = result.error.code if result.error else None
@@ -499,7 +499,7 @@ def test_of_a_list_sixteen_mebibytes_are_read_of_other_replies_one(name: str, ov
 def test_a_reply_that_breaks_off_is_never_a_success(name: str, content: bytes) -> None:
     """The silent case: OMS and DMS promise an empty body, so headers that break off must not look like one."""
     with ScriptedServer(raw(content)) as server:
-        there = Wire(name, server)
-        result = there.run()
-        there.transport.session.close()
+        faked = Wire(name, server)
+        result = faked.run()
+        faked.transport.session.close()
     assert result.outcome is Outcome.FAILED

@@ -20,13 +20,14 @@ from tests.support.builders import (
     NO_CONNECTION,
     NO_REPLY,
     NOW,
+    OF_EACH_KIND,
     OMS_DELETE,
     OPERATIONS,
     ROTATED,
     SECRET,
     Answer,
     Clock,
-    World,
+    OperationWorld,
     auth_failure,
     direct,
     refusal,
@@ -35,7 +36,7 @@ from tests.support.builders import (
     world,
 )
 
-pytestmark = pytest.mark.parametrize("name", NAMES)
+pytestmark = pytest.mark.parametrize("name", OF_EACH_KIND)
 
 MAKERS: dict[str, Callable[[Operation], Answer | Exception]] = {
     "throttled": throttle,
@@ -68,28 +69,28 @@ def key_id(request: requests.PreparedRequest) -> str:
 @pytest.mark.parametrize("kind", MAKERS)
 def test_transient_failures_are_retried_until_one_answer_settles_it(name: str, kind: str) -> None:
     operation = OPERATIONS[name]
-    there = world(name, MAKERS[kind](operation), MAKERS[kind](operation), success(operation))
-    result = there.run()
-    assert (result.outcome, result.attempts, len(there.script.sent)) == (Outcome.SUCCEEDED, 3, 3)
+    faked = world(name, MAKERS[kind](operation), MAKERS[kind](operation), success(operation))
+    result = faked.run()
+    assert (result.outcome, result.attempts, len(faked.script.sent)) == (Outcome.SUCCEEDED, 3, 3)
 
 
 @pytest.mark.parametrize("kind", MAKERS)
 def test_retries_end(name: str, kind: str) -> None:
-    there = world(name, MAKERS[kind](OPERATIONS[name]))
-    result = there.run(seconds=3600)
+    faked = world(name, MAKERS[kind](OPERATIONS[name]))
+    result = faked.run(seconds=3600)
     assert (result.outcome, result.retryable) == (Outcome.FAILED, True)
-    assert result.attempts == len(there.script.sent)
+    assert result.attempts == len(faked.script.sent)
     assert 2 <= result.attempts <= 10
 
 
 def test_every_attempt_has_a_new_signature_and_the_same_client_token(name: str) -> None:
     operation = OPERATIONS[name]
-    there = world(name, throttle(operation), Answer(503), success(operation), clock=Clock(fraction=1.0))
-    there.clock.sleep(0.9)  # so that each wait crosses a full second
-    there.script._answers[0] = throttle(operation, Retry_After="1")
-    there.script._answers[1] = Answer(503, headers={"Retry-After": "1"})
-    result = there.run()
-    sent = there.script.sent
+    faked = world(name, throttle(operation), Answer(503), success(operation), clock=Clock(fraction=1.0))
+    faked.clock.sleep(0.9)  # so that each wait crosses a full second
+    faked.script._answers[0] = throttle(operation, Retry_After="1")
+    faked.script._answers[1] = Answer(503, headers={"Retry-After": "1"})
+    result = faked.run()
+    sent = faked.script.sent
     assert len(sent) == 3
     assert len({request.url for request in sent}) == 1, "the client token is a part of the URL"
     assert len({signed_time(request) for request in sent}) == 3
@@ -125,9 +126,9 @@ def test_the_providers_own_hint_is_obeyed(name: str, headers: dict[str, str], se
     first = throttle(operation)
     waits = []
     for fraction in (0.0, 0.999999):
-        there = world(name, Answer(first.status, first.body, headers), success(operation), clock=Clock(fraction))
-        assert there.run().outcome is Outcome.SUCCEEDED
-        waits += there.clock.slept
+        faked = world(name, Answer(first.status, first.body, headers), success(operation), clock=Clock(fraction))
+        assert faked.run().outcome is Outcome.SUCCEEDED
+        waits += faked.clock.slept
     soonest, latest = waits
     assert soonest == seconds
     assert seconds < latest <= seconds + 5.0, "all who were told the same do not come back in the same instant"
@@ -135,9 +136,9 @@ def test_the_providers_own_hint_is_obeyed(name: str, headers: dict[str, str], se
 
 def test_a_hint_beyond_the_deadline_is_not_waited_for_but_handed_on(name: str) -> None:
     operation = OPERATIONS[name]
-    there = world(name, throttle(operation, Retry_After="120"), success(operation))
-    result = there.run(seconds=20)
-    assert (result.attempts, there.clock.slept, result.retryable) == (1, [], True)
+    faked = world(name, throttle(operation, Retry_After="120"), success(operation))
+    result = faked.run(seconds=20)
+    assert (result.attempts, faked.clock.slept, result.retryable) == (1, [], True)
     assert result.error is not None
     assert result.error.category is Category.THROTTLED
     assert (result.error.detail or {})["retry_after_seconds"] == 120
@@ -149,9 +150,9 @@ def test_a_hint_that_is_no_number_is_no_hint(name: str, value: str) -> None:
     operation = OPERATIONS[name]
     first = throttle(operation)
     hints = {"Retry-After": value.encode().decode("latin-1")}
-    there = world(name, Answer(first.status, first.body, hints), success(operation))
-    assert there.run().outcome is Outcome.SUCCEEDED
-    assert sum(there.clock.slept) <= 5.0
+    faked = world(name, Answer(first.status, first.body, hints), success(operation))
+    assert faked.run().outcome is Outcome.SUCCEEDED
+    assert sum(faked.clock.slept) <= 5.0
 
 
 # No date, no date that a clock of today can show, and dates that only some parsers take.
@@ -173,8 +174,8 @@ ODD_DATES = [
 def test_a_date_that_no_clock_can_show_sets_no_clock(name: str, date: str) -> None:
     operation = OPERATIONS[name]
     rejected = auth_failure(operation)
-    there = world(name, Answer(rejected.status, rejected.body, {"Date": date}))
-    result = there.run()
+    faked = world(name, Answer(rejected.status, rejected.body, {"Date": date}))
+    result = faked.run()
     assert result.error is not None
     assert (result.error.category, result.attempts) == (Category.UNAUTHENTICATED, 1)
 
@@ -183,17 +184,17 @@ def test_a_date_that_no_clock_can_show_sets_no_clock(name: str, date: str) -> No
 def test_a_date_that_no_clock_can_show_is_no_hint(name: str, date: str) -> None:
     operation = OPERATIONS[name]
     first = throttle(operation)
-    there = world(name, Answer(first.status, first.body, {"Retry-After": date, "Date": date}), success(operation))
-    assert there.run().outcome is Outcome.SUCCEEDED
-    assert sum(there.clock.slept) <= 5.0
+    faked = world(name, Answer(first.status, first.body, {"Retry-After": date, "Date": date}), success(operation))
+    assert faked.run().outcome is Outcome.SUCCEEDED
+    assert sum(faked.clock.slept) <= 5.0
 
 
 def test_nothing_is_sent_after_the_deadline(name: str) -> None:
-    there = world(name, Answer(503), clock=Clock(fraction=0.9))
-    started = there.clock.seconds
-    result = there.run(seconds=1.0)
+    faked = world(name, Answer(503), clock=Clock(fraction=0.9))
+    started = faked.clock.seconds
+    result = faked.run(seconds=1.0)
     assert result.retryable
-    assert there.clock.seconds - started <= 1.0
+    assert faked.clock.seconds - started <= 1.0
 
 
 CURABLE: dict[str, Callable[[Operation], Answer | Exception]] = {
@@ -207,11 +208,11 @@ CURABLE: dict[str, Callable[[Operation], Answer | Exception]] = {
 def test_no_second_attempt_begins_without_the_time_to_end(name: str, kind: str) -> None:
     """Whatever could be put right: a call that is cut off leaves doubt."""
     operation = OPERATIONS[name]
-    there = world(name, success(operation), CURABLE[kind](operation), success(operation), clock=Clock(fraction=0.0))
-    there.run()
-    there.aws.secrets[there.secret_name] = ROTATED
-    assert there.run(seconds=0.4).attempts <= 1
-    assert len(there.script.sent) <= 2
+    faked = world(name, success(operation), CURABLE[kind](operation), success(operation), clock=Clock(fraction=0.0))
+    faked.run()
+    faked.aws.secrets[faked.secret_name] = ROTATED
+    assert faked.run(seconds=0.4).attempts <= 1
+    assert len(faked.script.sent) <= 2
 
 
 def test_timeouts_come_from_the_time_that_is_left(name: str) -> None:
@@ -233,18 +234,18 @@ def conflict(operation: Operation) -> Answer:
 
 
 def test_a_conflict_is_not_retried_inside_a_call(name: str) -> None:
-    there = world(name, conflict(OPERATIONS[name]))
-    result = there.run()
+    faked = world(name, conflict(OPERATIONS[name]))
+    result = faked.run()
     assert (result.outcome, result.attempts, result.retryable) == (Outcome.CONFLICT, 1, True)
-    assert len(there.script.sent) == 1
+    assert len(faked.script.sent) == 1
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 418, 301, 302, 307])
 def test_permanent_failures_are_sent_once(name: str, status: int) -> None:
-    there = world(name, Answer(status, headers={"Location": "https://elsewhere.example/"}))
-    result = there.run()
+    faked = world(name, Answer(status, headers={"Location": "https://elsewhere.example/"}))
+    result = faked.run()
     assert result.error is not None
-    assert len(there.script.sent) == 1
+    assert len(faked.script.sent) == 1
     assert not result.retryable
 
 
@@ -253,23 +254,23 @@ def test_permanent_failures_are_sent_once(name: str, status: int) -> None:
 
 def test_a_rejected_signature_is_not_retried(name: str) -> None:
     operation = OPERATIONS[name]
-    there = world(name, auth_failure(operation, Date=http_date(timedelta(minutes=-4, seconds=-59))))
-    result = there.run()
+    faked = world(name, auth_failure(operation, Date=http_date(timedelta(minutes=-4, seconds=-59))))
+    result = faked.run()
     assert result.error is not None
     assert (result.error.category, result.attempts) == (Category.UNAUTHENTICATED, 1)
-    assert len(there.script.sent) == 1
+    assert len(faked.script.sent) == 1
 
 
 @pytest.mark.parametrize("minutes", [-60 * 24, -6, 6, 16])
 def test_the_clock_is_corrected_once_and_the_offset_is_kept(name: str, minutes: int) -> None:
     operation, offset = OPERATIONS[name], timedelta(minutes=minutes)
-    there = world(name, auth_failure(operation, Date=http_date(offset)), success(operation))
-    result = there.run()
+    faked = world(name, auth_failure(operation, Date=http_date(offset)), success(operation))
+    result = faked.run()
     assert (result.outcome, result.attempts) == (Outcome.SUCCEEDED, 2)
-    there.run()
-    assert len(there.script.sent) == 3, "the kept offset signs the next call right at once"
+    faked.run()
+    assert len(faked.script.sent) == 3, "the kept offset signs the next call right at once"
     expected = [timedelta(0), offset, offset]
-    assert [signed_time(request) for request in there.script.sent] == [
+    assert [signed_time(request) for request in faked.script.sent] == [
         in_provider_format(operation, moment) for moment in expected
     ]
 
@@ -278,12 +279,12 @@ def test_a_later_correction_comes_on_top_of_the_kept_offset(name: str) -> None:
     operation = OPERATIONS[name]
     first, second = timedelta(minutes=16), timedelta(minutes=30)
     rejections = [auth_failure(operation, Date=http_date(offset)) for offset in (first, second)]
-    there = world(name, rejections[0], success(operation), rejections[1], success(operation))
+    faked = world(name, rejections[0], success(operation), rejections[1], success(operation))
 
-    there.run()
-    there.run()
+    faked.run()
+    faked.run()
 
-    assert [signed_time(request) for request in there.script.sent] == [
+    assert [signed_time(request) for request in faked.script.sent] == [
         in_provider_format(operation, moment) for moment in (timedelta(0), first, first, second)
     ]
 
@@ -291,10 +292,10 @@ def test_a_later_correction_comes_on_top_of_the_kept_offset(name: str) -> None:
 def test_a_kept_offset_is_no_reason_to_correct_the_clock_again(name: str) -> None:
     """The server's clock agrees with what was signed: whatever was wrong with the signature, it was not the time."""
     operation, date = OPERATIONS[name], http_date(timedelta(minutes=16))
-    there = world(name, auth_failure(operation, Date=date), success(operation), auth_failure(operation, Date=date))
-    there.run()
-    result = there.run()
-    assert (result.outcome, result.attempts, len(there.script.sent)) == (Outcome.FAILED, 1, 3)
+    faked = world(name, auth_failure(operation, Date=date), success(operation), auth_failure(operation, Date=date))
+    faked.run()
+    result = faked.run()
+    assert (result.outcome, result.attempts, len(faked.script.sent)) == (Outcome.FAILED, 1, 3)
 
 
 @pytest.mark.parametrize(
@@ -307,55 +308,55 @@ def test_a_kept_offset_is_no_reason_to_correct_the_clock_again(name: str) -> Non
 )
 def test_an_offset_that_was_not_accepted_is_not_kept(name: str, second: Callable[[Operation], Answer]) -> None:
     operation = OPERATIONS[name]
-    there = world(
+    faked = world(
         name, auth_failure(operation, Date=http_date(timedelta(hours=2))), second(operation), success(operation)
     )
-    assert there.run().attempts == 2, "the clock is corrected once"
-    there.clock.pass_(3600)  # until the credentials are no longer suspended
-    there.run()
-    signed = signed_time(there.script.sent[-1])
+    assert faked.run().attempts == 2, "the clock is corrected once"
+    faked.clock.pass_(3600)  # until the credentials are no longer suspended
+    faked.run()
+    signed = signed_time(faked.script.sent[-1])
     assert signed == in_provider_format(operation, timedelta(hours=1)), "one hour later, by our own clock"
 
 
 def test_a_date_that_is_far_off_is_no_reason_to_repeat_a_success(name: str) -> None:
     operation = OPERATIONS[name]
     promised = success(operation)
-    there = world(name, Answer(promised.status, promised.body, {"Date": http_date(timedelta(days=3))}))
-    assert (there.run().outcome, len(there.script.sent)) == (Outcome.SUCCEEDED, 1)
+    faked = world(name, Answer(promised.status, promised.body, {"Date": http_date(timedelta(days=3))}))
+    assert (faked.run().outcome, len(faked.script.sent)) == (Outcome.SUCCEEDED, 1)
 
 
 def test_rotated_credentials_are_fetched_and_tried_once(name: str) -> None:
     operation = OPERATIONS[name]
-    there = world(name, success(operation), auth_failure(operation), success(operation))
-    there.run()
-    there.aws.secrets[there.secret_name] = ROTATED
-    result = there.run()
+    faked = world(name, success(operation), auth_failure(operation), success(operation))
+    faked.run()
+    faked.aws.secrets[faked.secret_name] = ROTATED
+    result = faked.run()
     assert (result.outcome, result.attempts) == (Outcome.SUCCEEDED, 2)
-    assert [key_id(request)[-1] for request in there.script.sent] == ["1", "1", "2"]
-    assert there.aws.asked == [there.secret_name] * 2
+    assert [key_id(request)[-1] for request in faked.script.sent] == ["1", "1", "2"]
+    assert faked.aws.asked == [faked.secret_name] * 2
 
 
 def test_credentials_are_fetched_again_only_once_per_call(name: str) -> None:
     operation = OPERATIONS[name]
-    there = world(name, auth_failure(operation))
+    faked = world(name, auth_failure(operation))
     secrets = iter([SECRET, ROTATED, {**ROTATED, "secret_access_key": "testSecretFake0000000003"}, SECRET])
-    original = there.aws.get_secret_value
+    original = faked.aws.get_secret_value
 
     def rotating(secret_id: str, deadline: object) -> str:
-        there.aws.secrets[secret_id] = next(secrets)
-        return original(secret_id, there.clock.deadline())
+        faked.aws.secrets[secret_id] = next(secrets)
+        return original(secret_id, faked.clock.deadline())
 
-    there.aws.get_secret_value = rotating  # type: ignore[method-assign]
-    result = there.run()
-    assert (result.attempts, len(there.aws.asked)) == (2, 2)
+    faked.aws.get_secret_value = rotating  # type: ignore[method-assign]
+    result = faked.run()
+    assert (result.attempts, len(faked.aws.asked)) == (2, 2)
 
 
 def test_a_store_that_fails_meanwhile_leaves_the_rejection_as_the_result(name: str) -> None:
     operation = OPERATIONS[name]
-    there = world(name, success(operation), auth_failure(operation))
-    there.run()
-    there.aws.error = "InternalServiceError"
-    result = there.run()
+    faked = world(name, success(operation), auth_failure(operation))
+    faked.run()
+    faked.aws.error = "InternalServiceError"
+    result = faked.run()
     assert result.error is not None
     assert (result.error.category, result.attempts) == (Category.UNAUTHENTICATED, 1)
 
@@ -364,10 +365,10 @@ def test_corrections_are_three_at_most_each_once(name: str) -> None:
     """Six rejected signatures lock a Huawei key: one call never comes near that."""
     operation = OPERATIONS[name]
     code, status = ("SignatureNonceUsed", 400) if operation.service.provider == "alibaba" else ("APIGW.0301", 401)
-    there = world(name, refusal(operation, code, status, Date=http_date(timedelta(hours=7))))
-    there.environment.credentials.get("default", there.clock.deadline())
-    there.aws.secrets[there.secret_name] = ROTATED
-    result = there.run(seconds=3600)
+    faked = world(name, refusal(operation, code, status, Date=http_date(timedelta(hours=7))))
+    faked.environment.credentials.get("default", faked.clock.deadline())
+    faked.aws.secrets[faked.secret_name] = ROTATED
+    result = faked.run(seconds=3600)
     assert result.attempts <= 4
     assert result.attempts == (4 if operation.service.provider == "alibaba" else 3)
     assert not result.retryable
@@ -375,51 +376,51 @@ def test_corrections_are_three_at_most_each_once(name: str) -> None:
 
 def test_after_a_final_rejection_the_credentials_are_suspended_for_the_caches_time(name: str) -> None:
     operation = OPERATIONS[name]
-    there = world(name, auth_failure(operation), success(operation))
-    first, second = there.run(), there.run()
+    faked = world(name, auth_failure(operation), success(operation))
+    first, second = faked.run(), faked.run()
     assert first.error is not None
     assert first.retryable is False
     assert second.error is not None
     assert second.outcome is Outcome.FAILED
     assert (second.error.category, second.error.code) == (Category.UNAUTHENTICATED, Code.CREDENTIAL_SUSPENDED)
-    assert (second.attempts, second.retryable, len(there.script.sent)) == (0, True, 1)
-    there.clock.pass_(3600)
-    assert there.run().outcome is Outcome.SUCCEEDED
+    assert (second.attempts, second.retryable, len(faked.script.sent)) == (0, True, 1)
+    faked.clock.pass_(3600)
+    assert faked.run().outcome is Outcome.SUCCEEDED
 
 
 def test_a_rotated_key_that_is_rejected_as_well_is_not_tried_by_the_next_call(name: str) -> None:
     """The key of the last attempt is the one that is suspended: the next call has it from the cache."""
     operation = OPERATIONS[name]
-    there = world(name, success(operation), auth_failure(operation))
-    there.run()
-    there.aws.secrets[there.secret_name] = ROTATED
-    assert there.run().attempts == 2
-    last = there.run()
+    faked = world(name, success(operation), auth_failure(operation))
+    faked.run()
+    faked.aws.secrets[faked.secret_name] = ROTATED
+    assert faked.run().attempts == 2
+    last = faked.run()
     assert last.error is not None
     assert (last.error.code, last.attempts) == (Code.CREDENTIAL_SUSPENDED, 0)
-    assert [key_id(request)[-1] for request in there.script.sent] == ["1", "1", "2"]
+    assert [key_id(request)[-1] for request in faked.script.sent] == ["1", "1", "2"]
 
 
 def test_a_rotated_key_that_is_suspended_is_not_sent(name: str) -> None:
     """Another account had it before, and it was rejected there."""
     operation = OPERATIONS[name]
-    there = world(name, success(operation), auth_failure(operation))
-    there.run()
-    there.aws.secrets["task-cleanup/" + operation.service.provider + "/other"] = ROTATED
-    there.run(direct(operation, account="other"))
-    there.aws.secrets[there.secret_name] = ROTATED
-    result = there.run()
+    faked = world(name, success(operation), auth_failure(operation))
+    faked.run()
+    faked.aws.secrets["task-cleanup/" + operation.service.provider + "/other"] = ROTATED
+    faked.run(direct(operation, account="other"))
+    faked.aws.secrets[faked.secret_name] = ROTATED
+    result = faked.run()
     assert (result.outcome, result.attempts) == (Outcome.FAILED, 1)
-    assert [key_id(request)[-1] for request in there.script.sent] == ["1", "2", "1"]
+    assert [key_id(request)[-1] for request in faked.script.sent] == ["1", "2", "1"]
 
 
 def test_other_credentials_are_not_suspended(name: str) -> None:
     """The suspension is by id and digest: a secret that was put right works at the next fetch."""
     operation = OPERATIONS[name]
-    there = world(name, auth_failure(operation), success(operation))
-    there.run()
-    there.aws.secrets["task-cleanup/" + operation.service.provider + "/other"] = ROTATED
-    assert there.run(direct(operation, account="other")).outcome is Outcome.SUCCEEDED
+    faked = world(name, auth_failure(operation), success(operation))
+    faked.run()
+    faked.aws.secrets["task-cleanup/" + operation.service.provider + "/other"] = ROTATED
+    assert faked.run(direct(operation, account="other")).outcome is Outcome.SUCCEEDED
 
 
 # A rejected key, in the shapes that were seen: a code that no table has, the identity service's own, and none at all.
@@ -434,9 +435,9 @@ REJECTED = {
 @pytest.mark.parametrize("shape", [None, *REJECTED])
 def test_a_full_queue_with_a_bad_key_sends_at_most_one_call(name: str, shape: str | None) -> None:
     operation = OPERATIONS[name]
-    there = world(name, REJECTED[shape] if shape else auth_failure(operation))
-    results = [there.run() for _ in range(20)]
-    assert len(there.script.sent) == 1
+    faked = world(name, REJECTED[shape] if shape else auth_failure(operation))
+    results = [faked.run() for _ in range(20)]
+    assert len(faked.script.sent) == 1
     assert {result.error.category for result in results if result.error} == {Category.UNAUTHENTICATED}
     assert [result.retryable for result in results] == [False] + [True] * 19
 
@@ -444,10 +445,10 @@ def test_a_full_queue_with_a_bad_key_sends_at_most_one_call(name: str, shape: st
 @pytest.mark.parametrize("shape", REJECTED)
 def test_a_rotated_key_is_fetched_whatever_shape_the_rejection_has(name: str, shape: str) -> None:
     operation = OPERATIONS[name]
-    there = world(name, success(operation), REJECTED[shape], success(operation))
-    there.run()
-    there.aws.secrets[there.secret_name] = ROTATED
-    result = there.run()
+    faked = world(name, success(operation), REJECTED[shape], success(operation))
+    faked.run()
+    faked.aws.secrets[faked.secret_name] = ROTATED
+    result = faked.run()
     assert (result.outcome, result.attempts) == (Outcome.SUCCEEDED, 2)
 
 
@@ -460,23 +461,23 @@ def test_a_rejection_of_unknown_meaning_stops_one_project_and_the_second_stops_t
     operation = OPERATIONS[name]
     if not operation.service.needs_project:
         return
-    there = world(name, REJECTED[shape])
+    faked = world(name, REJECTED[shape])
     for project in (*OTHER_PROJECTS[:1] * 3, *OTHER_PROJECTS[1:], OTHER_PROJECTS[0]):
-        there.run(direct(operation, project_id=project))
-    projects = [request.headers["X-Project-Id"] for request in there.script.sent]
+        faked.run(direct(operation, project_id=project))
+    projects = [request.headers["X-Project-Id"] for request in faked.script.sent]
     assert projects == OTHER_PROJECTS[:2]
-    there.clock.pass_(3600)
-    there.run(direct(operation, project_id=OTHER_PROJECTS[3]))
-    there.run(direct(operation, project_id=OTHER_PROJECTS[2]))
-    assert len(there.script.sent) == 4, "what is over counts as no second project"
+    faked.clock.pass_(3600)
+    faked.run(direct(operation, project_id=OTHER_PROJECTS[3]))
+    faked.run(direct(operation, project_id=OTHER_PROJECTS[2]))
+    assert len(faked.script.sent) == 4, "what is over counts as no second project"
 
 
 def test_a_known_rejection_stops_the_key_in_every_project(name: str) -> None:
     operation = OPERATIONS[name]
-    there = world(name, auth_failure(operation), success(operation))
+    faked = world(name, auth_failure(operation), success(operation))
     for project in OTHER_PROJECTS if operation.service.needs_project else [None]:
-        there.run(direct(operation, **({"project_id": project} if project else {})))
-    assert len(there.script.sent) == 1
+        faked.run(direct(operation, **({"project_id": project} if project else {})))
+    assert len(faked.script.sent) == 1
 
 
 # -- doubt ------------------------------------------------
@@ -484,8 +485,8 @@ def test_a_known_rejection_stops_the_key_in_every_project(name: str) -> None:
 
 def test_a_failure_after_an_attempt_without_answer_says_that_the_change_may_have_been_made(name: str) -> None:
     operation = OPERATIONS[name]
-    there = world(name, NO_REPLY, conflict(operation))
-    result = there.run()
+    faked = world(name, NO_REPLY, conflict(operation))
+    result = faked.run()
     assert result.error is not None
     if name in LISTS:
         assert result.error.detail is None, "a list changes nothing"
@@ -494,8 +495,8 @@ def test_a_failure_after_an_attempt_without_answer_says_that_the_change_may_have
 
 
 def test_a_call_that_never_left_leaves_no_doubt(name: str) -> None:
-    there = world(name, NO_CONNECTION, conflict(OPERATIONS[name]))
-    result = there.run()
+    faked = world(name, NO_CONNECTION, conflict(OPERATIONS[name]))
+    result = faked.run()
     assert result.error is not None
     assert "note" not in (result.error.detail or {})
 
@@ -504,8 +505,8 @@ def test_an_internal_error_leaves_doubt_whatever_its_status(name: str) -> None:
     """OMS sends even its internal errors with HTTP 400: here the code tells that the change may have been made."""
     operation = OPERATIONS[name]
     codes = {"elasticsearch": "InternalError", "oms": "OMS.1001", "dms": "DMS.00500006"}
-    there = world(name, refusal(operation, codes[operation.service.name], 400), conflict(operation))
-    result = there.run()
+    faked = world(name, refusal(operation, codes[operation.service.name], 400), conflict(operation))
+    result = faked.run()
     assert result.error is not None
     assert (result.outcome, result.attempts) == (Outcome.CONFLICT, 2)
     assert bool((result.error.detail or {}).get("note")) is (name not in LISTS)
@@ -524,8 +525,8 @@ def test_a_server_error_with_a_code_that_nobody_knows_leaves_doubt(name: str, st
 def test_gone_after_an_attempt_without_answer_is_unchanged_and_says_so(name: str, first: Answer | Exception) -> None:
     """Only OMS has a code for a missing task."""
     operation = OPERATIONS[name]
-    there: World = world(name, first, refusal(operation, "OMS.1009", 400))
-    result = there.run()
+    faked: OperationWorld = world(name, first, refusal(operation, "OMS.1009", 400))
+    result = faked.run()
     assert result.error is not None
     if name == OMS_DELETE:
         assert (result.outcome, result.retryable) == (Outcome.UNCHANGED, False)
