@@ -16,6 +16,7 @@ from tests.support.builders import (
     DELETE_DATA_TASK,
     NAMES,
     NOW,
+    OF_EACH_KIND,
     OMS_DELETE,
     OPERATIONS,
     REQUESTS,
@@ -59,7 +60,7 @@ def test_a_confirmed_change_is_succeeded(name: str) -> None:
     assert target.get("project_id") == (PROJECT if name in WITH_PROJECT else None)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OF_EACH_KIND)
 def test_the_trigger_s_id_is_the_default_correlation_id(name: str) -> None:
     assert run(name, direct(OPERATIONS[name]))[0].correlation_id == "3f1c7a52-direct-request-id"
 
@@ -70,7 +71,7 @@ def test_an_oms_task_id_is_text_in_the_result(value: object) -> None:
     assert result.target.task_id == "191297407830872"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OF_EACH_KIND)
 @pytest.mark.parametrize("value", ["some.other.Operation", "", 7])
 def test_a_misrouted_request_is_refused(name: str, value: object) -> None:
     result, sent = run(name, direct(OPERATIONS[name], operation=value))
@@ -78,7 +79,7 @@ def test_a_misrouted_request_is_refused(name: str, value: object) -> None:
     assert run(name, direct(OPERATIONS[name], operation=name))[0].outcome is Outcome.SUCCEEDED
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OF_EACH_KIND)
 def test_a_bug_is_a_result_too(name: str) -> None:
     """An exception's text may hold anything, so none of it goes on."""
 
@@ -94,7 +95,7 @@ def test_a_bug_is_a_result_too(name: str) -> None:
 
 
 @pytest.mark.parametrize(("account", "category"), [("acme", "invalid_request"), ("default", "internal")])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OF_EACH_KIND)
 def test_a_missing_secret_sends_nothing_and_is_named(name: str, account: str, category: str) -> None:
     """The account that the request names is the caller's to get right, the default one is ours."""
     faked = world(name, success(OPERATIONS[name]))
@@ -111,7 +112,7 @@ def test_a_missing_secret_sends_nothing_and_is_named(name: str, account: str, ca
 # -- dry runs ------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OF_EACH_KIND)
 @pytest.mark.parametrize(("stack", "request_says"), [(True, False), (True, None), (False, True), (True, True)])
 def test_a_dry_run_signs_and_sends_nothing(name: str, stack: bool, request_says: bool | None) -> None:
     """The stack can force it, and a request's ``false`` does not undo that."""
@@ -129,7 +130,7 @@ def test_a_dry_run_signs_and_sends_nothing(name: str, stack: bool, request_says:
     }
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OF_EACH_KIND)
 def test_a_dry_run_finds_credentials_that_are_missing(name: str) -> None:
     faked = world(name, success(OPERATIONS[name]), dry_run=True)
     faked.aws.secrets.clear()
@@ -159,7 +160,7 @@ def test_the_project_is_the_request_s_else_the_credentials_else_missing(name: st
 # -- requests that come too late ------------------------------------------------
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OF_EACH_KIND)
 @pytest.mark.parametrize(("seconds", "in_time"), [(-3600, False), (-1, False), (0, True), (1, True), (3600, True)])
 def test_not_after_is_checked_before_signing(name: str, seconds: int, in_time: bool) -> None:
     moment = (NOW + timedelta(seconds=seconds)).isoformat()
@@ -173,7 +174,7 @@ def test_not_after_is_checked_before_signing(name: str, seconds: int, in_time: b
         assert faked.aws.asked == []
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", OF_EACH_KIND)
 def test_not_after_knows_zones(name: str) -> None:
     late, early = "2026-11-21T08:45:00+01:00", "2026-11-21T08:15:00-01:00"
     assert error_of(run(name, direct(OPERATIONS[name], not_after=late))[0])[1] == "Expired"
