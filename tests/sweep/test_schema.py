@@ -205,6 +205,7 @@ def test_the_largest_policy_is_valid() -> None:
     )
 
 
+@pytest.mark.exhaustive
 def test_a_list_of_very_many_is_refused_at_once() -> None:
     """Compared each with each other, they took minutes. (The suite has a time-out.)"""
     for many in ([{"no": number} for number in range(20_000)], [1] * 20_000):

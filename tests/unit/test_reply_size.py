@@ -72,6 +72,7 @@ def test_a_list_that_is_too_large_is_cut_to_what_lambda_delivers(name: str, trig
     assert MAX_BYTES - RESERVE - one <= size(delivered, trigger) <= MAX_BYTES
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("trigger", ANSWERED)
 def test_ten_thousand_tasks_with_long_chinese_names_are_delivered_whole(trigger: Trigger) -> None:
     """As escapes within a string, each character took seven bytes."""
@@ -106,6 +107,7 @@ def test_a_body_has_characters_and_can_always_be_sent(name: str) -> None:
         assert "\\u" not in body.replace("\\\\", "")
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("trigger", ANSWERED)
 def test_of_very_many_small_tasks_what_is_between_them_counts_too(trigger: Trigger) -> None:
     whole = result([replace(task(number, ""), provider_detail={}) for number in range(30_000)])
