@@ -1,17 +1,19 @@
-"""``make quick``: ruff on the files that changed, and the tests nearest to them. Less than a minute, and no proof.
+"""``make quick``: ruff on the files that changed, and the tests nearest to them. A minute at most, and no proof.
 
 Changed is what differs from the last commit, what git does not know yet, and what this branch's commits changed.
+Where that is much, tests end when their time is up, and the last lines say so.
 """
 
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parents[2]
-# These build, deploy or start processes: they run if they changed themselves, and else in `make check` only.
+# These build, deploy or start processes: `make check` runs them.
 SLOW = (
     "tests/e2e/",
     "tests/rights/",
@@ -43,6 +45,9 @@ ROOMS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("template.yaml", (), ("tests/template/",)),
     ("tests/", (), ("tests/template/test_conventions.py",)),
 )
+SECONDS = 35  # for all tests together
+OPTIONS = ("-q", "-n", "2", "--dist", "loadfile", "-m", "not exhaustive")
+INTERRUPTED, NO_TESTS = 2, 5  # exit statuses of pytest
 BASES = ("origin/main", "main")
 
 
@@ -53,6 +58,7 @@ class Choice:
     files: set[str] = field(default_factory=set)
     functions: set[str] = field(default_factory=set)
     without_tests: list[str] = field(default_factory=list)
+    slow: list[str] = field(default_factory=list)
 
 
 def choose(changed: Iterable[str], tests: Iterable[str]) -> Choice:
@@ -61,7 +67,10 @@ def choose(changed: Iterable[str], tests: Iterable[str]) -> Choice:
     for name in sorted(changed):
         parts = PurePosixPath(name).parts
         if name in tests:
-            choice.files.add(name)
+            if name.startswith(SLOW):
+                choice.slow.append(name)
+            else:
+                choice.files.add(name)
         elif parts[0] in {"functions", "events"} and len(parts) > 2 and parts[1] != "sweep":
             choice.functions.add(parts[1])
         elif found := _near(name, {test for test in tests if not test.startswith(SLOW)}):
@@ -77,7 +86,7 @@ def _near(name: str, tests: set[str]) -> set[str]:
         return set()
     _, folders, otherwise = room
     words = PurePosixPath(name).name.partition(".")[0].split("_")
-    while words:  # test_transport_retries.py is of transport.py; test_sdk_dms.py of dms_state.py
+    while words:  # test_transport_retries.py is of transport.py, test_sdk_dms.py of services/dms.py
         called = "_".join(["", *words, ""])
         found = {test for test in tests if test.startswith(folders) and called in f"{PurePosixPath(test).stem}_"}
         if found:
@@ -108,31 +117,56 @@ def _operation(folder: str) -> str:
     return str(schema["properties"]["operation"]["const"])
 
 
-def _run(*command: str) -> int:
-    print("+", "python -m", *command, flush=True)
-    return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=False).returncode
+class Session:
+    """Runs commands, prints each, and remembers what failed. All tests together have ``SECONDS``."""
+
+    def __init__(self) -> None:
+        self.until = time.monotonic() + SECONDS
+        self.failed = self.cut = False
+
+    def ruff(self, *arguments: str) -> None:
+        """Ruff with these arguments."""
+        self.failed |= self._run("ruff", *arguments) != 0
+
+    def pytest(self, *arguments: str) -> None:
+        """These tests, for as long as there is time."""
+        left = int(self.until - time.monotonic())
+        if left < 5:
+            self.cut = True
+            return
+        code = self._run("pytest", *OPTIONS, f"--session-timeout={left}", *arguments)
+        cut = code == INTERRUPTED and time.monotonic() >= self.until
+        self.cut |= cut
+        self.failed |= code not in (0, NO_TESTS) and not cut
+
+    @staticmethod
+    def _run(*command: str) -> int:
+        print("+", "python -m", *command, flush=True)
+        return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=False).returncode
 
 
 def main() -> int:
     """0 if all that was run is well."""
-    changed = changed_files()
+    changed, session = changed_files(), Session()
     choice = choose(changed, [str(path.relative_to(ROOT)) for path in ROOT.glob("tests/*/test_*.py")])
     if not changed:
         print("Nothing has changed: the unit tests that are fast.")
         choice.files.add("tests/unit")
-    if choice.without_tests:
-        print("No test is near to:", *choice.without_tests)
-    results = []
+    for text, names in (("No test is near to:", choice.without_tests), ("Slow, run them yourself:", choice.slow)):
+        if names:
+            print(text, *names)
     if python := [name for name in changed if name.endswith(".py")]:
-        results += [_run("ruff", "check", *python), _run("ruff", "format", "--check", *python)]
-    options = ("-q", "-n", "2", "--dist", "loadfile", "-m", "not exhaustive")
-    if choice.files:
-        results.append(_run("pytest", *options, *sorted(choice.files)))
+        session.ruff("check", *python)
+        session.ruff("format", "--check", *python)
     if choice.functions:
         words = [word for folder in sorted(choice.functions) for word in (folder, _operation(folder))]
-        results.append(_run("pytest", *options, "-k", " or ".join(words), *OF_A_FUNCTION))
-    print("Well, as far as this looks; `make check` looks at everything." if not any(results) else "Not well.")
-    return int(any(results))
+        session.pytest("-k", " or ".join(words), *OF_A_FUNCTION)
+    if choice.files:
+        session.pytest(*sorted(choice.files))
+    if session.cut:
+        print(f"Not all of them ran in {SECONDS} seconds.")
+    print("Not well." if session.failed else "Well, as far as this looks; `make check` looks at everything.")
+    return int(session.failed)
 
 
 if __name__ == "__main__":

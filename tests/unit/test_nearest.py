@@ -12,11 +12,11 @@ TESTS = [str(path.relative_to(ROOT)) for path in ROOT.glob("tests/*/test_*.py")]
     ("changed", "files"),
     [
         (f"{LAYER}transport.py", {"tests/unit/test_transport.py", "tests/unit/test_transport_retries.py"}),
-        (f"{LAYER}sweep/page.html.j2", {"tests/sweep/test_page.py"}),
+        (f"{LAYER}sweep/page/charts.py", {"tests/sweep/test_page_charts.py"}),
         (f"{LAYER}sweep/handler.py", {"tests/sweep/test_handler.py"}),
         (f"{LAYER}handler.py", {"tests/unit/test_operation.py", "tests/unit/test_results.py"}),
-        ("local/emulators/dms_state.py", {"tests/contract/test_sdk_dms.py"}),
-        ("tests/e2e/test_torture.py", {"tests/e2e/test_torture.py"}),
+        ("local/emulators/services/dms.py", {"tests/contract/test_sdk_dms.py"}),
+        ("tests/sweep/test_run.py", {"tests/sweep/test_run.py"}),
         ("tests/support/scenes.py", {"tests/template/test_conventions.py"}),
     ],
 )
@@ -35,6 +35,11 @@ def test_the_template_has_its_tests_but_for_those_that_build() -> None:
 def test_a_function_has_the_tests_that_are_called_after_it(changed: str) -> None:
     choice = choose([changed], TESTS)
     assert (choice.files, choice.functions) == (set(), {"huawei_oms_stop_task"})
+
+
+def test_a_slow_test_that_changed_is_told_and_not_run() -> None:
+    choice = choose(["tests/e2e/test_torture.py"], TESTS)
+    assert (choice.files, choice.slow) == (set(), ["tests/e2e/test_torture.py"])
 
 
 def test_what_has_no_test_near_is_told() -> None:
