@@ -72,11 +72,13 @@ WANTED_STATE = {
 def test_every_documented_code_means_what_the_contract_says(name: str) -> None:
     """And `unchanged` is the wanted state only: Alibaba and DMS have no known code for a missing task."""
     unchanged = set()
+
     for row in (row for table in tables_of(name) for row in TABLES[table]):
         with case(row["code"], row["status"]):
             result = settle(name, row["code"], row["status"])
             _check_meaning(name, row, result)
             unchanged |= {row["code"]} if result.outcome is Outcome.UNCHANGED else set()
+
     assert unchanged == set(OPERATIONS[name].already_done_codes) == WANTED_STATE.get(name, set())
 
 
@@ -123,7 +125,9 @@ def test_both_clouds_with_dms_read_errors_alike() -> None:
 
 def test_both_gateway_prefixes_are_in_the_data() -> None:
     codes = {row["code"] for row in TABLES["gateway"]}
+
     numbers = {code.partition(".")[2] for code in codes}
+
     assert codes == {f"{prefix}.{number}" for prefix in ("APIGW", "APIG") for number in numbers}
     assert len(numbers) >= 19
 
@@ -132,6 +136,7 @@ def test_both_gateway_prefixes_are_in_the_data() -> None:
 def test_the_code_has_no_category_for_a_code_that_no_sheet_lists(name: str) -> None:
     """A table entry without a source would be a guess."""
     known = {row["code"] for table in TABLES.values() for row in table}
+
     assert set(OPERATIONS[name].service.errors.codes) <= known
 
 
@@ -234,7 +239,9 @@ def test_every_error_shape_that_the_huawei_sdk_reads_is_read(name: str) -> None:
 @pytest.mark.parametrize("shape", [{"Code": "InstanceNotFound", "Message": "text"}, {"code": "InstanceNotFound"}])
 def test_an_alibaba_error_is_read_also_inside_a_200(name: str, shape: dict[str, str], status: int) -> None:
     body = {**shape, "Result": True, "RequestId": "ABC"}
+
     result = world(name, Answer(status, json.dumps(body).encode())).run()
+
     assert result.error is not None
     assert (result.error.category, result.error.code) == (Category.NOT_FOUND, "InstanceNotFound")
     assert result.request_id == "ABC"
@@ -243,7 +250,9 @@ def test_an_alibaba_error_is_read_also_inside_a_200(name: str, shape: dict[str, 
 @pytest.mark.parametrize("name", WITH_PROJECT)
 def test_provider_fields_that_official_sdks_drop_are_kept_in_detail(name: str) -> None:
     body = b'{"error_code": "OMS.0064", "error_msg": "bad", "error_detail": "description"}'
+
     result = world(name, Answer(400, body, {"X-Request-Id": "f" * 32})).run()
+
     assert result.error is not None
     assert "description" in json.dumps(result.error.detail)
     assert result.request_id == "f" * 32
@@ -252,6 +261,7 @@ def test_provider_fields_that_official_sdks_drop_are_kept_in_detail(name: str) -
 @pytest.mark.parametrize("name", [name for name in ALIBABA if name not in LISTS])
 def test_result_false_is_a_failure_with_its_own_code(name: str) -> None:
     result = world(name, Answer(200, b'{"Result": false, "RequestId": "ABC"}')).run()
+
     assert result.error is not None
     assert (result.outcome, result.error.category) == (Outcome.FAILED, Category.PROVIDER_ERROR)
     assert (result.error.code, result.retryable, result.attempts) == ("ResultFalse", False, 1)
@@ -277,6 +287,7 @@ def test_result_false_is_a_failure_with_its_own_code(name: str) -> None:
 def test_a_200_that_is_not_the_promised_list_is_a_failure_not_an_empty_list(name: str, body: dict[str, Any]) -> None:
     """A 2xx whose body is not what the sheet promises is `provider_error`; nor does a record without an id pass."""
     result = world(name, Answer(200, json.dumps(body).encode())).run()
+
     assert result.error is not None
     assert (result.outcome, result.error.category) == (Outcome.FAILED, Category.PROVIDER_ERROR)
     assert (result.error.code, result.listed) == ("UnexpectedReply", None)

@@ -84,13 +84,16 @@ def test_document_names_no_machine() -> None:
 
 def test_there_is_one_operation_per_function() -> None:
     found = {it["operationId"]: it["tags"] for item in DOCUMENT["paths"].values() for it in item.values()}
+
     swept = {name for name, tags in found.items() if tags == [openapi_sweep.TAG]}
+
     assert found.keys() - swept == {operation_name(folder) for folder in function_folders()}
     assert len(swept) == len(openapi_sweep.paths(dict.fromkeys(range(400, 600), "")))
 
 
 def test_document_of_given_operations_holds_nothing_else() -> None:
     paths = openapi.document(routes.operations())["paths"]
+
     assert paths == {path: item for path, item in DOCUMENT["paths"].items() if not path.startswith("/sweeps")}
 
 
@@ -98,7 +101,9 @@ def test_document_of_given_operations_holds_nothing_else() -> None:
 def test_every_field_has_its_places(folder: str) -> None:
     schema, operation = request_schema(folder), operation_of(folder)
     path, query = parameters(folder, "path"), parameters(folder, "query")
+
     body = resolved(operation["requestBody"]["content"]["application/json"]["schema"])
+
     assert path.keys() | body["properties"].keys() == schema["properties"].keys()
     assert not path.keys() & body["properties"].keys()
     assert query.keys() == {name for name, rule in body["properties"].items() if openapi.as_text(rule) is not None}
@@ -123,7 +128,9 @@ def test_region_tells_the_service_s_own_and_takes_others(folder: str) -> None:
     """Not as an enumeration: a client made from the document must be able to name a region that a stack added."""
     service = SERVICES["_".join(operation_name(folder).split(".")[:2])]
     region = parameters(folder, "path")["region"]
+
     begin = request_schema(folder)["properties"]["region"]["description"]
+
     assert region["description"] == f"{begin} The service's: {', '.join(service.regions)}."
     assert all(inside(region["schema"]).is_valid(name) for name in [*service.regions, "xx-name-1"])
     assert not any(inside(region["schema"]).is_valid(name) for name in ("EU-DE", "eu.de", "", "a" * 64))
@@ -132,7 +139,9 @@ def test_region_tells_the_service_s_own_and_takes_others(folder: str) -> None:
 @every_function
 def test_parameters_take_the_sample_event_and_refuse_what_the_schema_refuses(folder: str) -> None:
     event = sample_event(folder, "http")
+
     path, query = parameters(folder, "path"), parameters(folder, "query")
+
     for name, value in event["pathParameters"].items():
         assert path[name]["example"] == value
         assert inside(path[name]["schema"]).is_valid(value)
@@ -161,7 +170,9 @@ def test_paths_and_queries_hold_text(rule: Json, wanted: Json | None) -> None:
 
 def test_callers_sign_as_the_template_wants() -> None:
     (name,) = [name for item in DOCUMENT["security"] for name in item]
+
     scheme = DOCUMENT["components"]["securitySchemes"][name]
+
     assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "header", "Authorization")
     assert scheme["x-amazon-apigateway-authtype"] == "awsSigv4"
 
@@ -176,7 +187,9 @@ def answers(folder: str) -> dict[int, Json]:
 @every_function
 def test_every_status_is_documented(folder: str) -> None:
     found = answers(folder)
+
     problems = {status for status, item in found.items() if "application/problem+json" in item["content"]}
+
     assert problems == set(triggers.HTTP_STATUS.values())
     assert {200, 403, 404, *problems} <= found.keys()
     assert "application/json" in found[403]["content"]
@@ -267,7 +280,9 @@ def test_other_shapes_are_none(category: Category, change: Json) -> None:
 @pytest.mark.parametrize("member", ["type", "title", "status", "detail", "instance", "result"])
 def test_no_member_may_be_missing(category: Category, member: str) -> None:
     answer = problem(category)
+
     del answer[member]
+
     assert not PROBLEM.is_valid(answer)
 
 
@@ -285,6 +300,7 @@ def test_status_type_and_category_belong_together(category: Category) -> None:
 def test_a_success_is_no_problem() -> None:
     answer = problem(Category.INTERNAL)
     answer["result"] |= {"outcome": "succeeded", "error": None, "attempts": 1}
+
     with pytest.raises(ValidationError):
         PROBLEM.validate(answer)
 
@@ -324,7 +340,9 @@ def tree(tmp_path: Path) -> Path:
 def test_new_function_comes_in_by_itself(tree: Path) -> None:
     document = openapi.document(routes.operations(tree))
     assert document["paths"].keys() == {"/toy/box/{region}/tasks/{task_id}"}
+
     operation = document["paths"]["/toy/box/{region}/tasks/{task_id}"]["put"]
+
     assert (operation["operationId"], operation["tags"]) == ("toy.box.Shake", ["toy.box"])
     assert list(OpenAPIV31SpecValidator(cast("Any", document)).iter_errors()) == []
 
@@ -333,6 +351,7 @@ def test_field_that_has_no_place_is_refused(tree: Path) -> None:
     path = tree / "functions" / "toy_new" / "schema.json"
     schema = json.loads(path.read_text())
     path.write_text(json.dumps({**schema, "required": [*schema["required"], "project_id"]}))
+
     with pytest.raises(ValueError, match="project_id"):
         routes.operations(tree)
 
@@ -384,9 +403,11 @@ def test_page_is_laid_out_for_the_screen_it_is_on(site: str) -> None:
     styles = [name for name in named(page) if name.endswith(".css")]
     assert styles == [f"{docs_page.PAGE}/swagger-ui.css", f"{docs_page.PAGE}/phone.css"]
     assert get(site, styles[1]).text.startswith("@media (max-width: 640px) {")
+
     replies = [
         it for item in DOCUMENT["paths"].values() for call in item.values() for it in call["responses"].values()
     ]
+
     assert not [reply for reply in replies if "links" in resolved(reply)], "their column is hidden on a phone"
 
 
@@ -410,7 +431,9 @@ def test_nothing_comes_from_outside(site: str) -> None:
         assert set(" ".join(policy.values()).split()) <= {"'none'", "'self'", "'unsafe-inline'", "data:"}
         assert policy["script-src"] == policy["connect-src"] == "'self'"
         assert reply.headers["X-Content-Type-Options"] == "nosniff"
+
     page, start, style = (get(site, docs_page.PAGE + name).text for name in ("", "/start.js", "/swagger-ui.css"))
+
     assert all(re.match(r"/[^/]", name) for name in named(page))
     assert "//" not in start
     assert "validatorUrl: null" in start, "else the badge asks a public server"
@@ -419,15 +442,18 @@ def test_nothing_comes_from_outside(site: str) -> None:
 
 def test_served_document_is_the_published_one_for_this_server(site: str) -> None:
     served = get(site, docs_page.DOCUMENT).json()
+
     assert [server["url"] for server in served["servers"]] == ["/"]
     assert {**served, "servers": DOCUMENT["servers"]} == DOCUMENT
 
 
 def test_other_paths_and_methods_are_the_apis(site: str) -> None:
     assert get(site, "/docs/").status_code == get(site, "/docs/index.html").status_code == 404
+
     with requests.Session() as session:
         assert session.delete(site + docs_page.PAGE, timeout=30).status_code == 404
         head = session.head(site + docs_page.PAGE, timeout=30)
+
     assert (head.status_code, head.content) == (200, b"")
 
 
@@ -435,12 +461,14 @@ def test_older_viewer_gets_the_same_operations(site: str) -> None:
     view = get(site, docs_page.VIEW).json()
     assert [error.message for error in OpenAPIV30SpecValidator(view).iter_errors()] == []
     assert view["paths"].keys() == DOCUMENT["paths"].keys()
+
     for path, item in DOCUMENT["paths"].items():
         for method, operation in item.items():
             older = view["paths"][path][method]
             assert older["responses"].keys() == operation["responses"].keys()
             assert [it["name"] for it in older["parameters"]] == [it["name"] for it in operation["parameters"]]
             assert ("requestBody" in older) == ("requestBody" in operation and method != "get")
+
     assert view["components"]["schemas"].keys() == DOCUMENT["components"]["schemas"].keys()
 
 
@@ -462,10 +490,13 @@ def test_older_viewer_gets_the_same_operations(site: str) -> None:
 )
 def test_older_viewer_reads_newer_keywords(newer: Json, older: Json) -> None:
     view = docs_page.as_openapi_30({"components": {"schemas": {"It": newer}}})
+
     assert view["components"]["schemas"]["It"] == older
 
 
 def test_no_browser_sends_a_body_with_a_get() -> None:
     item: Json = {"get": {"requestBody": {}}, "post": {"requestBody": {}}}
+
     view = docs_page.as_openapi_30({"paths": {"/": item}})
+
     assert view["paths"]["/"] == {"get": {}, "post": {"requestBody": {}}}

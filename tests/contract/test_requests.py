@@ -126,7 +126,9 @@ def test_a_later_page_begins_after_the_records_that_came(name: str, where: str) 
     pages = OPERATIONS[name].listing
     assert pages is not None
     assert pages.call is not None
+
     first, later = call(name), pages.call({**FILLED, **REQUESTS[name]}, 300)
+
     assert (later.method, later.path, later.project_id) == (first.method, first.path, first.project_id)
     assert later.url("") == f"{first.path}?limit=100&{where}"
 
@@ -134,6 +136,7 @@ def test_a_later_page_begins_after_the_records_that_came(name: str, where: str) 
 @pytest.mark.parametrize(("name", "method", "target"), PAGES, ids=[page[0] for page in PAGES])
 def test_the_call_is_the_one_on_the_providers_page(name: str, method: str, target: str) -> None:
     built = call(name)
+
     assert (built.method, built.url("https://host")) == (method, "https://host" + target)
 
 
@@ -141,7 +144,9 @@ def test_the_call_is_the_one_on_the_providers_page(name: str, method: str, targe
 def test_what_is_sent_is_the_page_s_request_with_no_body(name: str, method: str, target: str) -> None:
     faked = world(name, success(OPERATIONS[name]))
     faked.run()
+
     [sent] = faked.script.sent
+
     assert (sent.method, sent.url) == (method, base_of(name, REQUESTS[name]["region"]) + target)
     assert not sent.body
     assert sent.headers.get("Content-Length", "0") == "0"
@@ -154,7 +159,9 @@ def test_what_is_sent_is_the_page_s_request_with_no_body(name: str, method: str,
 def test_alibaba_s_operation_selector_and_version(name: str, action: str) -> None:
     faked = world(name, success(OPERATIONS[name]))
     faked.run()
+
     headers = faked.script.sent[0].headers
+
     assert (headers["x-acs-action"], headers["x-acs-version"]) == (action, "2017-06-13")
 
 
@@ -162,7 +169,9 @@ def test_alibaba_s_operation_selector_and_version(name: str, action: str) -> Non
 def test_huawei_s_project_header(name: str) -> None:
     faked = world(name, success(OPERATIONS[name]))
     faked.run(direct(OPERATIONS[name], project_id="f" * 32))
+
     [sent] = faked.script.sent
+
     assert sent.headers["X-Project-Id"] == "f" * 32, "the request's project wins over the credentials'"
     assert f"/v2/{'f' * 32}/" in str(sent.url)
 
@@ -170,6 +179,7 @@ def test_huawei_s_project_header(name: str) -> None:
 @pytest.mark.parametrize("name", WITH_TOKEN)
 def test_query_values_are_percent_encoded_not_form_encoded(name: str) -> None:
     query = urlsplit(call(name, client_token="a b+c*d~/é&=%").url("https://host")).query
+
     assert "lientToken=a%20b%2Bc%2Ad~%2F%C3%A9%26%3D%25&" in query
 
 
@@ -194,13 +204,16 @@ def test_the_regions_are_the_provider_s_list(name: str) -> None:
 def test_huawei_s_dms_has_34_regions_one_of_them_on_another_domain() -> None:
     service = OPERATIONS[HUAWEI_DMS_LIST].service
     assert len(service.regions) == 34
+
     hosts = [service.host(region) for region in service.regions]
+
     assert [host for host in hosts if not host.endswith(".com")] == ["dms.eu-west-101.myhuaweicloud.eu"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_region_has_its_https_endpoint(name: str) -> None:
     service = OPERATIONS[name].service
+
     for region in regions_of(name):
         assert service.base(region, None) == base_of(name, region)
 
@@ -217,12 +230,14 @@ def test_every_region_has_its_https_endpoint(name: str) -> None:
 def test_an_unknown_region_is_refused_even_where_the_endpoint_is_overridden(name: str, region: str) -> None:
     with pytest.raises(CleanupError) as caught:
         OPERATIONS[name].service.base(region, "http://127.0.0.1:1")
+
     assert caught.value.category is Category.INVALID_REQUEST
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_extra_region_s_host_follows_the_rule(name: str) -> None:
     service = OPERATIONS[name].service
+
     assert service.base("xx-name-1", None, ("yy-name-2", "xx-name-1")) == base_of(name, "xx-name-1")
     with pytest.raises(CleanupError):
         service.base("xx-name", None, ("yy-name-2", "xx-name-1"))
@@ -232,9 +247,11 @@ def test_an_extra_region_s_host_follows_the_rule(name: str) -> None:
 def test_an_endpoint_override_replaces_the_host_that_is_signed(name: str) -> None:
     faked = world(name, success(OPERATIONS[name]))
     assert OPERATIONS[name].service.base(REQUESTS[name]["region"], "http://127.0.0.1:9") == "http://127.0.0.1:9"
+
     headers = OPERATIONS[name].service.sign(
         call(name), "127.0.0.1:9", Credentials("AKFAKE0001", "testSecretFake0001"), now=NOW, nonce="0" * 32
     )
+
     assert headers["Host"] == "127.0.0.1:9"
     assert faked.script.sent == []
 
@@ -245,7 +262,9 @@ def test_the_security_token_is_sent_and_signed(name: str) -> None:
         call(name), "host", Credentials("AKFAKE0001", "testSecretFake0001", "testTokenFake"), now=NOW, nonce="0" * 32
     )
     [header] = [key for key, value in headers.items() if value == "testTokenFake"]
+
     signed = headers["Authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")
+
     assert header.lower() in signed
     assert {key.lower() for key in headers} - {"authorization"} == set(signed), "everything that is sent is signed"
 
@@ -256,5 +275,7 @@ def test_the_scheme_is_the_one_of_the_provider(name: str) -> None:
         call(name), "host", Credentials("AKFAKE0001", "testSecretFake0001"), now=NOW, nonce="0" * 32
     )
     alibaba = OPERATIONS[name].service.provider == "alibaba"
+
     expected = "ACS3-HMAC-SHA256 Credential=AKFAKE0001," if alibaba else "SDK-HMAC-SHA256 Access=AKFAKE0001, "
+
     assert headers["Authorization"].startswith(expected)

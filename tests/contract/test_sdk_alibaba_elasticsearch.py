@@ -52,7 +52,9 @@ def test_list_then_delete(cloud: Emulators, elasticsearch: Build) -> None:
         ("et_cn_fake00000001", "SUCCESS"),
         ("et_cn_fake00000002", "SUCCESS"),
     ]
+
     deleted = delete(client)
+
     assert deleted.result is True
     assert deleted.request_id == deleted.request_id.upper()
     assert len(deleted.request_id) == 36
@@ -63,6 +65,7 @@ def test_list_then_delete(cloud: Emulators, elasticsearch: Build) -> None:
 @pytest.mark.parametrize("odd", ["tok en+1~*/%", "a=b&c=d;e", "quote'\"<>"])
 def test_any_printable_token_is_signed_alike(cloud: Emulators, elasticsearch: Build, odd: str) -> None:
     cloud.alibaba_elasticsearch.add_task(INSTANCE, TASK)
+
     assert delete(elasticsearch(), token=odd).result is True
     assert cloud.journal[-1].client_token == odd
 
@@ -70,7 +73,9 @@ def test_any_printable_token_is_signed_alike(cloud: Emulators, elasticsearch: Bu
 def test_cancel_stops_the_migration_of_the_instance(cloud: Emulators, elasticsearch: Build) -> None:
     cloud.alibaba_elasticsearch.add_task(INSTANCE, TASK)
     cloud.alibaba_elasticsearch.add_place(INSTANCE, migrating=True)
+
     client = elasticsearch()
+
     assert cancel(client).result is True
     assert cancel(client).result is False
     assert cloud.journal.effects() == [("cancelled", INSTANCE)]
@@ -79,7 +84,9 @@ def test_cancel_stops_the_migration_of_the_instance(cloud: Emulators, elasticsea
 
 def test_a_temporary_key(cloud: Emulators, elasticsearch: Build) -> None:
     cloud.add_key("alibaba", "STS.AKFAKE0002", "testSecretFake0002", security_token=TOKEN)
+
     cloud.alibaba_elasticsearch.add_task(INSTANCE, TASK)
+
     assert delete(elasticsearch("STS.AKFAKE0002", "testSecretFake0002", TOKEN)).result is True
 
 
@@ -109,7 +116,9 @@ def test_credentials_refused(
 ) -> None:
     cloud.alibaba_elasticsearch.add_task(INSTANCE, TASK)
     cloud.keys.change("alibaba", ALIBABA_KEY[0], **key)
+
     error = refusal(delete, elasticsearch(*credentials))
+
     assert said(error) == expected
     assert cloud.journal[-1].code == expected[1]
     assert cloud.journal.effects() == []
@@ -117,7 +126,9 @@ def test_credentials_refused(
 
 def test_a_bad_signature_is_answered_with_the_servers_view(cloud: Emulators, elasticsearch: Build) -> None:
     cloud.add_key("alibaba", "STS.AKFAKE0002", "testSecretFake0002", security_token=TOKEN)
+
     error = refusal(delete, elasticsearch("STS.AKFAKE0002", "testSecretFakeWrong", TOKEN))
+
     assert "ACS3-HMAC-SHA256\n" in error.message
     assert f"/openapi/instances/{INSTANCE}/data-task\nClientToken=token-1&taskId={TASK}\n" in error.message
     assert f"x-acs-security-token:{TOKEN}" in error.message
@@ -126,7 +137,9 @@ def test_a_bad_signature_is_answered_with_the_servers_view(cloud: Emulators, ela
 
 def test_a_permission_refusal_has_its_detail(cloud: Emulators, elasticsearch: Build) -> None:
     cloud.keys.change("alibaba", ALIBABA_KEY[0], denied=["*"])
+
     error = refusal(cancel, elasticsearch())
+
     assert error.access_denied_detail["AuthAction"] == "elasticsearch:CancelTask"
 
 
@@ -146,6 +159,7 @@ def test_parameters_refused(
     cloud: Emulators, elasticsearch: Build, call: Any, arguments: dict[str, Any], expected: tuple[int, str]
 ) -> None:
     cloud.alibaba_elasticsearch.add_task(INSTANCE, TASK)
+
     assert said(refusal(call, elasticsearch(), **arguments)) == expected
 
 
@@ -156,25 +170,30 @@ def test_an_unknown_instance(elasticsearch: Build, call: Any) -> None:
 
 def test_an_activating_instance_refuses_to_cancel(cloud: Emulators, elasticsearch: Build) -> None:
     cloud.alibaba_elasticsearch.add_place(INSTANCE, migrating=True, activating=True)
+
     assert said(refusal(cancel, elasticsearch())) == (400, "InstanceActivating")
 
 
 @pytest.mark.parametrize("off", [-16, 16])
 def test_a_wrong_clock(cloud: Emulators, elasticsearch: Build, off: int) -> None:
     cloud.clock.shift(off * 60)
+
     assert said(refusal(delete, elasticsearch())) == (400, "InvalidTimeStamp.Expired")
 
 
 @pytest.mark.parametrize("off", [-14, 14])
 def test_a_clock_inside_the_window(cloud: Emulators, elasticsearch: Build, off: int) -> None:
     cloud.alibaba_elasticsearch.add_task(INSTANCE, TASK)
+
     date = datetime.now(UTC) + timedelta(minutes=off)
+
     assert delete(elasticsearch(), **{"x-acs-date": date.strftime("%Y-%m-%dT%H:%M:%SZ")}).result is True
 
 
 @pytest.mark.parametrize("date", ["20261121T083000Z", "2026-13-40T00:00:00Z"])
 def test_a_malformed_date(elasticsearch: Build, date: str) -> None:
     error = refusal(delete, elasticsearch(), **{"x-acs-date": date})
+
     assert said(error) == (400, "InvalidTimeStamp.Format")
 
 
@@ -186,7 +205,9 @@ def test_a_replayed_nonce(cloud: Emulators, elasticsearch: Build) -> None:
     client = elasticsearch()
     assert delete(client, **nonce).result is True
     assert said(refusal(delete, client, **nonce)) == (400, "SignatureNonceUsed")
+
     cloud.clock.advance(31 * 60)
+
     assert delete(client, **nonce).result is True
 
 
@@ -199,7 +220,9 @@ def test_a_repeated_client_token_has_no_second_effect(cloud: Emulators, elastics
     assert cloud.journal.effects() == [("deleted", TASK)]
     error = refusal(delete, client, task_id="et_cn_other", token="again")
     assert said(error) == (400, "IdempotentParameterMismatch")
+
     cloud.clock.advance(25 * 3600)
+
     assert delete(client, token="again").result is True
     assert cloud.journal.effects() == [("deleted", TASK)] * 2
 
@@ -224,10 +247,12 @@ def test_how_far_a_client_token_reaches(cloud: Emulators, elasticsearch: Build, 
 def test_switch_delete_unknown(cloud: Emulators, elasticsearch: Build, switch: str, answer: Any) -> None:
     cloud.switches.update(alibaba_delete_unknown=switch)
     cloud.alibaba_elasticsearch.add_place(INSTANCE)
+
     if isinstance(answer, bool):
         assert delete(elasticsearch()).result is answer
     else:
         assert said(refusal(delete, elasticsearch())) == answer
+
     assert cloud.journal.effects() == []
 
 
@@ -236,20 +261,25 @@ def test_switch_delete_running(cloud: Emulators, elasticsearch: Build) -> None:
     cloud.switches.update(alibaba_delete_running="refuse")
     error = refusal(delete, elasticsearch())
     assert said(error) == (400, "InstanceStatusNotSupportCurrentAction")
+
     cloud.switches.update(alibaba_delete_running="allow")
+
     assert delete(elasticsearch()).result is True
 
 
 def test_switch_cancel_idle(cloud: Emulators, elasticsearch: Build) -> None:
     cloud.alibaba_elasticsearch.add_place(INSTANCE)
     assert cancel(elasticsearch()).result is False
+
     cloud.switches.update(alibaba_cancel_idle="error")
+
     assert said(refusal(cancel, elasticsearch())) == (400, "InstanceStatusNotSupportCurrentAction")
 
 
 @pytest.mark.parametrize("status", [400, 403])
 def test_switch_statuses_of_authentication(cloud: Emulators, elasticsearch: Build, status: int) -> None:
     cloud.switches.update(alibaba_security_token_status=status, alibaba_signature_status=status)
+
     assert refusal(delete, elasticsearch(secret="testSecretFakeWrong")).status_code == status
     assert refusal(delete, elasticsearch(token=TOKEN)).status_code == status
 
@@ -284,7 +314,9 @@ def test_errors_on_request(
     cloud: Emulators, elasticsearch: Build, fault: dict[str, Any], kind: str, expected: tuple[int, str]
 ) -> None:
     cloud.faults.add(**fault)
+
     error = refusal(delete, elasticsearch())
+
     assert (type(error).__name__, *said(error)) == (kind, *expected)
 
 
@@ -305,5 +337,6 @@ def test_a_reset_connection(cloud: Emulators, elasticsearch: Build, kind: str) -
 
 def test_a_call_to_the_port_of_another_service(elasticsearch: Build, cloud: Emulators) -> None:
     error = refusal(delete, elasticsearch(service="huawei_oms"))
+
     assert error.status_code == 404
     assert cloud.journal[-1].code == "APIGW.0101"

@@ -62,7 +62,9 @@ def test_list_show_delete(cloud: Emulators, store: DmsStore, dms: Build, dms_ser
     assert (listed.task_count, [task.id for task in listed.tasks]) == ("1", [TASK])
     shown = show(client)
     assert (shown.task_count, shown.tasks[0].name) == ("1", "bindInstancePublicIp")
+
     delete(client)
+
     assert cloud.journal[-1].status == 204
     assert list_tasks(client).task_count == "0"
     assert [entry.service for entry in cloud.journal] == [dms_service] * 4
@@ -71,7 +73,9 @@ def test_list_show_delete(cloud: Emulators, store: DmsStore, dms: Build, dms_ser
 
 def test_the_two_clouds_have_separate_data(cloud: Emulators, store: DmsStore, dms: Build) -> None:
     store.add_task(PROJECT, INSTANCE, TASK)
+
     others = [other for other in (cloud.otc_dms, cloud.huawei_dms) if other is not store]
+
     assert [other.snapshot() for other in others] == [[]]
     assert list_tasks(dms()).task_count == "1"
 
@@ -79,7 +83,9 @@ def test_the_two_clouds_have_separate_data(cloud: Emulators, store: DmsStore, dm
 def test_list_by_pages(store: DmsStore, dms: Build) -> None:
     ids = [store.add_task(PROJECT, INSTANCE) for _ in range(7)]
     client = dms()
+
     pages = [list_tasks(client, start=start, limit=3) for start in (1, 4, 7)]
+
     assert [len(page.tasks) for page in pages] == [3, 3, 1]
     assert {page.task_count for page in pages} == {"7"}
     assert [task.id for page in pages for task in page.tasks] == ids[::-1]
@@ -88,7 +94,9 @@ def test_list_by_pages(store: DmsStore, dms: Build) -> None:
 def test_list_between_two_times(store: DmsStore, dms: Build) -> None:
     for day in (1, 2, 3):
         store.add_task(PROJECT, INSTANCE, f"{day:032x}", created_at=f"2026-11-0{day}T12:00:00.000Z")
+
     listed = list_tasks(dms(), begin_time="20261102000000", end_time="20261102235959")
+
     assert [task.id for task in listed.tasks] == [f"{2:032x}"]
 
 
@@ -108,7 +116,9 @@ def test_list_parameters_refused(store: DmsStore, dms: Build, query: dict[str, A
 def test_switch_start_past_the_end(cloud: Emulators, store: DmsStore, dms: Build) -> None:
     store.add_task(PROJECT, INSTANCE)
     assert list_tasks(dms(), start=2).tasks == []
+
     cloud.switches.update(dms_start_past_end="DMS.00400062")
+
     assert refusal(list_tasks, dms(), start=2) == (400, "DMS.00400062")
     assert len(list_tasks(dms(), start=1).tasks) == 1
 
@@ -116,7 +126,9 @@ def test_switch_start_past_the_end(cloud: Emulators, store: DmsStore, dms: Build
 def test_switch_start_zero(cloud: Emulators, store: DmsStore, dms: Build) -> None:
     store.add_task(PROJECT, INSTANCE)
     assert refusal(list_tasks, dms(), start=0) == (400, "DMS.00400062")
+
     cloud.switches.update(dms_start_zero="first")
+
     assert len(list_tasks(dms(), start=0).tasks) == 1
 
 
@@ -141,10 +153,12 @@ def test_switch_delete_unknown(
     cloud: Emulators, store: DmsStore, dms: Build, switch: str, expected: tuple[int, str] | None
 ) -> None:
     cloud.switches.update(dms_delete_unknown=switch)
+
     if expected:
         assert refusal(delete, dms()) == expected
     else:
         delete(dms())
+
     assert cloud.journal.effects() == []
 
 
@@ -190,7 +204,9 @@ def test_a_key_of_another_project(dms: Build, store: DmsStore) -> None:
 
 def test_no_permission(cloud: Emulators, dms: Build, dms_service: str) -> None:
     provider, key = ("otc", OTC_KEY) if dms_service == "otc_dms" else ("huawei", HUAWEI_KEY)
+
     cloud.keys.change(provider, key[0], denied=["ListBackgroundTasks"])
+
     assert refusal(list_tasks, dms()) == (403, "DMS.00403003")
 
 
@@ -200,7 +216,9 @@ def test_a_bad_signature(dms: Build) -> None:
 
 def test_a_temporary_key(cloud: Emulators, store: DmsStore, dms: Build, dms_service: str) -> None:
     provider = "otc" if dms_service == "otc_dms" else "huawei"
+
     cloud.add_key(provider, "HSTAKFAKE0003", "testSecretFake0003", security_token=TOKEN)
+
     assert list_tasks(dms("HSTAKFAKE0003", "testSecretFake0003", TOKEN)).task_count == "0"
 
 
@@ -228,12 +246,16 @@ def test_throttled(
     assert refusal(delete, dms()) == expected
     assert cloud.journal[-1].code == ("DMS.10240407" if expected[0] == 404 else "APIGW.0308")
     assert cloud.journal.effects() == []
+
     delete(dms())
+
     assert cloud.journal.effects() == [("deleted", TASK)]
 
 
 @pytest.mark.parametrize("prefix", ["APIGW", "APIG"])
 def test_switch_prefix_of_the_otc_gateway(cloud: Emulators, dms: Build, dms_service: str, prefix: str) -> None:
     cloud.switches.update(otc_gateway_prefix=prefix)
+
     expected = prefix if dms_service == "otc_dms" else "APIGW"
+
     assert refusal(list_tasks, dms("AKFAKENOBODY"))[1] == f"{expected}.0301"

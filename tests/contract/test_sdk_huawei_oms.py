@@ -53,7 +53,9 @@ def test_show_stop_poll_delete(cloud: Emulators, oms: Build) -> None:
     call(client, "stop_task")
     assert refusal(call, client, "delete_task") == (400, "OMS.0063")
     assert [call(client, "show_task").status for _ in range(3)] == [7, 7, 3]
+
     call(client, "delete_task")
+
     assert refusal(call, client, "show_task") == (400, "OMS.1009")
     assert cloud.journal.effects() == [("stopped", str(TASK)), ("deleted", str(TASK))]
 
@@ -65,7 +67,9 @@ def test_stop_takes_time(cloud: Emulators, oms: Build) -> None:
     call(client, "stop_task")
     assert [call(client, "show_task").status for _ in range(3)] == [7, 7, 7]
     cloud.clock.advance(601)
+
     call(client, "delete_task")
+
     assert cloud.tasks()["huawei_oms"][0]["tasks"] == []
 
 
@@ -73,7 +77,9 @@ def test_list_by_pages(cloud: Emulators, oms: Build) -> None:
     ids = [int(cloud.huawei_oms.add_task(PROJECT)) for _ in range(25)]
     cloud.huawei_oms.add_task("f" * 32)
     client = oms()
+
     pages = [list_tasks(client, offset=offset, limit=10) for offset in (0, 10, 20, 30)]
+
     assert [len(page.tasks) for page in pages] == [10, 10, 5, 0]
     assert {page.count for page in pages} == {25}
     assert [task.id for page in pages for task in page.tasks] == ids
@@ -94,7 +100,9 @@ def test_list_filters(cloud: Emulators, oms: Build, query: dict[str, Any], found
     cloud.huawei_oms.add_task(PROJECT, 1, status=2, name="nightly one")
     cloud.huawei_oms.add_task(PROJECT, 2, status=3, name="nightly two", group_id="group-a")
     cloud.huawei_oms.add_task(PROJECT, 3, status=5, name="weekly")
+
     listed = list_tasks(oms(), **query)
+
     assert {task.id for task in listed.tasks} == found
     assert listed.count == len(found)
 
@@ -127,6 +135,7 @@ def test_an_unknown_task(oms: Build, operation: str) -> None:
 )
 def test_switch_delete_unknown(cloud: Emulators, oms: Build, switch: str, expected: tuple[int, str]) -> None:
     cloud.switches.update(oms_delete_unknown=switch)
+
     assert refusal(call, oms(), "delete_task") == expected
     assert refusal(call, oms(), "show_task") == (400, "OMS.1009")
 
@@ -136,10 +145,12 @@ def test_switch_delete_unknown(cloud: Emulators, oms: Build, switch: str, expect
 def test_switch_delete_states(cloud: Emulators, oms: Build, status: int, refused: bool) -> None:
     cloud.switches.update(oms_delete_refused_states=[status] if refused else [])
     cloud.huawei_oms.add_task(PROJECT, TASK, status=status)
+
     if refused:
         assert refusal(call, oms(), "delete_task") == (400, "OMS.0063")
     else:
         call(oms(), "delete_task")
+
     assert len(cloud.tasks()["huawei_oms"][0]["tasks"]) == refused
 
 
@@ -147,7 +158,9 @@ def test_switch_delete_states(cloud: Emulators, oms: Build, status: int, refused
 def test_a_running_or_pausing_task_is_never_deleted(cloud: Emulators, oms: Build, status: int) -> None:
     cloud.switches.update(oms_delete_refused_states=[])
     cloud.huawei_oms.add_task(PROJECT, TASK, status=status)
+
     client = oms()
+
     assert [refusal(call, client, "delete_task") for _ in range(3)] == [(400, "OMS.0063")] * 3
 
 
@@ -169,12 +182,15 @@ def test_switch_running_again(cloud: Emulators, oms: Build) -> None:
 )
 def test_stop_of_a_task_that_does_not_run(cloud: Emulators, oms: Build, status: int, switch: str, code: str) -> None:
     cloud.switches.update(oms_stop_finished=switch)
+
     cloud.huawei_oms.add_task(PROJECT, TASK, status=status)
+
     assert refusal(call, oms(), "stop_task") == (400, code)
 
 
 def test_a_temporary_key(cloud: Emulators, oms: Build) -> None:
     cloud.add_key("huawei", "HSTAKFAKE0002", "testSecretFake0002", security_token=TOKEN)
+
     assert list_tasks(oms("HSTAKFAKE0002", "testSecretFake0002", TOKEN)).count == 0
 
 
@@ -195,18 +211,23 @@ def test_credentials_refused(
     cloud: Emulators, oms: Build, credentials: tuple[str, ...], key: dict[str, Any], expected: tuple[int, str]
 ) -> None:
     cloud.keys.change("huawei", HUAWEI_KEY[0], **key)
+
     assert refusal(list_tasks, oms(*credentials)) == expected
 
 
 def test_switch_expired_token(cloud: Emulators, oms: Build) -> None:
     cloud.keys.change("huawei", HUAWEI_KEY[0], security_token=TOKEN, token_expired=True)
+
     cloud.switches.update(gateway_expired_token="0301")
+
     assert refusal(list_tasks, oms(*HUAWEI_KEY, TOKEN)) == (401, "APIGW.0301")
 
 
 def test_a_bad_signature_is_answered_with_the_servers_canonical_request(cloud: Emulators, oms: Build) -> None:
     cloud.keys.change("huawei", HUAWEI_KEY[0], security_token=TOKEN)
+
     error = exception(call, oms(HUAWEI_KEY[0], "testSecretFakeWrong", TOKEN), "delete_task")
+
     assert f"DELETE|/v2/{PROJECT}/tasks/{TASK}/||content-type:application/json|host:127.0.0.1:" in error.error_msg
     assert f"x-security-token:{TOKEN}|" in error.error_msg
     assert error.request_id == cloud.journal[-1].request_id
@@ -223,7 +244,9 @@ def test_five_bad_signatures_lock_the_key(cloud: Emulators, oms: Build) -> None:
     assert "locked" in exception(list_tasks, good).error_msg
     cloud.clock.advance(299)
     assert "locked" in exception(list_tasks, good).error_msg
+
     cloud.clock.advance(2)
+
     assert list_tasks(good).count == 0
 
 
@@ -233,7 +256,9 @@ def test_a_wrong_clock(cloud: Emulators, oms: Build, off: int) -> None:
     error = exception(list_tasks, oms())
     assert (error.status_code, error.error_code) == (401, "APIGW.0301")
     assert "server time" in error.error_msg
+
     cloud.clock.reset()
+
     assert list_tasks(oms()).count == 0
 
 
@@ -241,7 +266,9 @@ def test_a_wrong_clock(cloud: Emulators, oms: Build, off: int) -> None:
 def test_throttled(cloud: Emulators, oms: Build, sent: bool) -> None:
     cloud.switches.update(gateway_retry_after_sent=sent)
     cloud.faults.add("throttle", count=1, service="huawei_oms")
+
     client = oms()
+
     assert refusal(list_tasks, client) == (429, "429")  # the SDK never reads the body of a 429
     assert cloud.journal[0].code == "APIGW.0308"
     assert list_tasks(client).count == 0
@@ -257,6 +284,7 @@ def test_throttled(cloud: Emulators, oms: Build, sent: bool) -> None:
 )
 def test_errors_on_request(cloud: Emulators, oms: Build, fault: dict[str, Any], expected: tuple[int, str]) -> None:
     cloud.faults.add(**fault)
+
     assert refusal(list_tasks, oms()) == expected
 
 

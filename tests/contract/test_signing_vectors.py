@@ -58,7 +58,9 @@ def test_no_vector_is_skipped_silently() -> None:
     for vector in HUAWEI["vectors"]:
         if vector["name"] not in ACCESS:
             others["huawei.json"].setdefault(vector["algorithm"], set()).add(vector["name"])
+
     others["huawei.json"]["Credential="] = {vector["name"] for vector in HUAWEI["credential_form_vectors"]}
+
     assert others == OTHER_SCHEMES
     assert len(ACS3) + sum(map(len, OTHER_SCHEMES["alibaba.json"].values())) == len(ALIBABA["vectors"]) == 20
     assert (len(ACS3), len(ACCESS)) == (12, 22)
@@ -78,6 +80,7 @@ def acs3_canonical(vector: dict[str, Any]) -> tuple[str, str]:
 @pytest.mark.parametrize("name", ACS3)
 def test_acs3_canonical_request(name: str) -> None:
     canonical, _ = acs3_canonical(ACS3[name])
+
     assert canonical == ACS3[name]["canonical_request"]
     assert signing.hex_sha256(canonical.encode()) == ACS3[name]["canonical_request_sha256"]
 
@@ -93,7 +96,9 @@ def test_acs3_authorization(name: str) -> None:
     _, names = acs3_canonical(vector)
     secret = vector["input"]["access_key_secret"]
     signature = signing.hex_hmac_sha256(secret, vector["string_to_sign"])
+
     key_id = vector["input"]["access_key_id"]
+
     assert acs3_hmac_sha256.authorization(key_id, names, signature) == vector["authorization"]
 
 
@@ -118,7 +123,9 @@ def test_acs3_whole_sign(name: str) -> None:
         now=datetime.fromisoformat(sent["headers"]["x-acs-date"]),
         nonce=sent["headers"]["x-acs-signature-nonce"],
     )
+
     lower = {name.lower(): value for name, value in headers.items()}
+
     assert lower == {**sent["headers"], "authorization": vector["authorization"]}
 
 
@@ -140,7 +147,9 @@ def test_acs3_whole_sign_with_a_security_token_signs_the_token_and_the_key_id() 
         nonce=sent["headers"]["x-acs-signature-nonce"],
     )
     telemetry = {"accept", "user-agent", "x-acs-credentials-provider"}
+
     expected = {name: value for name, value in sent["headers"].items() if name not in telemetry}
+
     assert {name.lower(): value for name, value in headers.items() if name != "Authorization"} == expected
     assert f"SignedHeaders={';'.join(sorted(expected))}," in headers["Authorization"]
 
@@ -171,7 +180,9 @@ def access_canonical(vector: dict[str, Any]) -> tuple[str, str]:
 @pytest.mark.parametrize("name", ACCESS)
 def test_access_canonical_request(name: str) -> None:
     expected = ACCESS[name]["expected"]
+
     canonical, names = access_canonical(ACCESS[name])
+
     assert canonical == expected["canonical_request"]
     assert names == expected["signed_headers"]
 
@@ -182,14 +193,18 @@ def test_access_parts_of_the_canonical_request(name: str) -> None:
     query = [(name, text(value)) for name, value in sent["query"]]
     assert sdk_hmac_sha256.canonical_uri(sent["path"]) == expected["canonical_uri"]
     assert signing.canonical_query(query) == expected["canonical_query"]
+
     digest = sdk_hmac_sha256.payload_hash(access_headers(ACCESS[name]), sent["body"].encode())
+
     assert digest == expected["payload_hash"]
 
 
 @pytest.mark.parametrize("name", ACCESS)
 def test_access_string_to_sign(name: str) -> None:
     sent, expected = ACCESS[name]["input"], ACCESS[name]["expected"]
+
     ours = sdk_hmac_sha256.string_to_sign(sent["x_sdk_date"], expected["canonical_request"])
+
     assert ours == expected["string_to_sign"]
 
 
@@ -197,7 +212,9 @@ def test_access_string_to_sign(name: str) -> None:
 def test_access_authorization(name: str) -> None:
     expected = ACCESS[name]["expected"]
     signature = signing.hex_hmac_sha256(HUAWEI["secret_key"], expected["string_to_sign"])
+
     _, names = access_canonical(ACCESS[name])
+
     assert signature == expected["signature"]
     assert sdk_hmac_sha256.authorization(HUAWEI["access_key"], names, signature) == expected["authorization"]
 
@@ -218,6 +235,7 @@ def test_whole_sign_is_checked_with_and_without_a_security_token() -> None:
 @pytest.mark.parametrize("name", ACCESS_WHOLE)
 def test_access_whole_sign(name: str) -> None:
     sent, expected = ACCESS[name]["input"], ACCESS[name]["expected"]
+
     headers = sdk_hmac_sha256.sign(
         method=sent["method"],
         host=sent["host"],
@@ -229,6 +247,7 @@ def test_access_whole_sign(name: str) -> None:
         security_token=sent["headers"].get("X-Security-Token"),
         now=datetime.strptime(sent["x_sdk_date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC),
     )
+
     assert headers == {
         **expected["headers_sent_besides_authorization"],
         "Authorization": expected["authorization"],

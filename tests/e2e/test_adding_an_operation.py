@@ -63,7 +63,9 @@ def test_the_guide_adds_an_operation_that_passes_every_test(tree: Path) -> None:
     slow = [f"--ignore=tests/template/test_{name}.py" for name in ("build", "layers", "lint")]
     paths = ("tests/handlers/test_matrix.py", "tests/unit/test_schema_references.py", "tests/template")
     chosen = f"(not test_matrix and not test_schema_references) or ({TOY} and not silent)"
+
     done = run_tests(tree, "-rp", "-k", chosen, *paths, *slow)
+
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert done.stdout.count("PASSED tests/handlers/test_matrix.py") >= 15, "the new operation's outcomes"
     assert done.stdout.count("PASSED tests/unit/test_schema_references.py") >= 3, "its schema refers"
@@ -72,6 +74,8 @@ def test_the_guide_adds_an_operation_that_passes_every_test(tree: Path) -> None:
 
 def test_an_operation_without_its_row_in_the_template_fails(tree: Path) -> None:
     shutil.copy(ROOT / "template.yaml", tree / "template.yaml")
+
     done = run_tests(tree, "tests/template", "-k", "PurgeDataTask", "--ignore", "tests/template/test_lint.py")
+
     assert done.returncode == 1
     assert "failed" in done.stdout

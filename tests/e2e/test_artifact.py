@@ -70,6 +70,7 @@ def test_this_machine_can_run_the_artifact() -> None:
 @needs_the_runtime
 def test_every_function_is_in_the_artifact(bench: Bench) -> None:
     operations = [bench.name_of(folder) for folder in function_folders()]
+
     assert sorted(bench.packages) == sorted([*operations, "SweepFunction"])
 
 
@@ -81,7 +82,9 @@ def test_direct_invocation_works(bench: Bench, folder: str) -> None:
     result = payload_of(function.invoke(sample(folder, "direct")))
     assert (result["operation"], result["outcome"]) == (operation_name(folder), "succeeded")
     assert len(bench.cloud.emulators.journal.effects()) == int(not is_list(folder))
+
     lines = [json.loads(line) for line in function.log[before:].splitlines()]
+
     assert [line["result"] for line in lines if "result" in line] == [without_tasks(result)]
     assert [line["Results"] for line in lines if "Results" in line] == [[1.0]]
 
@@ -90,6 +93,7 @@ def test_direct_invocation_works(bench: Bench, folder: str) -> None:
 @each_function
 def test_http_call_is_answered(bench: Bench, folder: str) -> None:
     reply = payload_of(bench.warm(folder).invoke(sample(folder, "http")))
+
     assert (reply["statusCode"], reply["headers"]["Content-Type"]) == (200, "application/json")
     assert json.loads(reply["body"])["outcome"] == "succeeded"
 
@@ -98,7 +102,9 @@ def test_http_call_is_answered(bench: Bench, folder: str) -> None:
 @each_function
 def test_event_is_published(bench: Bench, folder: str) -> None:
     event = sample(folder, "eventbridge")
+
     result = payload_of(bench.warm(folder).invoke(event))
+
     assert (result["outcome"], result["correlation_id"]) == ("succeeded", event["id"])
     assert bench.cloud.results() == [without_tasks(result)]
 
@@ -117,7 +123,9 @@ def test_retryable_event_raises_and_tells_no_secret(bench: Bench, folder: str) -
     assert reply.error.message == f"{operation_name(folder)}: Http503 (retryable), correlation id {event['id']}"
     assert_nothing_leaks(reply, function.log)
     assert bench.cloud.results() == []
+
     bench.cloud.emulators.faults.clear()
+
     assert payload_of(function.invoke(event))["outcome"] == "succeeded"
 
 
@@ -131,7 +139,9 @@ def test_batch_fails_in_part(bench: Bench, folder: str) -> None:
     bench.cloud.emulators.switches.update(dms_throttle="APIGW.0308")  # the dialect that tells when to come again
     reply = payload_of(bench.warm(folder).invoke({"Records": [throttled, good, unreadable]}))
     assert reply == {"batchItemFailures": [{"itemIdentifier": "throttled"}]}
+
     codes = [(item["outcome"], item["error"] and item["error"]["code"]) for item in bench.cloud.results()]
+
     assert codes == [("succeeded", None), ("failed", "UnreadableRequest")]
     assert [letter.body for letter in bench.dead_letters(folder)] == ["{"]
 
@@ -149,7 +159,9 @@ def test_invalid_request_is_refused_and_not_repeated(bench: Bench, folder: str, 
         assert (result["statusCode"], result["headers"]["Content-Type"]) == (400, "application/problem+json")
         result = json.loads(result["body"])["result"]
     assert (result["outcome"], result["error"]["category"]) == ("failed", "invalid_request")
+
     (violation,) = result["error"]["detail"]["violations"]
+
     assert (violation["pointer"], violation["rule"]) == ("/region", "pattern")
     assert violation["allowed"].startswith("must be one of ")
     assert bench.cloud.emulators.journal.entries() == []
@@ -163,6 +175,7 @@ def test_invalid_request_is_refused_and_not_repeated(bench: Bench, folder: str, 
 @each_kind
 def test_broken_variable_is_an_init_error_that_names_it(bench: Bench, folder: str) -> None:
     broken = {**bench.variables(folder), "MAX_RECEIVES": "wrong-value"}
+
     with bench.started(bench.package(folder), broken) as function:
         replies = [function.invoke(sample(folder, "direct")) for _ in range(2)]
         assert [reply.environment for reply in replies] == [1, 2], "each invocation tries again"
@@ -172,6 +185,7 @@ def test_broken_variable_is_an_init_error_that_names_it(bench: Bench, folder: st
             assert "MAX_RECEIVES" in reply.error.message
             assert "wrong-value" not in json.dumps(dict(reply.error.report)) + function.log
             assert_nothing_leaks(reply, function.log)
+
     assert bench.cloud.emulators.journal.entries() == []
 
 
@@ -361,7 +375,9 @@ def wait_until_state(pid: int, *wanted: str) -> bool:
 @needs_the_runtime
 def test_context_comes_from_the_headers(toy: LambdaFunction) -> None:
     reply = toy.invoke({}, timeout=20)
+
     seen = payload_of(reply)
+
     assert seen["request_id"] == reply.request_id
     assert seen["arn"].startswith("arn:aws:lambda:")
     assert seen["arn"].endswith(":function:Toy")
@@ -376,7 +392,9 @@ def test_environment_is_lambdas_and_not_the_developers(
     toy: LambdaFunction, monkeypatch: pytest.MonkeyPatch, bench: Bench
 ) -> None:
     monkeypatch.setenv("DEVELOPERS_OWN", "yes")
+
     seen = payload_of(toy.invoke({}))["environment"]
+
     assert seen["GIVEN"] == "yes"
     assert "DEVELOPERS_OWN" not in seen
     assert seen["_HANDLER"] == "toy.lambda_handler"
@@ -403,7 +421,9 @@ def test_dead_environment_is_reported_and_replaced(
     assert (failed.error.kind, failed.error.type) == (kind, error_type)
     assert failed.error.message == f"RequestId: {failed.request_id} Error: {text}"
     assert (state_of(first), toy.pid) == ("", None)
+
     after = toy.invoke({})
+
     assert (failed.environment, after.environment) == (1, 2)
     assert payload_of(after)["pid"] == toy.pid != first
 
@@ -411,6 +431,7 @@ def test_dead_environment_is_reported_and_replaced(
 @needs_the_runtime
 def test_time_out_ends_what_the_function_started(toy: LambdaFunction) -> None:
     child = payload_of(toy.invoke({"do": "start a child"}))
+
     assert state_of(child) not in {"", "Z"}
     assert toy.invoke({"do": "hang"}, timeout=1).error
     assert wait_until_state(child, "", "Z")
@@ -425,7 +446,9 @@ def test_raising_handler_keeps_its_environment(toy: LambdaFunction) -> None:
         "ValueError",
         "on purpose",
     )
+
     after = toy.invoke({})
+
     assert after.environment == 1
     assert payload_of(after)["pid"] == toy.pid
 
@@ -451,10 +474,12 @@ def test_failed_init_is_reported(bench: Bench, tmp_path: Path, source: str, erro
 @needs_the_runtime
 def test_environment_is_frozen_between_events_and_gone_after_the_block(bench: Bench, tmp_path: Path) -> None:
     threads = set(threading.enumerate())
+
     with bench.started(toy_package(tmp_path), {}) as function:
         pid = payload_of(function.invoke({}))["pid"]
         assert wait_until_state(pid, "T")
         assert payload_of(function.invoke({}))["pid"] == pid
+
     assert state_of(pid) == ""
     assert set(threading.enumerate()) <= threads
 

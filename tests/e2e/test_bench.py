@@ -32,7 +32,9 @@ def test_bench_measures_and_writes_all_it_promises(built: Path, tmp_path: Path) 
     assert set(told["ratios"]) >= {"cold, peer as `sam build` leaves it / huawei_oms", "cold / floor"}
     assert 0 < told["zipped_bytes"]["huawei_oms"]["ours"] < told["zipped_bytes"]["huawei_oms"]["peer"]
     assert set(told["our_parts_zipped_bytes"]) == {"DependenciesLayer", "TaskCleanupLayer", "largest function"}
+
     page = (tmp_path / "performance.md").read_text()
+
     assert "$" not in page
     assert page.count("Huawei OMS SDK") >= 3
     assert len(list(ET.parse(tmp_path / "performance.svg").getroot())) == 2 + 4 * len(told["samples"])

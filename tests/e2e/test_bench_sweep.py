@@ -40,8 +40,10 @@ def test_the_model_lists_as_many_calls_as_one_counts_by_hand() -> None:
 def test_the_model_s_targets_are_the_estate_s(tasks: int, targets: int) -> None:
     places = estate(tasks, targets)
     calls: Counter[str] = Counter()
+
     for place in places:
         calls[place.provider] += 1 if place.provider == "alibaba" else -(-place.tasks // 99)
+
     assert sum(place.tasks for place in places) == tasks
     assert model.list_calls(model.even(tasks, targets)) == calls
 
@@ -51,7 +53,9 @@ def test_the_model_s_numbers_are_the_code_s_and_the_template_s() -> None:
     resources = template()["Resources"]
     queue = resources["HuaweiOmsDeleteTaskFunction"]["Properties"]["Events"]["Queue"]["Properties"]
     parameters = template()["Parameters"]
+
     stack = model.Stack()
+
     assert (model.AT_ONCE, model.SENDERS, model.ENTRIES) == (lister.MAX_CALLS, bus.SENDERS, bus.BATCH)
     assert {model.PAGE + 1} == {huawei_oms.PAGE_SIZE, dms.PAGE_SIZE}
     assert schema["properties"]["limits"]["properties"]["max_tasks"]["maximum"] == model.MOST_TASKS
@@ -65,7 +69,9 @@ def test_the_model_s_numbers_are_the_code_s_and_the_template_s() -> None:
 
 def test_waiting_is_of_the_slowest_provider_with_no_more_at_once_than_it_has_targets() -> None:
     few = [model.Targets("alibaba", 1, 500, paged=False), model.Targets("otc", 2, 450, paged=True)]
+
     many = [model.Targets("otc", 160, 0, paged=True)]
+
     assert model.waiting(few, 0.5) == 2.5  # ten pages, two at once
     assert model.waiting(many, 0.5) == 5.0  # 160 calls, 16 at once
 
@@ -73,7 +79,9 @@ def test_waiting_is_of_the_slowest_provider_with_no_more_at_once_than_it_has_tar
 def test_the_longer_of_waiting_and_working_is_predicted() -> None:
     groups = [model.Targets("slow", 100, 500, paged=True), model.Targets("quick", 100, 500, paged=False)]
     lazy = model.predict(100_000, groups, 0.02, model.Work(0, 0))
+
     busy = model.predict(100_000, groups, 0.02, model.Work(0.0003, 0.01))
+
     assert (lazy.put_events_calls, lazy.listing, lazy.requesting) == (10_001, 600 * 0.02 / 16, 10_001 * 0.02 / 4)
     assert [busy.listing, busy.requesting] == pytest.approx([30, 100.01])
 
@@ -81,7 +89,9 @@ def test_the_longer_of_waiting_and_working_is_predicted() -> None:
 def test_a_queue_drains_at_its_workers_pace_or_at_the_provider_s_limit() -> None:
     stack = model.Stack()
     pace = model.Pace(provider_call=0.1, publish=0.05, own_work=0.04, batch_overhead=0.05)  # 1 s for a batch
+
     free, limited = (model.drain(90_000, 4, stack, pace, limit) for limit in (None, 1.0))
+
     assert [free.rate, free.seconds] == pytest.approx([20, 4_500])
     assert [limited.rate, limited.seconds] == [1.0, 90_000.0]
     assert [free.in_time, limited.in_time] == [True, False]
@@ -90,17 +100,21 @@ def test_a_queue_drains_at_its_workers_pace_or_at_the_provider_s_limit() -> None
 @pytest.mark.parametrize("limit", [1.0, 10.0, 99.9, 100.0, 200.0])
 def test_the_advised_concurrency_is_the_last_within_the_limit(limit: float) -> None:
     stack, pace = model.Stack(), model.Pace()
+
     most = model.concurrency_for(limit, stack, pace)
+
     assert model.drain(1, most + 1, stack, pace).rate > limit
     assert most == 0 or model.drain(1, most, stack, pace).rate <= limit
 
 
 def test_the_bill_grows_with_the_messages_and_arm_is_cheaper() -> None:
     sweeps = model.Sweeps(runs=10, seconds=100, document_bytes=10**8, summary_bytes=100_000)
+
     one, two, x86 = (
         {item.name: item.usd for item in model.bill(tasks, sweeps, architecture)}
         for tasks, architecture in ((10**6, "arm64"), (2 * 10**6, "arm64"), (10**6, "x86_64"))
     )
+
     assert one["SQS"] == pytest.approx(1.4 * 0.40)  # a message each, a batch of five twice
     assert one["EventBridge"] == pytest.approx(2.0 + 20 / 10**6)  # a summary of 100 kB counts as two
     assert one["Lambda, invocations"] == pytest.approx(0.04)
@@ -115,13 +129,16 @@ def test_the_bill_grows_with_the_messages_and_arm_is_cheaper() -> None:
 
 def test_a_straight_line_has_nothing_left_over() -> None:
     found = fit.line([1, 3, 10], [7, 11, 25])
+
     assert [found.base, found.slope] == pytest.approx([5, 2])
     assert found.residuals == pytest.approx((0, 0, 0))
 
 
 def test_what_is_not_straight_is_said() -> None:
     values = [1.0, 4.0, 9.0, 16.0]
+
     found = fit.line([1, 2, 3, 4], values)
+
     assert found.residuals == pytest.approx((1, -1, -1, 1))
     assert found.worst(values) == pytest.approx(1 / 16)
 
@@ -137,7 +154,9 @@ def test_one_size_is_no_line() -> None:
 @pytest.mark.parametrize(("tasks", "targets"), SIZES)
 def test_the_policy_is_one_that_the_function_takes(tasks: int, targets: int) -> None:
     places = estate(tasks, targets)
+
     request = RequestValidator(request_schema("sweep")).validate(policy(places, "apply"))
+
     assert len(request["targets"]) == targets
     assert {place.service for place in places} == set(list(SERVICES)[:targets])
 
@@ -203,7 +222,9 @@ def test_the_stand_in_counts_a_delete_that_is_asked_for_twice_once(aws: Server) 
     ]
     assert call(aws, "AWSEvents.PutEvents", {"Entries": entries}).json()["FailedEntryCount"] == 0
     state: State = aws.RequestHandlerClass.state  # type: ignore[attr-defined]
+
     taken = state.take()
+
     assert (taken["requested"], taken["events"][REQUEST], taken["outcomes"]) == (2, 3, ["requested"])
     assert taken["largest_event"] == max(len(json.dumps(detail)) for detail in details)
     assert taken["calls"]["put_events"]["calls"] == 1
@@ -231,7 +252,9 @@ def test_the_stand_in_refuses_what_it_would_count_wrongly(aws: Server) -> None:
         aws.url + "/b/k", data=b"", headers={**close, "Content-Encoding": "aws-chunked"}, timeout=10
     )
     part = requests.put(aws.url + "/b/k?partNumber=1", data=b"", headers=close, timeout=10)
+
     unknown = call(aws, "AWSEvents.DescribeEventBus", {})
+
     assert [chunked.status_code, part.status_code, unknown.status_code] == [501, 501, 400]
 
 
@@ -284,7 +307,9 @@ def test_a_tiny_run_measures_every_mode() -> None:
     both = [report, apply, *(replace(measure, tasks=400, targets=8) for measure in (report, apply))]
     facts = json.loads(SAMPLES.read_text())
     del facts["measures"]
+
     again, said = page.read(json.loads(json.dumps(page.data(both, facts))))
+
     assert (again, said) == (both, facts)
     assert "200 | 4 | apply" in page.generated(again, said)
 
@@ -293,14 +318,18 @@ def test_a_goal_that_is_missed_is_said() -> None:
     measures, _ = page.read(json.loads(SAMPLES.read_text()))
     worse = [replace(m, seconds=301, peak_bytes=513 * 2**20, most_at_once={"otc": 17}) for m in measures]
     assert [met for _, met in page.verdicts(worse)] == [False, False, False]
+
     edge = [replace(m, seconds=299, peak_bytes=511 * 2**20, most_at_once={"otc": 16}) for m in measures]
+
     assert [met for _, met in page.verdicts(edge)] == [True, True, True]
 
 
 def test_the_page_and_the_plot_are_what_the_figures_say() -> None:
     """After a change of the model or of the page: ``python -m bench.sweep --redraw``."""
     measures, facts = page.read(json.loads(SAMPLES.read_text()))
+
     written = (DOCS / "scale.md").read_text()
+
     assert page.inserted(written, page.generated(measures, facts)) == written
     assert (DOCS / "scale.svg").read_text() == page.plot(measures)
 
@@ -308,7 +337,9 @@ def test_the_page_and_the_plot_are_what_the_figures_say() -> None:
 def test_the_plot_is_xml_with_a_point_for_each_run() -> None:
     measures, _ = page.read(json.loads(SAMPLES.read_text()))
     root = ET.fromstring(page.plot(measures))
+
     circles = root.findall("{http://www.w3.org/2000/svg}circle")
+
     assert len(circles) == 2 * len(measures) + 4  # in either panel, and two for its legend
 
 
@@ -322,4 +353,5 @@ def test_a_page_without_its_markers_is_not_written(document: str) -> None:
 
 def test_only_what_is_between_the_markers_is_replaced() -> None:
     written = page.inserted(f"before\n{page.BEGIN}\nold\n{page.END}\nafter\n", "new")
+
     assert written == f"before\n{page.BEGIN}\n\nnew\n\n{page.END}\nafter\n"

@@ -438,12 +438,14 @@ def test_name_in_two_places_is_refused(
     api: Api, method: str, path: str, addition: tuple[str, bytes], pointer: str
 ) -> None:
     query, body = addition
+
     assert violations(send(api, method, path + query, body=body)) == [(pointer, "repeated")]
 
 
 @pytest.mark.parametrize(("query", "body"), [("?client_token=a", b""), ("", b'{"client_token": "a"}')])
 def test_token_in_header_and_elsewhere_is_refused(api: Api, query: str, body: bytes) -> None:
     answer = send(api, "DELETE", DATA_TASK + query, [("Idempotency-Key", "a")], body)
+
     assert violations(answer) == [("/client_token", "repeated")]
 
 
@@ -473,11 +475,13 @@ BEHIND = (
 def test_trick_in_a_path_parameter_is_refused(api: Api, operation: routes.HttpOperation) -> None:
     """Every trick once, in one of the operation's parameters after the other."""
     tricks = [*(("", it) for it in INSTEAD), *(("{}", it) for it in BEHIND)]
+
     for (before, behind), (name, value) in zip(tricks, cycle(operation.sample.items()), strict=False):
         changed = {**operation.sample, name: before.format(value) + behind}
         with case(name, changed[name]):
             answer = send(api, operation.method.upper(), operation.path.format(**changed))
             assert violations(answer) == [(f"/{name}", "pattern")]
+
     assert api.calls() == []
 
 
@@ -486,6 +490,7 @@ def test_trick_in_a_path_parameter_is_refused(api: Api, operation: routes.HttpOp
 )
 def test_id_of_other_digits_is_refused(api: Api, digits: str) -> None:
     answer = send(api, "DELETE", f"/huawei/oms/cn-north-4/tasks/{digits}")
+
     assert violations(answer) == [("/task_id", "pattern")]
 
 
@@ -496,6 +501,7 @@ def test_id_of_other_digits_is_refused(api: Api, digits: str) -> None:
 def test_other_path_is_not_found(api: Api, method: str, path: str, change: str) -> None:
     # The library below the local gateway takes leading slashes for one: that is the plain call again.
     target = change.format(path) if change != "/{}" else f"/.{path}"
+
     assert send(api, method, target) == {"message": "Not Found"}
 
 
@@ -573,6 +579,7 @@ def test_body_of_any_depth_is_refused(api: Api) -> None:
             body = f'{{"account":{opening * depth}1{closing_ * depth}}}'
             status, _ = invoke(api, body=body)
             assert status == 400, depth
+
     assert api.calls() == []
 
 
@@ -589,6 +596,7 @@ def _readable(opening: str, depth: int, closing_: str) -> bool:
 def test_invalid_body_is_refused_in_few_words(api: Api, method: str, path: str, body: bytes) -> None:
     # Some Pythons give up reading at a depth that others still read: both are refusals.
     answer = send(api, method, path, body=body)
+
     assert code(answer) in {"SchemaViolation", "UnreadableRequest"}
     assert len(json.dumps(answer)) < MAX_ANSWER
 
@@ -642,6 +650,7 @@ def test_last_time_there_is_is_in_time(api: Api, method: str, path: str) -> None
 def test_body_counts_whatever_its_content_type_says(api: Api, method: str, path: str, content_type: str) -> None:
     """Not looked at: a body that is ignored for its content type would lose a ``dry_run``."""
     headers = [("Content-Type", content_type)] if content_type else []
+
     assert send(api, method, path, headers, b'{"dry_run": true}')["outcome"] == "planned"
     assert code(send(api, method, path, headers, b"dry_run=true")) == "UnreadableRequest"
 
@@ -655,6 +664,7 @@ def test_token_that_is_no_line_of_printable_ascii_is_refused(api: Api, value: st
     status, answer = raw(
         api, f"DELETE {DATA_TASK} HTTP/1.1", "Host: x", "Connection: close", f"Idempotency-Key: {value}"
     )
+
     assert status == 400
     assert violations(answer) == [("/client_token", "pattern")]
     assert api.calls() == []
@@ -664,12 +674,14 @@ def test_token_that_is_no_line_of_printable_ascii_is_refused(api: Api, value: st
 def test_two_tokens_are_one_with_a_comma(api: Api, names: list[str]) -> None:
     """As the gateway joins them: neither is dropped, and the same two make the same token again."""
     answer = send(api, "DELETE", DATA_TASK, [(names[0], "first"), (names[1], "second")])
+
     assert answer["client_token"] == "first,second"
     assert [call.client_token for call in api.calls()] == ["first,second"]
 
 
 def test_token_is_ignored_where_the_operation_has_none(api: Api) -> None:
     answer = send(api, "DELETE", f"{OMS}?dry_run=true", [("Idempotency-Key", "x" * 65)])
+
     assert (answer["outcome"], answer["client_token"]) == ("planned", None)
 
 
@@ -679,7 +691,9 @@ def test_token_is_ignored_where_the_operation_has_none(api: Api) -> None:
 )
 def test_headers_do_not_move_the_call(api: Api, method: str, path: str, header: str) -> None:
     name, _, value = header.partition(": ")
+
     plan = send(api, method, f"{path}?dry_run=true", [(name, value)])["plan"]
+
     assert "evil" not in plan["url"]
     assert "\n" not in plan["url"]
 
@@ -699,6 +713,7 @@ def test_correlation_id_comes_back_as_it_was_or_not_at_all(api: Api, text: str) 
 @two_operations
 def test_very_long_query_is_refused_in_few_words(api: Api, method: str, path: str) -> None:
     answer = send(api, method, f"{path}?account={'a' * 60_000}")
+
     assert violations(answer) == [("/account", "pattern")]
     assert len(json.dumps(answer)) < MAX_ANSWER
 
@@ -723,6 +738,7 @@ def test_body_of_doubtful_length_is_not_read_and_ends_the_connection(
     api: Api, headers: list[str], status: int
 ) -> None:
     found, answer = raw(api, LINE, "Host: x", *headers, body=SMUGGLED)
+
     assert (found, list(answer)) == (status, ["message"])
     assert api.calls() == []
 
@@ -737,6 +753,7 @@ def test_body_of_doubtful_length_is_not_read_and_ends_the_connection(
 )
 def test_bad_request_line_gets_the_gateways_message(api: Api, line: str, status: int) -> None:
     found, answer = raw(api, line, "Host: x")
+
     assert (found, list(answer)) == (status, ["message"])
     assert api.calls() == []
 
@@ -757,6 +774,7 @@ def invoke(api: Api, **changes: object) -> tuple[int, Fields]:
 
 def test_base64_body_counts(api: Api) -> None:
     body = base64.b64encode(b'{"dry_run": true}').decode()
+
     assert invoke(api, body=body, isBase64Encoded=True)[1]["outcome"] == "planned"
 
 
@@ -777,6 +795,7 @@ def test_base64_body_counts(api: Api) -> None:
 )
 def test_body_that_is_no_base64_is_refused(api: Api, body: str) -> None:
     status, answer = invoke(api, body=body, isBase64Encoded=True)
+
     assert (status, code(answer)) == (400, "UnreadableRequest")
     assert api.calls() == []
 
@@ -784,12 +803,14 @@ def test_body_that_is_no_base64_is_refused(api: Api, body: str) -> None:
 @pytest.mark.parametrize("flag", ["true", 1, None])
 def test_only_true_means_base64(api: Api, flag: object) -> None:
     status, answer = invoke(api, body=base64.b64encode(b"{}").decode(), isBase64Encoded=flag)
+
     assert (status, code(answer)) == (400, "UnreadableRequest")
 
 
 @pytest.mark.parametrize("body", [1, True, {"dry_run": True}, ["e30="]])
 def test_body_that_is_no_text_is_refused(api: Api, body: object) -> None:
     status, answer = invoke(api, body=body, isBase64Encoded=True)
+
     assert (status, code(answer)) == (400, "UnreadableRequest")
 
 
@@ -810,6 +831,7 @@ def test_body_that_is_no_text_is_refused(api: Api, body: object) -> None:
 )
 def test_event_of_another_shape_is_refused(api: Api, changes: Fields) -> None:
     status, answer = invoke(api, **changes)
+
     assert (status, answer["result"]["error"]["category"]) == (400, "invalid_request")
     assert api.calls() == []
 
@@ -820,5 +842,7 @@ def test_every_refusal_is_logged(capfd: pytest.CaptureFixture[str]) -> None:
     loud = {"POWERTOOLS_LOG_LEVEL": "INFO", "POWERTOOLS_SERVICE_NAME": "every-refusal-is-logged"}
     with LocalCloud(variables=loud) as cloud, HttpApi(cloud) as http:
         send(Api(cloud, http.url), "DELETE", OMS, body=b'{"\\ud800": 1}')
+
     lines = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+
     assert [line["result"]["outcome"] for line in lines if "level" in line] == ["failed"]

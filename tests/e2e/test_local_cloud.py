@@ -42,6 +42,7 @@ def changed_template(tmp_path: Path, old: str, new: str) -> Path:
 
 def test_event_reaches_its_operation_by_the_rule_of_the_template(cloud: LocalCloud) -> None:
     cloud.put_event(REQUEST)
+
     assert QueuePoller(cloud).drain().received == 1
     assert [result["outcome"] for result in cloud.results()] == ["succeeded"]
 
@@ -88,13 +89,16 @@ def test_changing_a_route_changes_the_api(tmp_path: Path) -> None:
 def test_misspelt_operation_stands_in_the_unrouted_queue(cloud: LocalCloud) -> None:
     for operation in ("huawei.oms.DeleteTsk", "", None, 5, {"a": 1}):
         cloud.put_event({**REQUEST, "operation": operation})
+
     cloud.put_event({name: value for name, value in REQUEST.items() if name != "operation"})
+
     assert QueuePoller(cloud).drain().received == 0
     assert len(cloud.take(cloud.stack.queue_urls["UnroutedRequestsQueue"])) == 6
 
 
 def test_event_of_a_misspelt_kind_stands_in_the_unrouted_queue(cloud: LocalCloud) -> None:
     cloud.put_event(REQUEST, detail_type="Task Cleanup Request")
+
     assert QueuePoller(cloud).drain().received == 0
     assert len(cloud.take(cloud.stack.queue_urls["UnroutedRequestsQueue"])) == 1
 
@@ -102,7 +106,9 @@ def test_event_of_a_misspelt_kind_stands_in_the_unrouted_queue(cloud: LocalCloud
 def test_schedule_sends_the_templates_message_to_its_queue(cloud: LocalCloud) -> None:
     (schedule,) = [it for it in cloud.stack.schedules if it.name == "SampleSchedule"]
     assert not schedule.enabled
+
     fire_schedule(cloud, schedule.name)
+
     assert QueuePoller(cloud).drain().received == 1
     assert [result["outcome"] for result in cloud.results()] == ["planned"]
 
@@ -115,7 +121,9 @@ def test_failed_message_is_published_and_moved_and_can_be_redriven(cloud: LocalC
     letters = cloud.take(cloud.stack.queue_urls["HuaweiOmsDeleteTaskDeadLetterQueue"])
     assert [json.loads(letter.attributes["result"])["outcome"] for letter in letters] == ["conflict"]
     cloud.emulators.huawei_oms.add_task(PROJECT_ID, seeds.OMS_RUNNING, status=5)
+
     cloud.redrive("HuaweiOmsDeleteTask", letters)
+
     assert poller.drain().received == 1
     assert [result["outcome"] for result in cloud.results()] == ["succeeded"]
 
@@ -162,7 +170,9 @@ def test_the_documented_one_off_schedule_is_carried_out(cloud: LocalCloud) -> No
     queue_url = cloud.stack.queue_urls["HuaweiOmsDeleteTaskQueue"]
     cloud.sqs.send_message(QueueUrl=queue_url, MessageBody=body)
     assert QueuePoller(cloud).drain().received == 1
+
     (result,) = cloud.results()
+
     assert (result["outcome"], result["target"]["task_id"]) == ("succeeded", request["task_id"])
     assert result["requested_by"].endswith("/delete-191297407830872")
     assert result["correlation_id"].startswith(result["requested_by"] + "@20")
@@ -179,10 +189,12 @@ def test_outputs_are_the_templates_own(cloud: LocalCloud) -> None:
     assert found.keys() < translate(ROOT / "template.yaml", {})["Outputs"].keys()
     assert found["EventBusName"] == cloud.stack.bus
     assert found["ReportBucketName"] == cloud.stack.buckets["ReportBucket"]
+
     for name, url in cloud.stack.queue_urls.items():
         if name not in {"UnroutedRequestsQueue", "ListFailuresQueue"}:  # nothing is sent back to a queue from there
             asked = cloud.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]
             assert (found[f"{name}Url"], found[f"{name}Arn"]) == (url, asked["QueueArn"])
+
     assert found["UnroutedRequestsQueueUrl"] == cloud.stack.queue_urls["UnroutedRequestsQueue"]
 
 
@@ -246,12 +258,15 @@ def test_every_resource_that_local_aws_leaves_out_is_played_by_the_runner() -> N
         *("AWS::Lambda::LayerVersion", "AWS::Lambda::Permission", "AWS::Lambda::EventInvokeConfig"),
         *("AWS::ApiGatewayV2::Stage", "AWS::Scheduler::ScheduleGroup", "AWS::S3::BucketPolicy"),
     }
+
     kinds = {resource["Type"] for resource in translate(ROOT / "template.yaml", {})["Resources"].values()}
+
     assert kinds == played | passive
 
 
 def test_tour_ends_well() -> None:
     done = python("-m", "local.stories.tour")
+
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "Everything is as it should be" in done.stdout
     assert done.stderr == ""
@@ -262,7 +277,9 @@ def test_tour_fails_if_the_emulators_do_not_do_their_part() -> None:
         "from local.stories import tour, seeds; tour.CHANGES.pop(('huawei_oms', '', str(seeds.OMS_FINISHED))); "
         "raise SystemExit(tour.main())"
     )
+
     done = python("-c", script)
+
     assert done.returncode == 1
     assert f"huawei_oms  {seeds.OMS_FINISHED}: gone instead of 5" in done.stdout
 
@@ -305,7 +322,9 @@ def test_every_curl_line_of_serve_works(served: tuple[list[str], Any]) -> None:
     published = process.stdout.readline()
     assert re.match(r"published: huawei\.oms\.DeleteTask succeeded", published)
     exported = next(line for line in lines if line.startswith("export "))
+
     environment = dict(item.split("=", 1) for item in shlex.split(exported)[1:])
+
     assert environment["API_URL"] in " ".join(commands[0])
     assert outputs(environment["AWS_ENDPOINT_URL"])["EventBusName"] == STACK_NAME
 
@@ -315,7 +334,9 @@ def test_taken_port_is_one_line_that_says_what_to_do() -> None:
         port = holder.getsockname()[1]
         done = python("-m", "local.stories.serve", str(port))
     assert (done.returncode, done.stdout) == (2, "")
+
     (line,) = done.stderr.splitlines()
+
     assert f"Port {port} " in line
     assert "make serve PORT=" in line
 
@@ -333,7 +354,9 @@ for port in sys.argv[1:]:
 
 def test_port_that_is_none_is_refused() -> None:
     ports = ["x", "-1", "65536", "8 787", "\u0661"]
+
     done = python("-W", "ignore::RuntimeWarning", "-c", CALL_WITH_EACH, *ports)
+
     assert done.stdout.splitlines() == [f"{port!r} 2" for port in ports], done.stderr
     assert done.stderr.count("error: ") == len(ports)
 
@@ -346,4 +369,5 @@ def test_make_serve_takes_a_port() -> None:
         text=True,
         check=True,
     )
+
     assert said.stdout.rstrip().endswith(" -m local.stories.serve 9000")

@@ -23,12 +23,15 @@ def test_the_night_goes_as_planned() -> None:
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "As planned:" in done.stdout
     assert "NOT SO" not in done.stdout
+
     page, report = ROOT / ".build/sweep/index.html", ROOT / ".build/sweep/report.json"
+
     assert "<!doctype html>" in page.read_text().lower()
     assert json.loads(report.read_text())["outcome"] == "reported"
 
 
 def test_a_task_that_is_gone_unplanned_is_noticed() -> None:
     done = python("-c", LOSING)
+
     assert done.returncode == 1, done.stderr[-3000:]
     assert "NOT SO: exactly the planned tasks are gone" in done.stdout

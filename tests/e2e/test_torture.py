@@ -48,6 +48,7 @@ def test_a_short_run_accounts_for_every_message() -> None:
     paths = [str(ROOT / "layers/task_cleanup/python"), str(ROOT)]
     options = {"messages": 120, "seed": 7, "visibility": 2, "kill-every": 1.5, "away": 1.5, "time-limit": 400}
     command = [sys.executable, "-m", "bench.torture", *(f"--{name}={value}" for name, value in options.items())]
+
     done = subprocess.run(
         command,
         env={"PYTHONPATH": os.pathsep.join(paths), "PATH": os.environ["PATH"]},
@@ -57,6 +58,7 @@ def test_a_short_run_accounts_for_every_message() -> None:
         timeout=460,
         check=False,
     )
+
     assert done.returncode == 0, done.stdout + done.stderr
     assert "All 120 messages are accounted for." in done.stdout
     assert "workers killed in the middle of a batch: 0" not in done.stdout
@@ -74,6 +76,7 @@ def test_a_run_without_time_says_what_is_missing() -> None:
         timeout=110,
         check=False,
     )
+
     assert done.returncode == 1, done.stdout + done.stderr
     assert "20 messages were not sent in time" in done.stdout
 
@@ -235,7 +238,9 @@ def honest() -> Evidence:
 def test_an_honest_world_has_no_differences() -> None:
     settled = settle(honest())
     assert settled.differences == ()
+
     all_of_them = (*ENDS, STRAY, AGELESS)
+
     assert {kind: sum(ends.values()) for kind, ends in settled.ends.items()} == {
         kind: sum(message.kind is kind for message in all_of_them)
         for kind in {message.kind for message in all_of_them}
@@ -494,6 +499,7 @@ DOCTORED: dict[str, tuple[Change, set[Any]]] = {
 @pytest.mark.parametrize(("change", "rules"), DOCTORED.values(), ids=DOCTORED)
 def test_the_account_notices(change: Change, rules: set[Any]) -> None:
     found = {difference.rule for difference in settle(change(honest())).differences}
+
     assert found == {rule.__name__.replace("_", " ") for rule in rules}
 
 
@@ -533,7 +539,9 @@ def test_a_log_tells_how_every_receive_ended(tmp_path: Path) -> None:
         + line(message="succeeded", result=first)
         + '{"message": "succ'
     )
+
     receives, crashes = read_log(log, KEY)
+
     assert [(item.message_id, item.ending, item.result) for item in receives] == [
         ("a", Ending.DONE, first),
         ("b", Ending.AGAIN, second),
@@ -556,7 +564,9 @@ def test_messages_are_mixed_as_promised_and_the_same_for_a_seed() -> None:
     assert len(invalid) == len(firsts) * INVALID
     assert {message.kind for message in messages} == set(Kind)
     assert {message.operation for message in messages} == set(OPERATIONS)
+
     places = {message.number: place for place, message in enumerate(messages)}
+
     assert all(places[message.first] <= places[message.number] for message in messages)
 
 
@@ -619,6 +629,7 @@ SEND = "AmazonSQS.SendMessage"
 )
 def test_a_call_fails_before_or_after_it_is_made(refusals: Refusals, arrives: int) -> None:
     once = Config(retries={"total_max_attempts": 1})
+
     with Doors(seed=1) as doors:
         doors.faults = {SEND: refusals}
         plain = boto3.session.Session().client("sqs", endpoint_url=doors.plain_url)
@@ -629,6 +640,7 @@ def test_a_call_fails_before_or_after_it_is_made(refusals: Refusals, arrives: in
         found = plain.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
         for client in (plain, unreliable):
             client.close()
+
     assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 500
     assert len(found) == arrives
 
@@ -639,5 +651,6 @@ def test_a_failed_entry_comes_with_status_200() -> None:
         events = boto3.session.Session().client("events", endpoint_url=doors.unreliable_url)
         reply = events.put_events(Entries=[{"Source": "fake", "DetailType": "fake", "Detail": "{}"}])
         events.close()
+
     assert reply["ResponseMetadata"]["HTTPStatusCode"] == 200
     assert reply["FailedEntryCount"] == 1

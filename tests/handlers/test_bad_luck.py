@@ -95,6 +95,7 @@ def test_the_answer_is_lost_after_the_change(
 
 def test_gone_without_a_lost_answer_has_no_note(world: HandlerWorld) -> None:
     result = world.function(OMS_DELETE).result(request_of(OMS_DELETE))
+
     assert (result["outcome"], result["error"]["detail"]) == ("unchanged", None)
 
 
@@ -253,7 +254,9 @@ def test_throttling_is_recognized_in_every_dialect(world: HandlerWorld, dialect:
 def test_the_provider_says_when_to_come_again(world: HandlerWorld, folder: str) -> None:
     """`Retry-After` and `x-acs-retry-after` (milliseconds) are obeyed, within the deadline, and passed on."""
     function, request = start(world, folder)
+
     add_fault(world, folder, "throttle", count=1, retry_after=3.0)
+
     assert function.result(request)["outcome"] == "succeeded"
     assert world.naps == [pytest.approx(3.0)]
 
@@ -309,10 +312,12 @@ def test_a_connection_that_was_closed_while_the_function_was_frozen_is_reopened(
     """One that the far end closed while the function was frozen is reopened and re-signed."""
     function, request = start(world, folder)
     add_fault(world, folder, "close_after_reply")
+
     for number in range(3):
         put_task(world, folder, request)
         result = function.result({**request, **({"client_token": f"t{number}"} if "client_token" in request else {})})
         assert result["outcome"] == "succeeded"
+
     assert len(world.effects) == made(folder, 3)
     assert world.naps == []
 
@@ -342,7 +347,9 @@ def test_the_secret_is_kept_for_a_while_only(world: HandlerWorld, folder: str) -
         function.result(request)
     assert world.aws.calls_of("secretsmanager") == 1
     world.pass_time(3600)
+
     function.result(request)
+
     assert world.aws.calls_of("secretsmanager") == 2
 
 
@@ -374,7 +381,9 @@ def test_a_suspended_key_is_tried_again_after_the_caches_time(world: HandlerWorl
     assert function.result(request)["error"]["category"] == "unauthenticated"
     assert function.result(request)["error"]["code"] == "CredentialSuspended"
     world.cloud.add_key(provider, **fake_secret(provider))
+
     world.pass_time(301)
+
     assert function.result(request)["outcome"] == "succeeded"
 
 
@@ -386,7 +395,9 @@ def test_a_suspended_key_suspends_no_other_account(world: HandlerWorld, folder: 
     good = {**fake_secret(provider), "access_key_id": "AKFAKEOTHER0002"}
     world.cloud.add_key(provider, **good)
     world.put_secret(provider, good, "other")
+
     world.rotate_key(provider)
+
     assert function.result(request)["error"]["category"] == "unauthenticated"
     assert function.result({**request, "account": "other"})["outcome"] == "succeeded"
 
@@ -536,7 +547,9 @@ def test_an_event_s_call_leaves_time_to_publish_its_result(world: HandlerWorld) 
     """A change that is made when no time is left to tell of it would be a change that nobody hears of."""
     function, _ = start(world, OMS_DELETE)
     world.on_nonce = lambda: world.pass_time(24)  # of the 28 seconds
+
     outcome = function.invoke(arrival(OMS_DELETE, "eventbridge").event)
+
     assert outcome.error is not None, "Lambda tries again"
     assert (world.effects, world.published()) == ([], [])
 
@@ -651,7 +664,9 @@ def test_a_batch_stops_starting_records_when_time_is_short(world: HandlerWorld) 
 def test_no_record_is_started_without_time(world: HandlerWorld, timeout: float) -> None:
     function, request = start(world, OMS_DELETE)
     record = with_body(OMS_DELETE, json.dumps(request))
+
     outcome = function.invoke(batch(record), timeout=timeout)
+
     assert outcome.reply == {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
     assert world.effects == []
     assert world.aws.events == world.aws.messages == []
@@ -688,6 +703,7 @@ def test_time_that_is_over_before_the_call_is_sent_may_be_tried_again(own_world:
 def test_an_event_without_records_is_no_success(world: HandlerWorld, folder: str) -> None:
     """No queue sends an empty batch. As an answer to a direct request, "no failures" would read like a success."""
     result = world.function(folder).result(batch())
+
     assert (result["outcome"], result["error"]["category"]) == ("failed", "invalid_request")
 
 
@@ -754,7 +770,9 @@ def test_result_false_is_a_failure(world: HandlerWorld, folder: str) -> None:
     """`Result: false` with HTTP 200, on either Alibaba call, is `failed`, `provider_error`, code `ResultFalse`."""
     request = request_of(folder)
     put_instance(world, folder, request)
+
     result = world.function(folder).result(request)
+
     assert (result["outcome"], result["error"]["category"]) == ("failed", "provider_error")
     assert (result["error"]["code"], result["http_status"], result["retryable"]) == ("ResultFalse", 200, False)
 
@@ -764,21 +782,27 @@ def test_a_missing_record_of_dms_is_never_unchanged(world: HandlerWorld, variant
     """Alibaba and DMS have no known code for a missing task, so `unchanged` cannot occur there."""
     world.cloud.switches.update(dms_delete_unknown=variant)
     request = request_of(DMS_DELETE)
+
     put_instance(world, DMS_DELETE, request)
+
     assert world.function(DMS_DELETE).result(request)["outcome"] == "failed"
 
 
 def test_an_unknown_code_for_a_missing_data_task_is_no_success(world: HandlerWorld) -> None:
     world.cloud.switches.update(alibaba_delete_unknown="error")
     request = request_of(DELETE_DATA_TASK)
+
     put_instance(world, DELETE_DATA_TASK, request)
+
     assert world.function(DELETE_DATA_TASK).result(request)["outcome"] == "failed"
 
 
 def test_a_conflict_is_not_retried_inside_a_call(world: HandlerWorld) -> None:
     """`conflict` is not retried inside a call; it goes back to the queue."""
     function, request = start(world, OMS_DELETE)
+
     put_task(world, OMS_DELETE, request, status=2)
+
     assert function.result(request)["outcome"] == "conflict"
     assert len(world.arrived("huawei.oms.DeleteTask")) == 1
 
@@ -788,6 +812,8 @@ def test_the_provider_explains_a_bad_parameter_in_a_field_that_its_sdk_drops(wor
     function, request = start(world, OMS_DELETE)
     body = json.dumps({"error_code": "OMS.0064", "error_msg": "Invalid parameter.", "error_detail": "description"})
     add_fault(world, OMS_DELETE, "http_error", status=400, body=body)
+
     result = function.result(request)
+
     assert result["error"]["code"] == "OMS.0064"
     assert "description" in json.dumps(result["error"]["detail"])

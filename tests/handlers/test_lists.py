@@ -103,7 +103,9 @@ def test_a_limit_cuts_and_says_so(world: HandlerWorld, folder: str) -> None:
 @every_list
 def test_a_thousand_is_the_limit_unless_asked(world: HandlerWorld, folder: str) -> None:
     put_tasks(world, folder, 1001)
+
     result = world.function(folder).result(request_of(folder))
+
     assert (result["count"], len(result["tasks"]), result["complete"]) == (1000, 1000, False)
 
 
@@ -116,7 +118,9 @@ def test_the_limit_may_stand_in_the_query(world: HandlerWorld, folder: str, wher
     if where == "query":
         event["rawQueryString"], event["queryStringParameters"] = "limit=7", {"limit": "7"}
     reply = world.function(folder).invoke(event).reply
+
     body = json.loads(reply["body"])
+
     assert (reply["statusCode"], body["count"], len(body["tasks"]), body["complete"]) == (200, 7, 7, False)
 
 
@@ -174,7 +178,9 @@ def test_a_page_that_fails_fails_the_whole_and_stands_in_the_dead_letters(world:
 def test_a_throttled_page_is_tried_again(world: HandlerWorld, folder: str) -> None:
     ids = put_tasks(world, folder, 230)
     world.cloud.faults.add("throttle", service=service_of(folder), count=2)
+
     result = world.function(folder).result(request_of(folder))
+
     assert ({task["task_id"] for task in result["tasks"]}, result["complete"]) == (ids, True)
     assert result["attempts"] == 5
 
@@ -222,7 +228,9 @@ def test_a_list_that_moved_between_two_pages_is_read_again(world: HandlerWorld, 
     """One goes from the front and one comes at the end: the count agrees, and one would never have been seen."""
     put_tasks(world, folder, 250)
     world.cloud.faults.add("list_moves", service=service_of(folder), count=1)
+
     result = world.function(folder).result(request_of(folder))
+
     check_shape(result)
     assert (result["count"], result["complete"], result["attempts"]) == (250, True, 2 + 3)
     assert {task["task_id"] for task in result["tasks"]} == listed_now(world, folder)
@@ -232,7 +240,9 @@ def test_a_list_that_moved_between_two_pages_is_read_again(world: HandlerWorld, 
 def test_a_list_that_always_moves_is_never_complete(world: HandlerWorld, folder: str) -> None:
     put_tasks(world, folder, 250)
     world.cloud.faults.add("list_moves", service=service_of(folder))
+
     result = world.function(folder).result(request_of(folder))
+
     check_shape(result)
     assert (result["outcome"], result["complete"], result["attempts"]) == ("succeeded", False, 2 + 2 + 3)
     assert result["note"].startswith("tasks came or went")
@@ -246,7 +256,9 @@ def test_a_count_of_the_page_alone_hides_no_task(
 ) -> None:
     ids = put_tasks(world, folder, number_of_tasks)
     world.cloud.switches.update(oms_count="page", dms_count="page", dms_start_past_end=past_end)
+
     result = world.function(folder).result(request_of(folder))
+
     assert ({task["task_id"] for task in result["tasks"]}, result["complete"]) == (ids, True)
     assert result["attempts"] == -(-number_of_tasks // 99)
 

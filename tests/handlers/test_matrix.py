@@ -95,7 +95,9 @@ def test_what_a_schedule_sends_is_carried_out_and_names_the_schedule(world: Hand
     put_task(world, folder, request_of(folder))
     sent = sample_event(folder, "schedule")
     world.function(folder).invoke(batch(with_body(folder, json.dumps(sent))))
+
     result = only_result(world)
+
     assert result["outcome"] == "succeeded"
     assert (result["correlation_id"], [result["requested_by"]]) == (sent["id"], sent["resources"])
     assert sent["id"] == f"{sent['resources'][0]}@{sent['time']}"

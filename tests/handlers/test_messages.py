@@ -59,10 +59,12 @@ def test_what_people_stumble_over_is_found(message: str, what: str) -> None:
 @every_function
 def test_whatever_a_provider_answers(world: HandlerWorld, folder: str) -> None:
     scenes = [scene for scene in scenes_of(folder) if not scene.slow]
+
     for scene in scenes:
         world.cloud.faults.clear()
         request = {**arrange(world, folder, scene), **scene.changes}
         world.function(folder, scene.variables).result(request)
+
     check(world, len(scenes) // 3)
 
 
@@ -74,7 +76,9 @@ def test_whatever_the_schema_refuses(world: HandlerWorld, folder: str) -> None:
         for value in WRONG:
             function.result({**request_of(folder), name: value})
     function.result({})
+
     function.result([])
+
     check(world, len(names) * 4)
 
 
@@ -89,6 +93,7 @@ def test_whatever_cannot_be_read(world: HandlerWorld, folder: str) -> None:
     for body in ("no base64!", base64.b64encode(b"\xff\xfe").decode()):
         function.invoke({**http_event(folder), "body": body, "isBase64Encoded": True})
     said = check(world, 3 * len(BROKEN) + 2)
+
     hints = (
         "not single ones",
         "looks like YAML",
@@ -97,6 +102,7 @@ def test_whatever_cannot_be_read(world: HandlerWorld, folder: str) -> None:
         "it is empty",
         "too deeply",
     )
+
     for hint in hints:
         assert sum(hint in message for message in said) == 3, hint
     assert "the body is not UTF-8 text: its byte 1 is wrong" in said
@@ -112,11 +118,13 @@ def test_whatever_comes_too_late_or_has_no_key(world: HandlerWorld, folder: str)
     for content in MALFORMED.values():
         world.aws.secrets[f"task-cleanup/{provider}/default"] = content
         world.function(folder).result(request_of(folder))
+
     for trouble in ("missing", "denied", "throttled", "down"):
         break_secret_store(world, folder, trouble)
         world.function(folder).result(request_of(folder))
         world.put_secret(provider, fake_secret(provider))
         world.aws.troubles.clear()
+
     assert {"missing", "denied", "throttled", "down"} <= SECRET_STORE.keys()
     check(world, len(MALFORMED) + 6)
 
@@ -124,6 +132,8 @@ def test_whatever_comes_too_late_or_has_no_key(world: HandlerWorld, folder: str)
 def test_the_age_of_a_late_cancel_is_told_in_words(world: HandlerWorld) -> None:
     function = world.function(CANCEL_TASK)
     world.pass_time(3700)
+
     reply: Any = function.invoke(arrival(CANCEL_TASK, "eventbridge").event).reply
+
     assert reply["error"]["message"] == "the request was first sent more than 1 hour ago"
     assert reply["target"]["instance_id"] == request_of(CANCEL_TASK)["instance_id"]

@@ -130,6 +130,8 @@ def test_the_name_of_a_logger_is_the_services(world: HandlerWorld) -> None:
     variables = {"POWERTOOLS_SERVICE_NAME": "cleanup-of-a-test", "POWERTOOLS_METRICS_NAMESPACE": "Elsewhere"}
     world.function(folder, variables).result(request_of(folder))
     (line,) = world.log_lines()
+
     (metrics,) = world.metric_lines()
+
     assert line["service"] == metrics["service"] == "cleanup-of-a-test"
     assert metrics["_aws"]["CloudWatchMetrics"][0]["Namespace"] == "Elsewhere"

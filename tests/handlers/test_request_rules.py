@@ -134,6 +134,7 @@ def test_a_dry_run_reads_the_credentials_signs_and_sends_nothing(
 def test_a_request_cannot_lift_the_stacks_dry_run(world: HandlerWorld, folder: str) -> None:
     """`DRY_RUN`: `true` forces dry run for the whole stack."""
     function, request = start(world, folder, DRY_RUN="true")
+
     assert function.result({**request, "dry_run": False})["outcome"] == "planned"
     assert len(world.cloud.journal) == 0
 
@@ -141,7 +142,9 @@ def test_a_request_cannot_lift_the_stacks_dry_run(world: HandlerWorld, folder: s
 @each_kind
 def test_a_dry_run_without_a_secret_fails(world: HandlerWorld, folder: str) -> None:
     world.aws.secrets.clear()
+
     result = world.function(folder).result({**request_of(folder), "dry_run": True})
+
     assert (result["outcome"], result["error"]["code"]) == ("failed", "SecretNotFound")
 
 
@@ -150,7 +153,9 @@ def test_the_plan_is_the_call_that_would_be_made(world: HandlerWorld, folder: st
     function, request = start(world, folder)
     plan = function.result({**request, "dry_run": True})["plan"]
     function.result(request)
+
     (entry,) = world.arrived(operation_name(folder))
+
     assert plan["method"] == entry.method
     assert plan["url"].partition("?")[0] == world.cloud.urls[service_of(folder)] + entry.path
 
@@ -160,7 +165,9 @@ def test_without_an_override_the_host_comes_from_the_region(world: HandlerWorld,
     """Hosts come from the region; the request never names one."""
     request = request_of(folder)
     function = world.function(folder, {f"{service_of(folder).upper()}_ENDPOINT": ""})
+
     url = function.result({**request, "dry_run": True})["plan"]["url"]
+
     assert url.startswith("https://")
     assert request["region"] in url.split("/")[2].split(".")
 
@@ -175,7 +182,9 @@ def test_not_after_is_checked_before_signing(world: HandlerWorld, folder: str, t
     """Later is `failed`, `invalid_request`, code `Expired`."""
     function, request = start(world, folder)
     function.invoke(arrival(folder, trigger, {"not_after": "2026-11-21T09:30:59+01:00"}).event)
+
     refused(world, folder, only_result(world), "Expired")
+
     assert is_still_there(world, folder, request)
     assert world.aws.calls_of("secretsmanager") == 0
 
@@ -183,7 +192,9 @@ def test_not_after_is_checked_before_signing(world: HandlerWorld, folder: str, t
 @every_function_and_trigger
 def test_before_not_after_it_is_done(world: HandlerWorld, folder: str, trigger: str) -> None:
     function, _ = start(world, folder)
+
     function.invoke(arrival(folder, trigger, {"not_after": "2026-11-21T04:32:00-04:00"}).event)
+
     assert only_result(world)["outcome"] == "succeeded"
 
 
@@ -215,7 +226,9 @@ def test_a_queued_cancel_is_good_for_an_hour(world: HandlerWorld, trigger: str, 
 def test_a_cancel_from_somebody_who_waits_for_the_answer_has_no_lifetime(world: HandlerWorld, trigger: str) -> None:
     function, _ = start(world, CANCEL_TASK)
     world.pass_time(24 * AN_HOUR)
+
     function.invoke(arrival(CANCEL_TASK, trigger).event)
+
     assert only_result(world)["outcome"] == "succeeded"
 
 
@@ -223,7 +236,9 @@ def test_a_cancel_from_somebody_who_waits_for_the_answer_has_no_lifetime(world: 
 def test_what_names_its_task_may_wait_for_days(world: HandlerWorld, folder: str, trigger: str) -> None:
     function, _ = start(world, folder)
     world.pass_time(96 * AN_HOUR)
+
     function.invoke(arrival(folder, trigger).event)
+
     assert only_result(world)["outcome"] == "succeeded"
 
 
@@ -231,7 +246,9 @@ def test_a_cancel_that_names_its_own_lifetime_keeps_it(world: HandlerWorld) -> N
     """It is a *default* `not_after`."""
     function, _ = start(world, CANCEL_TASK)
     world.pass_time(2 * AN_HOUR)
+
     function.invoke(arrival(CANCEL_TASK, "sqs_plain", {"not_after": "2026-11-21T20:00:00Z"}).event)
+
     assert only_result(world)["outcome"] == "succeeded"
 
 
@@ -255,7 +272,9 @@ def test_a_cancel_in_a_plain_body_is_of_unknown_age(world: HandlerWorld, put_asi
     """Whether it is a minute old or was sent back after days: SQS tells no difference."""
     function, request = start(world, CANCEL_TASK)
     function.invoke(redriven(json.dumps(request), PUT_ASIDE_BY[put_aside_by]))
+
     refused(world, CANCEL_TASK, only_result(world), "SentTimeUnknown")
+
     assert is_still_there(world, CANCEL_TASK, request)
 
 
@@ -277,7 +296,9 @@ def test_a_cancel_from_the_future_is_not_good_until_then(world: HandlerWorld, tr
     function, request = start(world, CANCEL_TASK)
     event = {**sample_event(CANCEL_TASK, "eventbridge"), "time": "2099-01-01T00:00:00Z"}
     function.invoke(event if trigger == "eventbridge" else redriven(json.dumps(event)))
+
     refused(world, CANCEL_TASK, only_result(world), "SentTimeUnknown")
+
     assert is_still_there(world, CANCEL_TASK, request)
 
 
@@ -354,7 +375,9 @@ def test_the_idempotency_key_is_the_token(world: HandlerWorld, folder: str) -> N
     function, _ = start(world, folder)
     event = http_event(folder)
     key = event["headers"]["idempotency-key"]
+
     function.invoke(event)
+
     assert _sent_token(world, folder) == only_result(world)["client_token"] == key
 
 
@@ -373,7 +396,9 @@ def test_an_idempotency_key_must_be_a_client_token(world: HandlerWorld, folder: 
 def test_the_idempotency_key_is_ignored_where_the_operation_has_no_token(world: HandlerWorld, folder: str) -> None:
     function, _ = start(world, folder)
     event = http_event(folder)
+
     event["headers"]["idempotency-key"] = "anything\x00 at all" * 10
+
     assert function.invoke(event).reply["statusCode"] == 200
     assert only_result(world)["client_token"] is None
 
@@ -467,7 +492,9 @@ def test_other_messages_and_other_targets_have_other_tokens(world: HandlerWorld,
     for number, changes in enumerate([{}, {}, {"region": "cn-shanghai"}, {"account": "other"}]):
         message_id = "same" if number > 1 else f"m{number}"
         function.invoke(batch(with_body(folder, plain_body(folder, request, changes), message_id=message_id)))
+
     tokens = [entry.client_token for entry in world.arrived(operation_name(folder))]
+
     assert len(tokens) == len(set(tokens)) == 4
 
 
@@ -478,7 +505,9 @@ def test_other_messages_and_other_targets_have_other_tokens(world: HandlerWorld,
 def test_an_unknown_account_names_its_secret(world: HandlerWorld, folder: str) -> None:
     function, request = start(world, folder)
     result = function.result({**request, "account": "nobody-1"})
+
     refused(world, folder, result, "SecretNotFound")
+
     assert f"task-cleanup/{provider_of(folder)}/nobody-1" in result["error"]["message"]
     assert result["target"]["account"] == "nobody-1"
 
@@ -489,7 +518,9 @@ def test_an_unknown_account_is_the_callers_mistake_over_http_and_a_missing_defau
 ) -> None:
     function, _ = start(world, folder)
     assert _http_status(world, function, http_event(folder, {"account": "nobody-1"})) == 400
+
     world.aws.secrets.clear()
+
     for changes in ({}, {"account": "default"}):
         assert _http_status(world, world.function(folder), http_event(folder, changes)) == 500
 
@@ -526,12 +557,14 @@ def test_a_region_is_one_of_the_service_s(world: HandlerWorld, folder: str, *, d
     others = {name.replace("_", ".", 1): ["xx-name-1"] for name in SERVICES if name != service}
     variables = {"EXTRA_REGIONS": json.dumps(others), f"{service.upper()}_ENDPOINT": endpoint}
     function, request = start(world, folder, **variables)
+
     for region, rule in {**REGIONS, "atlantis-1": "enum", "xx-name-1": "enum"}.items():
         with case(region):
             result = function.result({**request, "region": region, "dry_run": dry_run})
             refused(world, folder, result, "SchemaViolation")
             assert violations(result) == {("/region", rule)}
             assert str(region or "evil") not in json.dumps(result)
+
     assert world.aws.calls_of("secretsmanager") == 0
 
 
@@ -553,7 +586,9 @@ def test_an_unknown_region_is_told_with_all_else_that_is_wrong(
     function, _ = start(world, folder)
     function.invoke(arrival(folder, trigger, {"region": "atlantis-1", "account": "UPPER"}).event)
     result = only_result(world)
+
     refused(world, folder, result, "SchemaViolation")
+
     assert violations(result) == {("/region", "enum"), ("/account", "pattern")}
 
 
@@ -561,7 +596,9 @@ def test_an_unknown_region_is_told_with_all_else_that_is_wrong(
 def test_an_extra_region_is_a_region(world: HandlerWorld, folder: str, trigger: str) -> None:
     function, _ = start(world, folder, EXTRA_REGIONS=EXTRA)
     function.invoke(arrival(folder, trigger, {"region": "xx-name-1"}).event)
+
     result = only_result(world)
+
     assert (result["outcome"], result["target"]["region"]) == ("succeeded", "xx-name-1")
     assert len(world.arrived(operation_name(folder))) == 1
 
@@ -575,7 +612,9 @@ def test_an_extra_region_s_host_is_made_by_the_service_s_rule(world: HandlerWorl
         function.result({**request, "region": region, "dry_run": True})["plan"]
         for region in ("xx-name-1", request["region"])
     ]
+
     extra, known = ((plan["url"].split("/")[2], plan["url"].split("/", 3)[3].split("?")[0]) for plan in plans)
+
     assert extra == (known[0].replace(request["region"], "xx-name-1"), known[1])
     assert "xx-name-1" in extra[0].split(".")
 
@@ -592,7 +631,9 @@ def test_extra_regions_that_cannot_be_read_stop_the_function(world: HandlerWorld
 def test_seoul_and_bangkok_are_regions_of_alibaba(world: HandlerWorld, region: str) -> None:
     request = {**request_of(DELETE_DATA_TASK), "region": region}
     function = world.function(DELETE_DATA_TASK, {"ALIBABA_ELASTICSEARCH_ENDPOINT": ""})
+
     url = function.result({**request, "dry_run": True})["plan"]["url"]
+
     assert url.split("/")[2] == f"elasticsearch.{region}.aliyuncs.com"
 
 
@@ -602,7 +643,9 @@ def test_a_misrouted_request_is_refused(world: HandlerWorld, folder: str, trigge
     function, _ = start(world, folder)
     function.invoke(arrival(folder, trigger, {"operation": "other.service.DeleteEverything"}).event)
     result = only_result(world)
+
     refused(world, folder, result, "SchemaViolation")
+
     assert violations(result) == {("/operation", "const")}
 
 
@@ -612,7 +655,9 @@ def test_every_violation_is_listed_and_no_value(world: HandlerWorld, folder: str
     function, _ = start(world, folder)
     result = function.result({"a/b~c": "leak1", "dry_run": "leak2", "account": "LEAK3", "correlation_id": ""})
     refused(world, folder, result, "SchemaViolation")
+
     required = {(f"/{name}", "required") for name in request_schema(folder)["required"]}
+
     assert violations(result) == required | {
         ("/a~1b~0c", "additionalProperties"),
         ("/dry_run", "type"),
@@ -641,7 +686,9 @@ def test_the_requests_project_wins(world: HandlerWorld, folder: str) -> None:
     provider = provider_of(folder)
     world.cloud.keys.change(provider, f"AKFAKE{provider.upper()}0001", project_id=other)
     put_task(world, folder, request)
+
     result = world.function(folder).result(request)
+
     assert (result["outcome"], result["target"]["project_id"]) == ("succeeded", other)
     assert world.arrived(operation_name(folder))[0].ids["project_id"] == other
 
@@ -649,6 +696,7 @@ def test_the_requests_project_wins(world: HandlerWorld, folder: str) -> None:
 @pytest.mark.parametrize("folder", WITH_PROJECT)
 def test_the_credentials_project_is_the_default(world: HandlerWorld, folder: str) -> None:
     function, request = start(world, folder)
+
     assert function.result(request)["target"]["project_id"] == PROJECT
 
 
@@ -677,7 +725,9 @@ def test_an_id_that_could_change_the_path_is_refused(world: HandlerWorld, folder
 @pytest.mark.parametrize("folder", [OMS_DELETE, OMS_STOP])
 def test_an_oms_task_id_is_digits_as_text_or_integer(world: HandlerWorld, folder: str, value: object) -> None:
     function, request = start(world, folder)
+
     result = function.result({**request, "task_id": value})
+
     assert (result["outcome"], result["target"]["task_id"]) == ("succeeded", "191297407830872")
 
 
@@ -691,14 +741,18 @@ def test_an_integer_valued_float_is_not_an_integer(world: HandlerWorld, body: st
 @every_function_and_trigger
 def test_a_correlation_id_is_echoed(world: HandlerWorld, folder: str, trigger: str) -> None:
     function, _ = start(world, folder)
+
     function.invoke(arrival(folder, trigger, {"correlation_id": "migration 42/a"}).event)
+
     assert only_result(world)["correlation_id"] == "migration 42/a"
 
 
 def test_a_detail_may_be_a_json_string(world: HandlerWorld) -> None:
     """`detail`: an object, or a JSON string."""
     function, request = start(world, OMS_DELETE)
+
     event = {**sample_event(OMS_DELETE, "eventbridge"), "detail": json.dumps(request)}
+
     assert function.invoke(event).reply["outcome"] == "succeeded"
 
 
@@ -707,7 +761,9 @@ def test_a_detail_may_be_a_json_string(world: HandlerWorld) -> None:
 def test_an_unreadable_detail_is_published_as_a_failure(world: HandlerWorld, folder: str, detail: str) -> None:
     """Anything else is published and returned."""
     event = {**sample_event(folder, "eventbridge"), "detail": detail}
+
     outcome = world.function(folder).invoke(event)
+
     assert outcome.error is None
     assert outcome.reply["error"]["category"] == "invalid_request"
     assert world.published() == [outcome.reply]
@@ -717,7 +773,9 @@ def test_a_schedule_is_named_as_the_requester(world: HandlerWorld) -> None:
     """`requested_by`: IAM ARN, event source or schedule, as far as the trigger tells."""
     function, _ = start(world, OMS_DELETE)
     arn = "arn:aws:scheduler:eu-central-1:123456789012:schedule/task-cleanup/nightly"
+
     event = {**bridge_event(sample_event(OMS_DELETE, "eventbridge")), "source": "aws.scheduler", "resources": [arn]}
+
     assert function.invoke(event).reply["requested_by"] == arn
 
 
@@ -735,7 +793,9 @@ def test_true_and_false_in_the_query_are_booleans(world: HandlerWorld, folder: s
     function, _ = start(world, folder)
     event = http_event(folder)
     event["rawQueryString"] = query
+
     event["queryStringParameters"] = dict([query.split("=")])
+
     assert _http_status(world, function, event) == 200
     assert only_result(world)["outcome"] == ("planned" if query.endswith("true") else "succeeded")
 
@@ -743,11 +803,13 @@ def test_true_and_false_in_the_query_are_booleans(world: HandlerWorld, folder: s
 @every_function
 def test_other_words_in_the_query_are_no_booleans(world: HandlerWorld, folder: str) -> None:
     function, _ = start(world, folder)
+
     for value in ("True", "TRUE", "1", "yes", "", "true,true"):
         event = http_event(folder)
         event["rawQueryString"], event["queryStringParameters"] = f"dry_run={value}", {"dry_run": value}
         with case(value):
             assert _http_status(world, function, event) == 400
+
     assert world.effects == []
 
 
@@ -756,7 +818,9 @@ def test_a_body_may_be_base64(world: HandlerWorld, folder: str) -> None:
     """`isBase64Encoded` is honoured."""
     function, _ = start(world, folder)
     event = http_event(folder)
+
     event["body"], event["isBase64Encoded"] = base64.b64encode(b'{"dry_run": true}').decode(), True
+
     assert _http_status(world, function, event) == 200
     assert only_result(world)["outcome"] == "planned"
 
@@ -784,7 +848,9 @@ def test_the_same_name_twice_is_refused(world: HandlerWorld, folder: str, how: s
     """The same name twice, in two places or repeated in the query, is refused."""
     function, _ = start(world, folder)
     event = http_event(folder)
+
     _repeated(event, how)
+
     assert _http_status(world, function, event) == 400
     assert world.effects == []
     assert only_result(world)["error"]["category"] == "invalid_request"
@@ -795,7 +861,9 @@ def test_the_raw_path_and_the_route_key_are_never_read(world: HandlerWorld, fold
     function, _ = start(world, folder)
     event = http_event(folder)
     event["rawPath"] = "/somewhere/else"
+
     event["routeKey"] = event["requestContext"]["routeKey"] = "DELETE /somewhere/else"
+
     assert _http_status(world, function, event) == 200
 
 
@@ -803,6 +871,7 @@ def test_the_raw_path_and_the_route_key_are_never_read(world: HandlerWorld, fold
 @each_change_or_list
 def test_a_body_that_is_no_json_object_is_refused(world: HandlerWorld, folder: str, body: str) -> None:
     function, _ = start(world, folder)
+
     assert _http_status(world, function, {**http_event(folder), "body": body}) == 400
     assert only_result(world)["error"]["category"] == "invalid_request"
 
@@ -810,6 +879,8 @@ def test_a_body_that_is_no_json_object_is_refused(world: HandlerWorld, folder: s
 @each_kind
 def test_bytes_that_are_no_text_are_refused(world: HandlerWorld, folder: str) -> None:
     function, _ = start(world, folder)
+
     body = base64.b64encode(b"\xff\xfe").decode()
+
     for text in (body, "no base64!"):
         assert _http_status(world, function, {**http_event(folder), "body": text, "isBase64Encoded": True}) == 400

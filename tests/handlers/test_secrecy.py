@@ -67,7 +67,9 @@ def test_no_outcome_tells_a_secret(
     caplog.set_level(logging.DEBUG)
     arrange(world, folder, scene)
     function = world.function(folder, {**scene.variables, "POWERTOOLS_LOG_LEVEL": "DEBUG"})
+
     outcome = function.invoke(arrival(folder, trigger, scene.changes).event)
+
     check_silent(everything_said(world, outcome, caplog), secrets_of(world, folder))
 
 
@@ -75,12 +77,14 @@ def test_no_outcome_tells_a_secret(
 def test_no_library_writes_into_the_log_at_debug(world: HandlerWorld, folder: str) -> None:
     """As Lambda's runtime sets up logging, with ``LogLevel=DEBUG`` and every library at its most talkative."""
     put_task(world, folder, request_of(folder))
+
     with runtime_log() as log:
         function = world.function(folder, {"POWERTOOLS_LOG_LEVEL": "DEBUG", "AWS_LAMBDA_LOG_LEVEL": "DEBUG"})
         done = function.result(request_of(folder))
         world.rotate_key(provider_of(folder))
         rejected = function.result(request_of(folder))
         function.invoke(arrival(folder, "sqs_plain").event)
+
     assert (done["attempts"], rejected["error"]["category"]) == (1, "unauthenticated")
     assert log.lines == []
     check_silent("\n".join(map(json.dumps, world.log_lines())), secrets_of(world, folder))
@@ -92,7 +96,9 @@ def test_the_emulator_does_echo_the_canonical_request(world: HandlerWorld, folde
     request = request_of(folder)
     put_task(world, folder, request)
     world.rotate_key(provider_of(folder))
+
     message = world.function(folder).result(request)["error"]["message"]
+
     assert "signature" in message
     assert "canonical" not in message
 
@@ -102,7 +108,9 @@ def test_a_locked_key_is_not_named(world: HandlerWorld) -> None:
     folder = "huawei_oms_delete_task"
     world.rotate_key("huawei")
     results = [world.function(folder).result(request_of(folder)) for _ in range(7)]
+
     message = results[-1]["error"]["message"]
+
     assert message.endswith(": access key *** is locked, try again in 5 minutes")
 
 
@@ -160,6 +168,7 @@ def test_no_echo_goes_on_by_any_trigger(
         function = world.function(folder, {f"{service_of(folder).upper()}_ENDPOINT": provider.url})
         outcome = function.invoke(arrival(folder, trigger).event)
         secrets = secrets_of(world, folder, provider.requests)
+
     check_silent(everything_said(world, outcome, caplog), secrets)
 
 
@@ -172,7 +181,9 @@ def test_a_rotated_keys_old_and_new_secret_stay_inside(
     function.result(request_of(folder))
     world.put_secret(provider, world.rotate_key(provider))
     world.rotate_key(provider)
+
     outcome = function.invoke(arrival(folder, "http").event)
+
     check_silent(everything_said(world, outcome, caplog), secrets_of(world, folder))
 
 
@@ -187,7 +198,9 @@ def test_the_secret_stores_troubles_tell_nothing(
     function = world.function(folder)
     secrets = secrets_of(world, folder)
     break_secret_store(world, folder, trouble)
+
     outcome = function.invoke(arrival(folder, trigger).event)
+
     check_silent(everything_said(world, outcome, caplog), secrets)
 
 
@@ -198,7 +211,9 @@ def test_a_malformed_secret_is_named_and_not_told(
 ) -> None:
     """`SecretMalformed`, naming the secret, never its content."""
     world.aws.secrets[f"task-cleanup/{provider_of(folder)}/default"] = MALFORMED[content]
+
     outcome = world.function(folder).invoke(request_of(folder))
+
     assert outcome.reply["error"]["code"] == "SecretMalformed"
     assert f"task-cleanup/{provider_of(folder)}/default" in outcome.reply["error"]["message"]
     assert "testSecretFakeMalformed" not in everything_said(world, outcome, caplog)
@@ -211,7 +226,9 @@ def test_failed_deliveries_tell_nothing(
 ) -> None:
     folder = "otc_dms_delete_background_task"
     world.aws.troubles |= {"events": trouble, "sqs": trouble}
+
     outcome = world.function(folder).invoke(arrival(folder, trigger).event)
+
     check_silent(everything_said(world, outcome, caplog), secrets_of(world, folder))
 
 
@@ -237,6 +254,7 @@ def test_a_secret_in_a_broken_text_is_not_repeated(
 ) -> None:
     """A dead letter holds the body as it came, and nothing else does."""
     function, text = world.function(folder), text.replace("KEY", "testSecretFakePasted")
+
     for event in (
         {**http_event(folder), "body": text},
         {**arrival(folder, "eventbridge").event, "detail": text},
@@ -246,6 +264,7 @@ def test_a_secret_in_a_broken_text_is_not_repeated(
         for message in world.aws.messages:
             message["MessageBody"] = ""
         assert "testSecretFakePasted" not in everything_said(world, outcome, caplog)
+
     assert {result["error"]["code"] for result in world.logged_results()} == {"UnreadableRequest"}
 
 

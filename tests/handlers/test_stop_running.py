@@ -63,14 +63,18 @@ def test_a_stop_that_never_ends_stands_in_the_dead_letters(world: HandlerWorld) 
     results = deliver(world, start(world))
     assert len(results) == MAX_RECEIVES
     assert {result["error"]["code"] for result in results} == {"OMS.0063"}
+
     (message,) = world.aws.messages
+
     assert json.loads(message["MessageAttributes"]["result"]["StringValue"]) == results[-1] == world.published()[0]
     assert world.effects == [("stopped", "191297407830872")]
 
 
 def test_without_stop_running_nothing_is_stopped(world: HandlerWorld) -> None:
     request = {**start(world), "stop_running": False}
+
     results = deliver(world, request)
+
     assert {(result["outcome"], result["attempts"]) for result in results} == {("conflict", 1)}
     assert (world.effects, status_of(world)) == ([], OMS_RUNNING)
 
@@ -79,7 +83,9 @@ def test_without_stop_running_nothing_is_stopped(world: HandlerWorld) -> None:
 def test_by_every_trigger_the_stop_is_sent_and_the_conflict_answered(world: HandlerWorld, trigger: str) -> None:
     start(world)
     world.function(DELETE).invoke(arrival(DELETE, trigger, {"stop_running": True}).event)
+
     (result,) = world.logged_results()
+
     assert (result["outcome"], result["retryable"], result["attempts"]) == ("conflict", True, 2)
     assert result["error"]["detail"] == {"stop": "requested"}
     assert (world.effects, status_of(world)) == ([("stopped", "191297407830872")], 7)
@@ -88,7 +94,9 @@ def test_by_every_trigger_the_stop_is_sent_and_the_conflict_answered(world: Hand
 @pytest.mark.parametrize("status", [1, 6])
 def test_what_is_refused_and_cannot_be_stopped_stays(world: HandlerWorld, status: int) -> None:
     request = start(world, status)
+
     result = world.function(DELETE).result(request)
+
     assert (result["outcome"], result["error"]["detail"]) == ("conflict", {"stop": "OMS.0066"})
     assert (world.effects, status_of(world)) == ([], status)
 
@@ -96,7 +104,9 @@ def test_what_is_refused_and_cannot_be_stopped_stays(world: HandlerWorld, status
 def test_a_stop_that_is_forbidden_says_so(world: HandlerWorld) -> None:
     request = start(world)
     world.cloud.keys.change("huawei", "AKFAKEHUAWEI0001", denied=("StopTask",))
+
     result = world.function(DELETE).result(request)
+
     assert (result["outcome"], result["error"]["detail"]) == ("conflict", {"stop": "OMS.0206"})
     assert (world.effects, status_of(world)) == ([], OMS_RUNNING)
 
@@ -124,12 +134,15 @@ def test_a_finished_task_is_unchanged_in_either_words(world: HandlerWorld, switc
     world.cloud.switches.update(oms_stop_finished=switch)
     request = request_of(STOP)
     put_task(world, STOP, request, status=5)
+
     result = world.function(STOP).result(request)
+
     assert (result["outcome"], result["error"]["code"]) == ("unchanged", switch)
 
 
 def test_an_unknown_task_is_not_found(world: HandlerWorld) -> None:
     result = world.function(STOP).result(request_of(STOP))
+
     assert (result["outcome"], result["error"]["category"], result["error"]["code"]) == (
         "failed",
         "not_found",

@@ -84,6 +84,7 @@ def test_the_result_is_true_either_way(
     result = world.function(folder).result(request)
     changed = world.effects != []
     there = is_still_there(world, folder, request)
+
     if is_list(folder):
         assert not changed
     elif result["outcome"] in {"succeeded", "unchanged"}:
@@ -91,4 +92,5 @@ def test_the_result_is_true_either_way(
         assert changed or situation is absent or result["outcome"] == "unchanged"
     else:
         assert not changed or result["error"]["detail"]["note"], "a failure of a call that made the change"
+
     assert result["outcome"] != "unchanged" or result["error"]["code"].startswith(("OMS.", "Repetition"))

@@ -80,12 +80,14 @@ every_variant = pytest.mark.parametrize("variant", [PLAIN, WITH_OPTIONS])
 @every_variant
 def test_every_call_that_was_seen_is_allowed(calls: list[Call], variant: str) -> None:
     requests = seen(calls, variant)
+
     assert not_as_wanted(requests, judged(variant, requests), allowed=True) == []
 
 
 @every_variant
 def test_what_services_do_with_the_roles_is_allowed(variant: str) -> None:
     requests = of_services(variant)
+
     assert not_as_wanted(requests, judged(variant, requests), allowed=True) == []
 
 
@@ -94,7 +96,9 @@ def test_what_must_not_be_is_denied_and_its_neighbour_is_not(variant: str) -> No
     """The neighbour differs in one thing: a typing error in this table would not pass for a denial."""
     rows = forbidden(variant)
     denied, allowed = [row.request for row in rows], [row.neighbour for row in rows]
+
     verdicts = judged(variant, denied + allowed)
+
     assert not_as_wanted(denied, verdicts[: len(denied)], allowed=False) == []
     assert not_as_wanted(allowed, verdicts[len(denied) :], allowed=True) == []
 
@@ -161,7 +165,9 @@ def test_a_condition_on_the_prefix_would_fail_every_look_at_what_is_not_there(ca
         for it in own.identity["SweepRole"]["Statement"]
     ]
     identity = {**own.identity, "SweepRole": {**own.identity["SweepRole"], "Statement": statements}}
+
     looks = [it for it in seen(calls, PLAIN) if it.action == "s3:ListBucket"]
+
     assert looks
     assert judge([Case(replace(own, identity=identity), look) for look in looks]) == ["ImplicitlyDenied"] * len(looks)
 
@@ -176,6 +182,7 @@ def test_a_condition_on_the_prefix_would_fail_every_look_at_what_is_not_there(ca
 )
 def test_what_makes_no_sense_is_not_taken_for_a_denial(changes: dict[str, Any]) -> None:
     request = Request("SweepRole", "s3:GetObject", tables.REPORT).but(**changes)
+
     with pytest.raises(CannotJudgeError):
         judge([Case(stack(PLAIN), request)])
 
@@ -183,12 +190,14 @@ def test_what_makes_no_sense_is_not_taken_for_a_denial(changes: dict[str, Any]) 
 def test_every_right_is_needed(calls: list[Call]) -> None:
     """Without any one action, resource or value of a condition, something that is needed is denied."""
     requests = distinct([*seen(calls, WITH_OPTIONS), *of_services(WITH_OPTIONS)])
+
     assert unnoticed(list(mutants.narrower(stack(WITH_OPTIONS))), requests, noticed_by=False) == []
 
 
 def test_every_limit_is_needed() -> None:
     """Without any one condition, denial or resource, something that must not be is allowed."""
     requests = distinct(row.request for row in forbidden(WITH_OPTIONS))
+
     assert unnoticed(list(mutants.wider(stack(WITH_OPTIONS))), requests, noticed_by=True) == []
 
 
@@ -206,6 +215,7 @@ def unnoticed(changed: Sequence[mutants.Mutant], requests: Sequence[Request], *,
 
 def test_the_simulator_is_pinned_by_hash_and_by_no_address() -> None:
     packages = {name: it for name, it in json.loads(LOCK.read_text())["packages"].items() if name}
+
     assert "node_modules/@cloud-copilot/iam-simulate" in packages
     for package in packages.values():
         assert package["integrity"].startswith("sha512-")

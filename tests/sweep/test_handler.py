@@ -135,7 +135,9 @@ def test_what_the_alarms_look_at_is_counted(
     sweep_world.aws.secrets.pop(f"task-cleanup/{gone}/default", None)
     sweep_world.worker()(request_)
     (metrics,) = sweep_world.sweep_metrics()
+
     names = ("Refused", "Failed", "TargetsIncomplete")
+
     assert {name: metrics[name] for name in names} == {name: [float(counted.get(name, 0))] for name in names}
 
 
@@ -143,11 +145,13 @@ def test_what_the_alarms_look_at_is_counted(
 def test_every_sample_event_is_understood(sweep_world: SweepWorld, name: str) -> None:
     sweep_world.seed()
     reply = sweep_world.worker()(sample(name))
+
     if name.startswith("http"):
         assert reply["statusCode"] == (202 if name == "http" else 404)
     else:
         assert sweep_world.sweep_logs()[0]["outcome"] == "reported"
         assert reply == DONE or reply["totals"]["found"] == len(SEEDS)
+
     assert sweep_world.requests() == []
 
 
@@ -155,7 +159,9 @@ def test_the_app_itself_sweeps(sweep_world: SweepWorld) -> None:
     """With the machine's own clock: what is listed is younger by no more than a moment."""
     handler = load_handler("sweep", sweep_world.variables())
     sweep_world.cloud.clock.reset()
+
     reply = handler(policy(targets=[OMS_TARGET]), Context("run-1", time.monotonic() + 60))
+
     check_shape(reply)
     assert reply["outcome"] == "requested"
 
@@ -210,7 +216,9 @@ def _check_moved(sweep_world: SweepWorld, event: Json, logged: Json) -> None:
 @pytest.mark.parametrize("body", ["", "{", "not json", '{"name": "a", "name": "b"}', '{"name": NaN}', "[" * 5000])
 def test_a_message_that_cannot_be_read_is_refused_told_and_kept(sweep_world: SweepWorld, body: str) -> None:
     assert sweep_world.worker()(message(body)) == DONE
+
     ((kind, end),) = sweep_world.summaries()
+
     assert (kind, [refusal["code"] for refusal in end["refusals"]]) == ("Sweep Refused", ["UnreadableRequest"])
     assert len(sweep_world.aws.messages) == 1
 
@@ -241,7 +249,9 @@ def test_a_refused_sweep_stands_in_the_dead_letter_queue_and_can_be_sent_back(sw
 def test_an_event_is_given_back_to_lambda_while_it_may_end_better(sweep_world: SweepWorld) -> None:
     sweep_world.seed()
     sweep_world.aws.failures["PUT report.json"] = Failure((503, "SlowDown"), times=1)
+
     worker = sweep_world.worker()
+
     with pytest.raises(SweepFailedError, match="StoreError"):
         worker(bridge_event(policy()))
     assert (sweep_world.requests(), sweep_world.summaries()) == ([], [])
@@ -270,7 +280,9 @@ def test_an_end_that_no_event_can_hold_is_told_in_brief(sweep_world: SweepWorld)
 
 def test_where_nobody_counts_receives_a_failure_comes_again(sweep_world: SweepWorld) -> None:
     sweep_world.aws.failures["PUT claim.json"] = Failure((403, "AccessDenied"))
+
     worker = sweep_world.worker(MAX_RECEIVES="")
+
     assert worker(queued(policy(), receives=9)) != DONE
     assert (sweep_world.summaries(), sweep_world.aws.messages) == ([], [])
 
@@ -292,7 +304,9 @@ def test_a_failed_message_that_cannot_be_moved_comes_again(sweep_world: SweepWor
     how: Trouble | tuple[int, str] = (400, "AccessDenied") if trouble is Trouble.DOWN else trouble
     sweep_world.aws.failures["SendMessage"] = Failure(how)
     assert sweep_world.worker()(queued(request)) != DONE
+
     sweep_world.aws.failures.clear()
+
     assert sweep_world.worker()(queued(request, receives=2)) == DONE
     assert [kind for kind, _ in sweep_world.summaries()] == ["Sweep Refused"]
     assert len(sweep_world.aws.messages) == 1
@@ -306,7 +320,9 @@ def test_a_bus_that_answers_with_something_else_has_taken_nothing(sweep_world: S
     stored = sweep_world.aws.document(f"reports/{sweep_world.sweep_logs()[0]['run_id']}/summary.json")
     sent = 0 if "Task" in step else len(PLANNED)
     assert (stored["totals"]["requested"], stored["totals"]["failed"]) == (sent, len(PLANNED) - sent)
+
     sweep_world.aws.failures.clear()
+
     assert sweep_world.worker()(queued(policy(), receives=2)) == DONE
     assert Counter(sweep_world.requested()) == Counter(PLANNED)
 
@@ -417,7 +433,9 @@ def test_the_same_key_twice_is_one_sweep(sweep_world: SweepWorld) -> None:
     worker = sweep_world.worker()
     for _ in range(2):
         assert worker(http_post(policy(), key="night-1"))["statusCode"] == 202
+
     first, second = asked_for(sweep_world)
+
     assert worker(message(first, message_id="m-1")) == worker(message(second, message_id="m-2")) == DONE
     assert Counter(sweep_world.requested()) == Counter(PLANNED)
     assert len(sweep_world.summaries()) == 1
@@ -447,7 +465,9 @@ def test_without_a_key_each_post_is_a_run_of_its_own(sweep_world: SweepWorld) ->
     worker = sweep_world.worker()
     events = [http_post(policy()), http_post(policy())]
     events[1]["requestContext"]["requestId"] = "JKJaXmPLvHcESH7="
+
     run_ids = [body_of(worker(event))["run_id"] for event in events]
+
     assert len(set(run_ids)) == 2
     assert [event["detail"]["run_id"] for event in asked_for(sweep_world)] == run_ids
 
@@ -476,6 +496,7 @@ BAD_POSTS: dict[str, Json] = {
 @pytest.mark.parametrize("what", BAD_POSTS)
 def test_an_invalid_post_is_answered_at_once_and_asks_for_nothing(sweep_world: SweepWorld, what: str) -> None:
     reply = sweep_world.worker()(BAD_POSTS[what])
+
     assert (reply["statusCode"], reply["headers"]["Content-Type"]) == (400, "application/problem+json")
     assert body_of(reply)["type"] == "urn:task-cleanup:problem:invalid_request"
     assert unreadable(body_of(reply)["detail"]) == []
@@ -488,7 +509,9 @@ def test_every_target_in_an_unknown_region_is_named_at_once(sweep_world: SweepWo
     asked["targets"].append({**OMS_TARGET, "region": "UPPER"})
     reply = sweep_world.worker(EXTRA_REGIONS='{"otc.dms": ["xx-name-1"]}')(http_post(asked))
     assert reply["statusCode"] == 400
+
     wanted = [f"/targets/{number}/region" for number, name in enumerate([*TARGETS, "upper"]) if name != "otc_dms"]
+
     assert re.findall("/targets/[0-9]+/region", body_of(reply)["detail"]) == wanted
     assert sweep_world.aws.names == []
 
@@ -505,7 +528,9 @@ def test_a_target_in_an_extra_region_is_listed_and_asked_for_there(sweep_world: 
     sweep_world.seed()
     extra = json.dumps({name.replace("_", ".", 1): ["xx-name-1"] for name in TARGETS})
     targets = [{**target, "region": "xx-name-1"} for target in TARGETS.values()]
+
     summary = sweep_world.worker(EXTRA_REGIONS=extra)(policy(targets=targets))
+
     assert (summary["outcome"], summary["totals"]["found"]) == ("requested", len(SEEDS))
     assert {request["region"] for request in sweep_world.requests()} == {"xx-name-1"}
 
@@ -513,7 +538,9 @@ def test_a_target_in_an_extra_region_is_listed_and_asked_for_there(sweep_world: 
 def test_an_invalid_post_tells_every_violation_as_a_member(sweep_world: SweepWorld) -> None:
     """There is no result that could hold them."""
     body = body_of(sweep_world.worker()(http_post(policy(select={"older_than": "7d"}))))
+
     allowed = "must be a duration in days or hours, such as P7D or PT12H"
+
     assert body["violations"] == [{"pointer": "/select/older_than", "rule": "pattern", "allowed": allowed}]
     assert body["detail"] == f"SchemaViolation: the request is not valid: /select/older_than {allowed}"
 
@@ -521,14 +548,18 @@ def test_an_invalid_post_tells_every_violation_as_a_member(sweep_world: SweepWor
 def test_a_post_may_come_in_base64(sweep_world: SweepWorld) -> None:
     body = base64.b64encode(json.dumps(policy()).encode()).decode()
     assert sweep_world.worker()(http_post(body, isBase64Encoded=True))["statusCode"] == 202
+
     ((event),) = asked_for(sweep_world)
+
     assert event["detail"]["targets"] == policy()["targets"]
 
 
 @pytest.mark.parametrize("how", [(400, "AccessDeniedException"), (500, "InternalFailure"), Trouble.RESET])
 def test_a_post_that_the_bus_does_not_take_is_not_accepted(sweep_world: SweepWorld, how: Any) -> None:
     sweep_world.aws.failures["PutEvents Sweep Requested"] = Failure(how)
+
     reply = sweep_world.worker()(http_post(policy(), key="night-1"))
+
     assert (reply["statusCode"], body_of(reply)["status"]) == (503, 503)
 
 
@@ -538,6 +569,7 @@ BAD_RUN_IDS = ["..", ".", "", "a/b", "../seen", "a b", "a\n", "%2e%2e", "n" * 12
 @pytest.mark.parametrize("run_id", BAD_RUN_IDS, ids=repr)
 def test_a_run_id_that_is_none_is_not_looked_up(sweep_world: SweepWorld, run_id: object) -> None:
     reply = sweep_world.worker()(http_get(run_id))
+
     assert reply["statusCode"] == 400
     assert sweep_world.aws.names == []
 
@@ -552,7 +584,9 @@ def test_more_than_a_run_id_is_not_looked_up(sweep_world: SweepWorld, more: Json
 @pytest.mark.parametrize("how", [(403, "AccessDenied"), (500, "InternalError"), Trouble.RESET])
 def test_a_bucket_that_cannot_be_read_is_not_a_missing_run(sweep_world: SweepWorld, step: str, how: Any) -> None:
     sweep_world.aws.failures[step] = Failure(how)
+
     reply = sweep_world.worker()(http_get("night-1"))
+
     assert (reply["statusCode"], "AwsUnavailable" in body_of(reply)["detail"]) == (503, True)
 
 
@@ -563,7 +597,9 @@ def test_a_bad_end_is_told_as_it_is(sweep_world: SweepWorld, ending: str) -> Non
         sweep_world.aws.failures["PUT index.html"] = Failure((403, "AccessDenied"))
     limits = {"max_tasks": 1 if ending == "refused" else 13, "max_fraction": 0.6}
     sweep_world.worker()(queued(policy(limits=limits), "m-1"))
+
     reply = sweep_world.worker()(http_get("m-1"))
+
     assert (reply["statusCode"], body_of(reply)["outcome"]) == (200, ending)
 
 

@@ -63,12 +63,14 @@ def test_documented_routes_are_the_templates() -> None:
         for route in stack.routes(api)
         if route["function"] == "SweepFunction"
     }
+
     documented = {
         (method, path)
         for path, item in DOCUMENT["paths"].items()
         for method, own in item.items()
         if own["tags"] == [openapi_sweep.TAG]
     }
+
     assert deployed == documented == set(ROUTES)
 
 
@@ -147,7 +149,9 @@ def test_request_is_the_functions_schema_with_its_definitions() -> None:
         text = json.dumps(rule).replace('"#/$defs/', '"#/components/schemas/Sweep.Request.')
         assert COMPONENTS[component] == json.loads(text)
     assert not definitions
+
     content = operation(openapi_sweep.ASK)["requestBody"]["content"]["application/json"]
+
     assert content["schema"] == {"$ref": "#/components/schemas/Sweep.Request"}
 
 
@@ -159,7 +163,9 @@ def test_run_id_is_strict_wherever_it_stands(route: tuple[str, str]) -> None:
         openapi_sweep.TELL: ("run_id", "path"),
     }[route]
     assert (parameter["name"], parameter["in"]) == (name, place)
+
     rule = validator(parameter["schema"])
+
     assert rule.is_valid(parameter["example"])
     assert rule.is_valid("3f71a6d2-7bd0-4a53-9119-386a2f0b0001")
     assert not [text for text in BAD_RUN_IDS if rule.is_valid(text)]
@@ -179,7 +185,9 @@ def test_summary_is_the_published_schema() -> None:
     published = schemas.summary()
     Draft202012Validator.check_schema(published)
     example = operation(openapi_sweep.TELL)["responses"]["200"]["content"]["application/json"]["example"]
+
     Draft202012Validator(published).validate(example)
+
     assert COMPONENTS["Sweep.Summary"]["required"] == published["required"]
     for name in published.get("$defs", {}):
         assert f"Sweep.Summary.{name}" in COMPONENTS
@@ -193,7 +201,9 @@ def test_every_status_is_documented() -> None:
     ask, tell = openapi_sweep.ASK, openapi_sweep.TELL
     assert statuses(ask, "application/problem+json") == {400, 409, 503}
     assert statuses(tell, "application/problem+json") == {400, 404, 503}
+
     gateways = {400, 403, 429, 500, 503, 504}
+
     assert statuses(ask, "application/json") == {202, 413, *gateways}
     assert statuses(tell, "application/json") == {200, 202, 404, *gateways}
 
@@ -202,6 +212,7 @@ def test_only_a_running_sweep_says_when_to_ask_again() -> None:
     for route in ROUTES:
         waiting = {status for status, item in operation(route)["responses"].items() if item.get("headers")}
         assert waiting == ({"202"} if route == openapi_sweep.TELL else set())
+
     assert operation(openapi_sweep.TELL)["responses"]["202"]["headers"].keys() == {"Retry-After"}
 
 
@@ -211,7 +222,9 @@ def test_problem_is_what_the_code_makes(category: Category) -> None:
     reply = triggers.http_problem(Error(category, "Code", "text"), 'a b/"é')
     problem: Json = json.loads(reply["body"])
     schema = component("Sweep.Problem")
+
     schema.validate(problem)
+
     assert not schema.is_valid({**problem, "status": 200})
     assert not schema.is_valid({**problem, "type": "about:blank"})
     assert not schema.is_valid({**problem, "result": {}})

@@ -53,6 +53,7 @@ def codes(plan: Plan) -> list[tuple[str, int | None]]:
 
 def test_a_task_too_many_is_one_too_many() -> None:
     limits = Limits(max_tasks=5, max_fraction=0.5)
+
     assert codes(a_plan(5, 5, limits)) == []
     assert codes(a_plan(6, 6, limits)) == [("TooManyTasks", None)]
     assert codes(a_plan(5, 4, limits)) == [("FractionTooHigh", None), ("FractionTooHigh", 0)]
@@ -62,10 +63,12 @@ def test_a_task_too_many_is_one_too_many() -> None:
 def test_a_refusal_names_its_target_and_the_remedy() -> None:
     told = [refusal.message for refusal in refusals(a_plan(6, 2, Limits(max_tasks=5, max_fraction=0.5)))]
     too_many = "in the policy, and make a new report"
+
     fraction = (
         "6 of 8 tasks are selected, and limits.max_fraction 0.5 allows 4 of them; "
         f"if they may all go, raise it {too_many}"
     )
+
     assert told == [
         fraction,
         f"6 tasks are selected, and limits.max_tasks allows 5; if they may all go, raise it {too_many}",
@@ -88,7 +91,9 @@ def test_a_target_in_words(target: SweepTarget, words: str) -> None:
 def test_a_fraction_counts_for_every_target_and_the_whole() -> None:
     asked = Policy("p", Mode.APPLY, TARGETS[:2], Select("P7D"), limits=Limits(max_fraction=0.5))
     full = TargetListing(TARGETS[0], tuple(some(number) for number in range(4)), complete=True, project_id=PROJECT)
+
     young = TargetListing(TARGETS[1], tuple(some(number, old=False) for number in range(40)), complete=True)
+
     assert codes(make(asked, [full, young], NOW)) == [("FractionTooHigh", 0)]
 
 
@@ -170,7 +175,9 @@ def test_what_no_guard_refuses_keeps_every_limit(plan: Plan) -> None:
     told = found.get("ListFailed", set()) | found.get("ListIncomplete", set())
     assert told == (set() if limits.allow_incomplete else incomplete)
     assert len(list(requests_of(plan, "run"))) == plan.totals["selected"]
+
     own = [refusal.message for refusal in against if refusal.code != "ListFailed"]  # the others quote a provider
+
     assert {message: unreadable(message) for message in own if unreadable(message)} == {}
 
 
@@ -221,5 +228,7 @@ def test_one_request_for_each_selected_task_and_for_no_other(plan: Plan) -> None
     assert Counter((request["operation"], request["task_id"]) for request in requests) == wanted
     tokens = [request["client_token"] for request in requests if "client_token" in request]
     assert len(set(tokens)) == len(tokens)
+
     stops = {request["task_id"] for request in requests if request.get("stop_running")}
+
     assert all(plan.policy.stop_running for _ in stops)

@@ -60,6 +60,7 @@ def test_a_duration_is_a_text(value: object) -> None:
 
 def test_what_is_not_said_is_the_careful_choice() -> None:
     asked = read(mode=None, limits=None, protect=None)
+
     assert (asked.mode, asked.stop_running, asked.select.names) == (Mode.REPORT, False, ())
     assert [status.value for status in asked.select.statuses] == ["succeeded", "failed", "cancelled"]
     assert (asked.limits.max_tasks, asked.limits.max_fraction, asked.limits.allow_incomplete) == (500, 0.5, False)
@@ -68,6 +69,7 @@ def test_what_is_not_said_is_the_careful_choice() -> None:
 @pytest.mark.parametrize("name", ["direct", "eventbridge", "schedule"])
 def test_the_samples_are_policies_that_only_report(name: str) -> None:
     event = sample(name)
+
     assert Policy.read(VALIDATOR.validate(event.get("detail", event))).mode is Mode.REPORT
 
 
@@ -82,7 +84,9 @@ def test_the_samples_are_policies_that_only_report(name: str) -> None:
 def test_a_target_stands_there_once(targets: list[Any]) -> None:
     with pytest.raises(CleanupError) as raised:
         read(targets=targets)
+
     violations = (raised.value.detail or {})["violations"]
+
     assert {violation["rule"] for violation in violations} <= {"repeated", "uniqueItems"}
 
 
@@ -109,6 +113,7 @@ hundredths = st.integers(0, 100).map(lambda number: number / 100)
 @given(hundredths, st.integers(0, 100_000))
 def test_a_fraction_is_what_is_written_and_not_what_binary_makes_of_it(fraction: float, found: int) -> None:
     exact = round(fraction * 100) * found
+
     assert Limits(max_fraction=fraction).allowed_of(found) == exact // 100
 
 
@@ -123,6 +128,7 @@ def test_known_traps_of_binary_fractions(fraction: float, found: int, allowed: i
 @given(st.floats(0, 1), st.integers(0, 100_000))
 def test_no_fraction_allows_more_than_its_share(fraction: float, found: int) -> None:
     allowed = Limits(max_fraction=fraction).allowed_of(found)
+
     assert 0 <= allowed <= Fraction(str(fraction)) * found < allowed + 1
 
 
@@ -135,6 +141,7 @@ said = st.fixed_dictionaries(
 @given(limits, said)
 def test_limits_that_are_said_later_only_get_tighter(before: Limits, value: dict[str, Any]) -> None:
     after = before.stricter(value)
+
     assert after.max_tasks == min(before.max_tasks, value.get("max_tasks", before.max_tasks))
     assert after.max_fraction == min(before.max_fraction, value.get("max_fraction", before.max_fraction))
     assert after.allow_incomplete is (before.allow_incomplete and value.get("allow_incomplete", True))
@@ -146,6 +153,7 @@ protects = st.builds(Protect, st.frozensets(st.text(max_size=5)), st.lists(st.te
 @given(protects, protects)
 def test_protections_add_up(one: Protect, other: Protect) -> None:
     both = one | other
+
     assert both.task_ids == one.task_ids | other.task_ids
     assert set(both.names) == {*one.names, *other.names}
     assert Protect.read(both.to_dict()) == both

@@ -116,6 +116,7 @@ ids = st.text(max_size=200) | st.from_regex(r"[A-Za-z0-9._:/@-]{1,200}", fullmat
 @given(ids, ids)
 def test_every_id_of_a_trigger_is_the_id_of_a_run_and_a_part_of_a_key(one: str, other: str) -> None:
     run_id = run_id_of(one)
+
     assert re.fullmatch("[A-Za-z0-9][A-Za-z0-9._-]{0,127}", run_id)
     assert run_id_of(run_id) == run_id
     assert (run_id == run_id_of(other)) is (one == other)
@@ -207,7 +208,9 @@ def test_a_dead_workers_claim_holds_until_it_cannot_live_any_more(sweep_world: S
     sweep_world.pass_time(900)
     assert deliver(sweep_world.worker(), policy(), receives=2) != DONE
     assert sweep_world.requests() == []
+
     sweep_world.pass_time(61)
+
     assert deliver(sweep_world.worker(), policy(), receives=3) == DONE
     check_requests(sweep_world)
 
@@ -254,9 +257,11 @@ def test_a_call_that_fails_once_costs_a_delivery_at_most(sweep_world: SweepWorld
     sweep_world.aws.failures[step] = Failure((500, "InternalError"), times=1)
     reply = deliver(sweep_world.worker(), policy())
     assert sweep_world.aws.failures[step].times == 0, "the step was not met"
+
     if reply != DONE:
         sweep_world.pass_time(60)  # a claim was given back: nobody waits for it to run out
         assert deliver(sweep_world.worker(), policy(), receives=2) == DONE
+
     check_requests(sweep_world)
     assert Counter(sweep_world.requested()).most_common(1)[0][1] <= 2
     check_end(sweep_world)
@@ -281,7 +286,9 @@ def test_a_call_that_always_fails_never_becomes_a_success(sweep_world: SweepWorl
     ((kind, end),) = ends
     assert (kind, end["outcome"], end["error"]["category"]) == ("Sweep Failed", "failed", "unavailable")
     assert end["totals"]["requested"] == len(set(sweep_world.requested())), "the end says how much was asked for"
+
     (moved,) = sweep_world.aws.messages
+
     assert json.loads(moved["MessageAttributes"]["result"]["StringValue"])["outcome"] == "failed"
 
 
@@ -307,7 +314,9 @@ def test_a_better_end_is_told_by_a_later_delivery_where_the_first_could_not_tell
     sweep_world.aws.failures["PUT index.html"] = Failure((403, "AccessDenied"))
     deliver(sweep_world.worker(), policy(), receives=3)
     sweep_world.aws.failures = {"PutEvents Sweep Completed": Failure((403, "AccessDenied"), times=1)}
+
     back = {"message_id": "back", "attributes": {"origin_id": "run-1"}}
+
     assert deliver(sweep_world.worker(), policy(), **back) != DONE
     assert deliver(sweep_world.worker(), policy(), receives=2, **back) == DONE
     assert [kind for kind, _ in sweep_world.summaries()] == ["Sweep Failed", "Sweep Completed"]
@@ -333,7 +342,9 @@ def test_a_page_that_cannot_be_made_does_not_hide_what_was_asked_for(
 def test_a_slow_bucket_is_an_unavailable_one(sweep_world: SweepWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     sweep_world.seed()
     monkeypatch.setattr(sweep_handler, "_AWS_CONFIG", Config(read_timeout=0.2, retries={"total_max_attempts": 1}))
+
     sweep_world.aws.failures["PUT report.json"] = Failure(Trouble.SLOW, times=1)
+
     assert deliver(sweep_world.worker(), policy()) != DONE
     assert sweep_world.requests() == []
     assert deliver(sweep_world.worker(), policy(), receives=2) == DONE
@@ -343,7 +354,9 @@ def test_a_slow_bucket_is_an_unavailable_one(sweep_world: SweepWorld, monkeypatc
 def test_a_bucket_that_answers_with_something_else_is_no_new_run(sweep_world: SweepWorld) -> None:
     """A page of somebody's proxy where the summary should be: nothing is taken for granted."""
     sweep_world.seed()
+
     sweep_world.aws.failures["GET summary.json"] = Failure(Trouble.GARBAGE)
+
     assert deliver(sweep_world.worker(), policy()) != DONE
     assert (sweep_world.requests(), sweep_world.aws.objects) == ([], {})
 
@@ -356,7 +369,9 @@ def test_a_lost_answer_to_a_conditional_put_does_not_lock_the_worker_out(
     sweep_world.seed()
     key = new_report(sweep_world)
     monkeypatch.setattr(sweep_handler, "_AWS_CONFIG", Config(retries={"mode": "standard", "total_max_attempts": 2}))
+
     sweep_world.aws.lost[step] = 1
+
     assert deliver(sweep_world.worker(), {"apply_report": key}) == DONE
     check_requests(sweep_world)
 
@@ -385,7 +400,9 @@ def test_a_lost_answer_when_a_claim_is_taken_over_does_not_lock_the_worker_out(
 @pytest.mark.parametrize("times", [1, 5])
 def test_entries_that_the_bus_did_not_take_are_sent_again_and_no_others(sweep_world: SweepWorld, times: int) -> None:
     sweep_world.seed()
+
     sweep_world.aws.untaken = {task_id: times for _, task_id in sorted(PLANNED)[::3]}
+
     assert deliver(sweep_world.worker(), policy()) == DONE
     assert Counter(sweep_world.requested()) == Counter(PLANNED)
     check_end(sweep_world)
@@ -429,7 +446,9 @@ def test_a_list_that_takes_the_time_of_the_requests_is_no_list(sweep_world: Swee
     sweep_world.seed()
     seconds = iter([0, 70])  # the claim takes none, and the list 70 of 100
     sweep_world.on_nonce = lambda: sweep_world.pass_time(next(seconds, 0))
+
     summary = sweep_world.worker()(policy(targets=[OMS_TARGET]), timeout=100)
+
     assert refused_or(summary) == ["ListFailed"]
     assert sweep_world.requests() == []
 
@@ -468,7 +487,9 @@ def test_a_second_delivery_while_the_first_is_at_it_comes_again(sweep_world: Swe
     sweep_world.seed()
     other = sweep_world.worker()
     replies = []
+
     meanwhile(sweep_world, step, lambda: replies.append(deliver(other, policy())))
+
     assert deliver(sweep_world.worker(), policy()) == DONE
     assert replies == [{"batchItemFailures": [{"itemIdentifier": "run-1"}]}]
     assert Counter(sweep_world.requested()) == Counter(PLANNED)
@@ -479,7 +500,9 @@ def test_a_second_delivery_while_the_first_is_at_it_comes_again(sweep_world: Swe
 def test_a_run_that_ends_between_the_look_and_the_claim_is_not_done_again(sweep_world: SweepWorld, mode: str) -> None:
     sweep_world.seed()
     other, request = sweep_world.worker(), policy(mode=mode)
+
     meanwhile(sweep_world, "PUT claim.json", lambda: deliver(other, request))
+
     assert deliver(sweep_world.worker(), request) == DONE
     assert Counter(sweep_world.requested()) == (Counter(PLANNED) if mode == "apply" else Counter())
     assert len(list(sweep_world.written("report.json"))) == 1
@@ -522,7 +545,9 @@ def test_the_same_run_id_with_another_policy_is_refused(sweep_world: SweepWorld,
     assert deliver(worker, policy()) == DONE
     before = dict(sweep_world.aws.objects)
     assert deliver(worker, policy(**{member: ANOTHER[member]}), receives=receives) == DONE
+
     kind, end = sweep_world.summaries()[-1]
+
     assert (kind, [refusal["code"] for refusal in end["refusals"]]) == ("Sweep Refused", ["RunIdReused"])
     assert sweep_world.aws.objects == before
     assert Counter(sweep_world.requested()) == Counter(PLANNED)
@@ -534,7 +559,9 @@ def test_another_policy_does_not_take_over_a_dead_workers_run(sweep_world: Sweep
     deliver(sweep_world.worker(), policy())
     sweep_world.aws.restore()
     sweep_world.pass_time(LEASE_SECONDS)
+
     deliver(sweep_world.worker(), policy(protect=None, limits={"max_fraction": 1}))
+
     assert sweep_world.requests() == []
     assert deliver(sweep_world.worker(), policy(), receives=2) == DONE
     check_requests(sweep_world)
@@ -615,13 +642,16 @@ def test_one_task_over_a_limit_and_nothing_is_asked_for(
     sweep_world: SweepWorld, limits: Json, codes: set[str]
 ) -> None:
     sweep_world.seed()
+
     assert set(refused(sweep_world, policy(limits=limits))) == codes
 
 
 def test_a_report_says_what_would_speak_against_it(sweep_world: SweepWorld) -> None:
     sweep_world.seed()
     report = sweep_world.worker()(policy(limits={"max_tasks": 12, "max_fraction": 0.4}, mode="report"))
+
     found = [(refusal["code"], refusal["target"]) for refusal in report["refusals"]]
+
     assert report["outcome"] == "reported"
     assert found == [
         ("FractionTooHigh", None),
@@ -634,6 +664,7 @@ def test_a_report_says_what_would_speak_against_it(sweep_world: SweepWorld) -> N
 
 def test_exactly_at_the_limits_is_allowed(sweep_world: SweepWorld) -> None:
     sweep_world.seed()
+
     assert sweep_world.worker()(policy(), request_id="run-1")["outcome"] == "requested"
     check_requests(sweep_world)
 
@@ -658,7 +689,9 @@ def test_a_target_that_cannot_be_listed_refuses_an_apply(sweep_world: SweepWorld
 
 def test_a_list_that_a_limit_cut_refuses_an_apply(sweep_world: SweepWorld) -> None:
     sweep_world.seed()
+
     targets = [{**OMS_TARGET, "limit": 10}, ES_TARGET]
+
     assert refused(sweep_world, policy(targets=targets, limits={"max_fraction": 1})) == ["ListIncomplete"]
 
 
@@ -680,7 +713,9 @@ def test_a_target_by_another_name_counts_as_a_repetition(sweep_world: SweepWorld
         ]
     instance = sweep_world.cloud.otc_dms.places[PROJECT, OTC_DMS_TARGET["instance_id"]]
     sweep_world.cloud.otc_dms.places[PROJECT, OTC_DMS_TARGET["instance_id"].upper()] = instance
+
     limits = {"max_fraction": 1, "allow_incomplete": True}
+
     assert refused(sweep_world, policy(targets=[one, other], limits=limits)) == ["SameTarget"]
 
 
@@ -695,7 +730,9 @@ def test_two_projects_of_one_region_are_two_targets(sweep_world: SweepWorld) -> 
     targets = [OMS_TARGET, {**OMS_TARGET, "account": "second"}]
     summary = sweep_world.worker()(policy(targets=targets, limits={"max_fraction": 1}))
     assert (summary["outcome"], summary["refusals"]) == ("requested", [])
+
     asked = {(request["account"], request["project_id"], request["task_id"]) for request in sweep_world.requests()}
+
     assert asked == {("default", PROJECT, "1"), ("second", other, "1")}
 
 
@@ -715,7 +752,9 @@ def test_an_account_that_nobody_stored_is_named_with_its_target(sweep_world: Swe
         "/targets/1 (huawei oms cn-north-4 account typo): the list failed: SecretNotFound, no credentials are stored "
         "for this account: there is no secret task-cleanup/huawei/typo"
     )
+
     error = summary["targets"][1]["error"]
+
     assert (error["category"], error["code"]) == ("invalid_request", "SecretNotFound")
 
 
@@ -733,7 +772,9 @@ def test_a_policy_with_a_mistake_in_it_is_told_where(sweep_world: SweepWorld, te
     """The stack's parameter comes as text, in the event that the schedule puts into the queue."""
     assert sweep_world.worker()(message(bridge_event(text))) == DONE
     ((_, summary),) = sweep_world.summaries()
+
     (refusal,) = summary["refusals"]
+
     assert hint in refusal["message"]
     assert unreadable(refusal["message"]) == []
 
@@ -743,7 +784,9 @@ def test_two_failed_lists_are_not_taken_for_one_place(sweep_world: SweepWorld) -
     sweep_world.seed()
     targets = [OMS_TARGET, {**OMS_TARGET, "account": "gone-1"}, {**OMS_TARGET, "account": "gone-2"}]
     assert refused(sweep_world, policy(targets=targets)) == ["ListFailed", "ListFailed"]
+
     limits = {"allow_incomplete": True}
+
     assert sweep_world.worker()(policy(targets=targets, limits=limits))["outcome"] == "requested"
 
 
@@ -751,7 +794,9 @@ def test_a_rejected_key_costs_one_bad_signature_however_many_targets(sweep_world
     sweep_world.seed()
     sweep_world.rotate_key("huawei")
     other = "b9f1c1de-5b1a-4f0c-9e0e-3d2f7f6f1a"
+
     targets = [OMS_TARGET, *({**HUAWEI_DMS_TARGET, "instance_id": f"{other}{number}"} for number in range(10, 22))]
+
     assert refused(sweep_world, policy(targets=targets)) == ["ListFailed"] * 13
     assert sum(entry.signature_ok is False for entry in sweep_world.cloud.journal.entries()) == 1
 
@@ -765,7 +810,9 @@ def test_a_rejection_of_unknown_meaning_costs_two_bad_signatures_however_many_pr
     """In one project it may be about the project. In a second one it is about the key, which is then left alone."""
     sweep_world.seed()
     sweep_world.cloud.faults.add("http_error", service="huawei_oms", status=401, body=code)
+
     targets = [{**OMS_TARGET, "project_id": f"{number:032x}"} for number in range(1, 21)]
+
     assert refused(sweep_world, policy(targets=targets)) == ["ListFailed"] * 20
     assert len(sweep_world.arrived("huawei.oms.ListTasks")) == 2
 
@@ -777,7 +824,9 @@ def test_accounts_that_share_a_key_share_its_one_bad_signature(sweep_world: Swee
             "huawei", {**fake_secret("huawei"), "project_id": f"{number:032x}"}, f"project-{number}"
         )
     sweep_world.rotate_key("huawei")
+
     targets = [{**OMS_TARGET, "account": f"project-{number}"} for number in range(12)]
+
     assert refused(sweep_world, policy(targets=targets)) == ["ListFailed"] * 12
     assert sum(entry.signature_ok is False for entry in sweep_world.cloud.journal.entries()) == 1
 
@@ -791,19 +840,24 @@ def test_a_project_that_rejects_the_key_does_not_keep_others_from_being_listed(s
         {**OMS_TARGET, "project_id": "f" * 32, "region": "cn-east-3"},
     ]
     summary = sweep_world.worker()(policy(mode="report", targets=targets))
+
     codes = [target["error"] and target["error"]["code"] for target in summary["targets"]]
+
     assert codes == ["Http401", None, "CredentialSuspended"]
 
 
 def test_nothing_found_is_a_run_that_asks_for_nothing(sweep_world: SweepWorld) -> None:
     summary = sweep_world.worker()(policy(targets=[OMS_TARGET]))
+
     assert (summary["outcome"], summary["totals"]["found"], sweep_world.requests()) == ("requested", 0, [])
 
 
 def test_half_a_surrogate_pair_in_a_name_breaks_nothing(sweep_world: SweepWorld) -> None:
     """JSON can hold it, and no encoding takes it."""
     sweep_world.seed()
+
     sweep_world.cloud.seed(oms_task(4001, 5, OLD, "tmp \ud83d"))
+
     assert deliver(sweep_world.worker(), policy(limits=WIDE)) == DONE
     check_requests(sweep_world, PLANNED | {("huawei_oms", "4001")})
     check_end(sweep_world)
@@ -830,7 +884,9 @@ def test_stop_running_is_asked_for_tasks_that_were_listed_running_only(
     assert summary["outcome"] == "requested"
     assert {request["task_id"] for request in sweep_world.requests() if "stop_running" in request} == stopped
     assert {task_id for _, task_id in sweep_world.requested()} >= stopped
+
     running = {seed["task_id"] for seed in (oms_task(1004, 2, OLD),)}
+
     assert running & {task_id for _, task_id in sweep_world.requested()} == stopped
 
 
@@ -859,7 +915,9 @@ def test_an_apply_that_was_first_sent_more_than_a_day_ago_is_refused(sweep_world
     assert (kind, [refusal["code"] for refusal in end["refusals"]]) == ("Sweep Refused", ["Expired"])
     assert (sweep_world.requests(), sweep_world.cloud.journal.entries()) == ([], [])
     young = {**bridge_event(policy(), "run-2"), "time": "2026-11-20T08:32:00Z"}
+
     sweep_world.worker()(message(young))
+
     assert {request["correlation_id"] for request in sweep_world.requests()} == {"run-2"}
 
 
@@ -870,7 +928,9 @@ def test_an_apply_from_the_future_is_not_young_when_that_time_has_come(sweep_wor
     (moved,) = sweep_world.aws.messages
     attributes = {name: item["StringValue"] for name, item in moved["MessageAttributes"].items()}
     sweep_world.pass_time(2 * 86400 + 60)
+
     sweep_world.worker()(message(soon, message_id="redriven", attributes=attributes))
+
     assert [refusal["code"] for refusal in sweep_world.summaries()[-1][1]["refusals"]] == ["Expired"]
     assert sweep_world.requests() == []
 
@@ -905,12 +965,14 @@ def test_an_apply_of_unknown_age_is_refused_before_anything_is_listed(
 
 def test_a_report_may_be_of_unknown_age(sweep_world: SweepWorld) -> None:
     sweep_world.seed()
+
     assert sweep_world.worker()(message(policy(mode="report"))) == DONE
     assert sweep_world.summaries()[0][1]["outcome"] == "reported"
 
 
 def test_what_a_dry_run_stack_makes_a_report_of_may_be_of_unknown_age(sweep_world: SweepWorld) -> None:
     sweep_world.seed()
+
     assert sweep_world.worker(DRY_RUN="true")(message(policy())) == DONE
     assert sweep_world.summaries()[0][1]["outcome"] == "reported"
     assert sweep_world.requests() == []
@@ -919,6 +981,7 @@ def test_what_a_dry_run_stack_makes_a_report_of_may_be_of_unknown_age(sweep_worl
 def test_a_run_that_is_over_is_not_refused_when_it_comes_again_without_its_time(sweep_world: SweepWorld) -> None:
     """Its end stands, and nobody is told another one."""
     sweep_world.seed()
+
     assert deliver(sweep_world.worker(), policy()) == DONE
     assert sweep_world.worker()(message(policy(), message_id="run-1")) == DONE
     check_end(sweep_world)
@@ -931,7 +994,9 @@ def test_a_run_that_is_over_is_not_refused_when_it_comes_again_without_its_time(
 def test_dry_run_makes_a_report_of_an_apply(sweep_world: SweepWorld) -> None:
     sweep_world.seed()
     assert deliver(sweep_world.worker(DRY_RUN="true"), policy()) == DONE
+
     ((kind, end),) = sweep_world.summaries()
+
     assert (kind, end["outcome"], end["mode"], end["dry_run"]) == ("Sweep Completed", "reported", "apply", True)
     assert (sweep_world.requests(), end["totals"]["selected"]) == ([], len(PLANNED))
 
@@ -962,7 +1027,9 @@ def test_dry_run_makes_a_report_of_an_applied_report_that_is_no_plan_of_its_own(
     """A plan is carried out once: not under the name of its copy as well."""
     sweep_world.seed()
     key = new_report(sweep_world)
+
     copied = sweep_world.worker(DRY_RUN="true")({"apply_report": key, "run_id": "copy"})
+
     assert (copied["outcome"], copied["dry_run"], copied["plan_of"]) == ("reported", True, key)
     assert sweep_world.requests() == []
     assert refused(sweep_world, {"apply_report": copied["report"]["json"]}, DRY_RUN="false") == ["ReportNotAPlan"]
@@ -997,7 +1064,9 @@ def test_two_that_apply_one_report_at_the_same_time_do_it_once(sweep_world: Swee
     key = new_report(sweep_world)
     other = sweep_world.worker()
     ended: list[Json] = []
+
     meanwhile(sweep_world, "PUT applied.json", lambda: ended.append(other({"apply_report": key, "run_id": "run-1"})))
+
     assert refused_or(sweep_world.worker()({"apply_report": key, "run_id": "run-2"})) == ["AlreadyApplied"]
     assert ended[0]["outcome"] == "requested"
     check_requests(sweep_world)
@@ -1013,7 +1082,9 @@ def refused_or(summary: Json) -> list[str]:
 def test_an_old_report_is_not_applied(sweep_world: SweepWorld, seconds: float) -> None:
     sweep_world.seed()
     key = new_report(sweep_world)
+
     sweep_world.pass_time(seconds)
+
     assert refused(sweep_world, {"apply_report": key}) == ["PlanTooOld"]
 
 
@@ -1021,7 +1092,9 @@ def test_a_report_that_was_written_again_is_as_old_as_its_list(sweep_world: Swee
     sweep_world.seed()
     key = new_report(sweep_world)
     sweep_world.pass_time(DAY + 1)
+
     change(sweep_world, key, lambda report: None)
+
     assert refused(sweep_world, {"apply_report": key}) == ["PlanTooOld"]
 
 
@@ -1031,7 +1104,9 @@ def test_a_report_is_as_old_as_the_bucket_says_whatever_is_written_in_it(sweep_w
     stored = sweep_world.aws.objects[key]
     sweep_world.pass_time(DAY + 1)
     change(sweep_world, key, lambda report: report.update(listed_at=rfc3339(sweep_world.system.now())))
+
     sweep_world.aws.objects[key] = replace(sweep_world.aws.objects[key], modified=stored.modified)
+
     assert refused(sweep_world, {"apply_report": key}) == ["PlanTooOld"]
 
 
@@ -1039,7 +1114,9 @@ def test_a_report_is_as_old_as_the_bucket_says_whatever_is_written_in_it(sweep_w
 def test_a_report_whose_time_cannot_be_is_not_applied(sweep_world: SweepWorld, listed_at: str) -> None:
     sweep_world.seed()
     key = new_report(sweep_world)
+
     change(sweep_world, key, lambda report: report.update(listed_at=listed_at))
+
     assert refused(sweep_world, {"apply_report": key}) == ["PlanTooOld"]
 
 
@@ -1057,21 +1134,27 @@ def test_protect_and_limits_of_the_application_can_only_be_tighter(sweep_world: 
         }
     )
     assert summary["outcome"] == "requested"
+
     gone = {("huawei_oms", "1001")} | {place for place in PLANNED if place[0] == "alibaba_elasticsearch"}
+
     check_requests(sweep_world, PLANNED - gone)
 
 
 def test_a_report_over_its_limits_stays_a_report(sweep_world: SweepWorld) -> None:
     sweep_world.seed()
     key = new_report(sweep_world, limits={"max_tasks": 12, "max_fraction": 1})
+
     loose = {"max_tasks": 100000, "max_fraction": 1, "allow_incomplete": True}
+
     assert refused(sweep_world, {"apply_report": key, "limits": loose}) == ["TooManyTasks"]
 
 
 def test_a_report_of_an_incomplete_list_stays_a_report(sweep_world: SweepWorld) -> None:
     sweep_world.seed()
     sweep_world.cloud.otc_dms.clear()
+
     key = new_report(sweep_world)
+
     assert refused(sweep_world, {"apply_report": key, "limits": {"allow_incomplete": True}}) == ["ListFailed"]
 
 
@@ -1084,7 +1167,9 @@ def test_a_report_is_applied_in_the_regions_that_there_still_are(sweep_world: Sw
     sweep_world.seed()
     asked = policy(mode="report", run_id="seen", targets=ELSEWHERE)
     key = sweep_world.worker(EXTRA_REGIONS=EXTRA)(asked)["report"]["json"]
+
     summary = sweep_world.worker(EXTRA_REGIONS="")({"apply_report": key, "run_id": "run-1"})
+
     assert refused_or(summary) == ["RegionUnknown"]
     assert re.findall("/targets/[0-9]/region", summary["refusals"][0]["message"]) == ["/targets/1/region"]
     assert sweep_world.requests() == []
@@ -1102,7 +1187,9 @@ def test_a_run_that_broke_off_does_not_go_on_in_a_region_that_is_none_any_more(s
     assert deliver(sweep_world.worker(EXTRA_REGIONS=EXTRA), request_) != DONE
     sweep_world.aws.failures.clear()
     assert deliver(sweep_world.worker(EXTRA_REGIONS=""), request_) == DONE
+
     ((kind, end),) = sweep_world.summaries()
+
     assert (kind, refused_or(end)) == ("Sweep Refused", ["RegionUnknown"])
     assert "stand" in end["refusals"][0]["message"]
     assert sweep_world.requests() == []
@@ -1155,10 +1242,12 @@ def test_a_report_that_no_sweep_wrote_is_not_applied(sweep_world: SweepWorld) ->
     sweep_world.seed()
     key = new_report(sweep_world)
     good, worker = sweep_world.aws.objects[key], sweep_world.worker()
+
     for what, edit in TAMPERED.items():
         sweep_world.aws.objects[key] = good
         change(sweep_world, key, edit)
         assert refused_or(worker({"apply_report": key})) == ["ReportUnreadable"], what
+
     assert sweep_world.requests() == []
 
 
@@ -1166,9 +1255,11 @@ def test_half_a_report_is_not_applied(sweep_world: SweepWorld) -> None:
     sweep_world.seed()
     key = new_report(sweep_world)
     stored, worker = sweep_world.aws.objects[key], sweep_world.worker()
+
     for body in (b"", b"[]", b"null", stored.body[:-1], b"\xff\xfe", b"{}"):
         sweep_world.aws.objects[key] = S3Object(body, stored.etag, stored.modified, stored.content_type)
         assert worker({"apply_report": key})["outcome"] in {"refused", "failed"}
+
     assert sweep_world.requests() == []
 
 
@@ -1205,5 +1296,6 @@ def test_a_report_that_does_not_exist_is_refused(sweep_world: SweepWorld) -> Non
 @pytest.mark.parametrize("member", ["mode", "targets", "select", "name", "stop_running"])
 def test_a_report_is_applied_by_its_own_policy(sweep_world: SweepWorld, member: str) -> None:
     request = {"apply_report": "reports/seen/report.json", member: policy(stop_running=True)[member]}
+
     assert refused(sweep_world, request) == ["SchemaViolation"]
     assert sweep_world.aws.names == ["PutEvents Sweep Refused"]

@@ -47,9 +47,11 @@ def test_it_is_a_schema() -> None:
 def test_every_service_with_a_list_and_a_delete_is_swept() -> None:
     """A service that can be listed and deleted from, but not swept, has been forgotten."""
     can: dict[str, set[str]] = {}
+
     for name in FOLDERS:
         provider, service, action = name.split(".")
         can.setdefault(f"{provider}_{service}", set()).add(action[:4])
+
     assert set(SERVICES) == {service for service, actions in can.items() if {"List", "Dele"} <= actions}
     assert set(SCHEMA["$defs"]) == {"target", *SERVICES}
 
@@ -57,6 +59,7 @@ def test_every_service_with_a_list_and_a_delete_is_swept() -> None:
 @every_service
 def test_its_operations_are_functions(service: str) -> None:
     swept = SERVICES[service]
+
     assert swept.id == service
     for name, word in ((swept.listing.operation, "_list_"), (swept.delete.operation, "_delete_")):
         assert word in FOLDERS[name]
@@ -70,7 +73,9 @@ def test_its_target_is_asked_for_like_its_list(service: str) -> None:
     for name, rule in target["properties"].items():
         if name not in own:
             assert rule == listed["properties"][name], name
+
     rest = set(listed["properties"]) - set(target["properties"])
+
     assert rest == {"operation", "dry_run", "not_after", "correlation_id"}
     assert set(target["required"]) == set(listed["required"]) | {"provider", "service"}
     assert target["additionalProperties"] is False
@@ -90,9 +95,11 @@ def test_its_place_is_named_as_its_delete_names_it(service: str) -> None:
 def test_its_target_is_valid_and_every_part_of_it_counts(service: str) -> None:
     target = target_of(service)
     assert VALIDATOR.validate(policy(targets=[target]))["targets"] == [target]
+
     for name in target:
         short = {key: value for key, value in target.items() if key != name}
         assert any(place.startswith("/targets/0") for place in violations(policy(targets=[short])))
+
     for name, value in {"region": "mars-1", "account": "A", "limit": 0, "host": "x", "limits": 1}.items():
         assert violations(policy(targets=[{**target, name: value}])) == [f"/targets/0/{name}"]
 
@@ -177,17 +184,20 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("what", WRONG)
 def test_what_is_not_valid_is_named(what: str) -> None:
     changes, place = WRONG[what]
+
     assert violations(policy(**changes)) == [place]
 
 
 def test_a_value_that_was_refused_is_not_repeated() -> None:
     with pytest.raises(CleanupError) as raised:
         VALIDATOR.validate(policy(mode="hunter2-secret", select={"older_than": "hunter2-secret"}))
+
     assert "hunter2" not in f"{raised.value} {raised.value.detail}"
 
 
 def test_every_status_but_the_unknown_can_be_selected() -> None:
     named = SCHEMA["properties"]["select"]["properties"]["statuses"]["items"]["enum"]
+
     assert set(named) == {status.value for status in Status} - {"unknown"}
 
 
@@ -219,4 +229,5 @@ def test_a_list_of_very_many_is_refused_at_once() -> None:
 )
 def test_what_is_in_a_list_twice_is_told(ids: list[object], rule: str | None) -> None:
     violations = violations_of(SCHEMA, policy(protect={"task_ids": ids}))
+
     assert [violation.rule for violation in violations] == ([rule] if rule else [])

@@ -92,6 +92,7 @@ def test_a_task_by_its_state_and_age(members: dict[str, object], decision: str) 
 )
 def test_a_task_by_its_name(names: tuple[str, ...], name: str, selected: bool) -> None:
     asked = a_policy(Select("P7D", names=names))
+
     assert decided(task(name=name), asked) == ("selected" if selected else "other_name")
 
 
@@ -155,12 +156,15 @@ def test_a_running_task_is_selected_only_where_all_three_say_so(
     can_stop: bool, stop: bool, statuses: tuple[Status, ...]
 ) -> None:
     judged = judge(running(), a_policy(Select("P7D", statuses), stop=stop), NOW, can_stop=can_stop)
+
     allowed = can_stop and stop and Status.RUNNING in statuses
+
     assert (judged.decision is Decision.SELECTED, judged.stop) == (allowed, allowed)
 
 
 def test_a_running_task_is_as_old_as_its_start() -> None:
     asked = a_policy(Select("P7D", (Status.RUNNING,)), stop=True)
+
     assert decided(running(created_at=NOW - timedelta(days=6)), asked, can_stop=True) == "too_young"
     assert decided(running(created_at=None), asked, can_stop=True) == "age_unknown"
 
@@ -238,11 +242,13 @@ def test_more_protection_never_selects_more(one: Task, asked: Policy) -> None:
         asked.protect | Protect(frozenset({one.task_id}), ("x",)),
         stop_running=asked.stop_running,
     )
+
     assert judge(one, guarded, NOW, can_stop=True).decision is Decision.PROTECTED
 
 
 @given(texts, texts)
 def test_a_pattern_without_wildcards_means_itself_and_nothing_else(name: str, other: str) -> None:
     literal = name.replace("*", "").replace("?", "")
+
     assert matches(literal, literal)
     assert matches(other, literal) is (other == literal)

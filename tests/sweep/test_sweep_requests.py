@@ -51,7 +51,9 @@ def test_a_request_is_one_that_the_delete_function_takes(service: str) -> None:
     (request,) = requests_of(a_plan(service), "run-1")
     schema = request_schema(FOLDERS[SERVICES[service].delete.operation])
     taken = RequestValidator(schema).validate(json.loads(json.dumps(request)))
+
     sample = sample_request(service)
+
     assert taken["dry_run"] is False
     assert request["task_id"] == str(sample["task_id"])
     for name in ("region", "instance_id"):
@@ -64,6 +66,7 @@ def test_a_request_is_one_that_the_delete_function_takes(service: str) -> None:
 @every_service
 def test_a_request_is_good_for_a_day_from_the_list_on(service: str) -> None:
     (request,) = requests_of(a_plan(service), "run-1")
+
     assert abs(parse_time(request["not_after"]) - (NOW + LIFETIME)) < timedelta(milliseconds=1)
     assert timedelta(days=1) == LIFETIME
 
@@ -98,7 +101,9 @@ def test_no_two_tasks_of_a_run_share_a_token(service: str) -> None:
         replace(place, target=replace(place.target, region="another")),
         replace(place, target=replace(place.target, instance_id="another")),
     ]
+
     tokens = [request["client_token"] for request in requests_of(replace(plan, targets=tuple(places)), "run-1")]
+
     assert len(set(tokens)) == len(tokens) == 4
 
 
@@ -106,11 +111,14 @@ def test_no_two_tasks_of_a_run_share_a_token(service: str) -> None:
 @every_service
 def test_every_run_id_is_a_correlation_id(service: str, run_id: str) -> None:
     (request,) = requests_of(a_plan(service), run_id)
+
     schema = request_schema(FOLDERS[SERVICES[service].delete.operation])
+
     assert RequestValidator(schema).validate(request)["correlation_id"] == run_id
 
 
 @every_service
 def test_ten_requests_fit_into_one_call_to_the_bus(service: str) -> None:
     (request,) = requests_of(a_plan(service, account="a" * 63), "n" * 128)
+
     assert 10 * (len(json.dumps(request)) + 200) < 256 * 1024

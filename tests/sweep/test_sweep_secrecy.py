@@ -36,5 +36,7 @@ def test_no_library_writes_into_the_log_at_debug(sweep_world: SweepWorld) -> Non
     assert report["outcome"] == "reported"
     assert sweep_world.requests()
     assert log.lines == []
+
     said = "\n".join(json.dumps(line) for line in sweep_world.log_lines())
+
     assert [text for text in (*SECRETS, *SIGNED) if text in said] == []

@@ -14,13 +14,16 @@ from tests.support.template import BUS, Operation, properties, template
 @pytest.mark.parametrize("kind", WATCHED)
 def test_operation_is_watched(change: Operation, kind: str) -> None:
     alarm = ALARMS[change.id(kind)]
+
     check(alarm, WATCHED[kind], change.id(WATCHED[kind].watched))
     assert change.name in alarm["AlarmDescription"]
 
 
 def test_waiting_is_told_after_all_receives(change: Operation) -> None:
     queue = properties(change.id("Queue"))
+
     receives = int(queue["VisibilityTimeout"]) * int(queue["RedrivePolicy"]["maxReceiveCount"])
+
     assert receives < WATCHED["QueueAgeAlarm"].most
 
 
@@ -34,7 +37,9 @@ def test_long_runs_are_told_before_the_timeout(operation: Operation, capsys: pyt
     alarm = ALARMS["LongRunsAlarm"]
     Observability(Settings.from_env([], {**AWS_VARIABLES, "POWERTOOLS_SERVICE_NAME": "a-stack"})).ran(7.0)
     metrics = json.loads(capsys.readouterr().out)
+
     (directive,) = metrics["_aws"]["CloudWatchMetrics"]
+
     assert directive["Namespace"] == alarm["Namespace"]
     assert directive["Dimensions"] == [[it["Name"] for it in alarm["Dimensions"]]] == [["service"]]
     assert metrics["service"] == "a-stack"
@@ -50,7 +55,9 @@ def test_undelivered_events_of_every_rule_are_told() -> None:
     direct = ALARMS["SweepUndeliveredAlarm"]
     names = [it["Name"] for it in direct["Dimensions"]]
     bus = next(it["Value"]["Fn::Sub"] for it in direct["Dimensions"] if it["Name"] == "EventBusName")
+
     (query,) = ALARMS["UndeliveredAlarm"]["Metrics"]
+
     assert query["Expression"]["Fn::Sub"] == (
         f'SELECT SUM({direct["MetricName"]}) FROM SCHEMA("{direct["Namespace"]}", {", ".join(names)}) '
         f"WHERE EventBusName = '{bus}'"
@@ -67,6 +74,7 @@ def test_unrouted_requests_are_watched() -> None:
 
 def test_schedules_that_are_dropped_are_told() -> None:
     alarm = ALARMS["SchedulesDroppedAlarm"]
+
     assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == (
         *("AWS/Scheduler", "InvocationDroppedCount"),
         "Sum",
@@ -78,6 +86,7 @@ def test_schedules_that_are_dropped_are_told() -> None:
 @pytest.mark.parametrize("alarm", sorted(ALARMS))
 def test_alarm_tells_the_topic_and_rests_without_data(alarm: str) -> None:
     actions = {"Fn::If": ["HasAlarmTopic", [{"Ref": "AlarmTopicArn"}], {"Ref": "AWS::NoValue"}]}
+
     assert ALARMS[alarm]["AlarmActions"] == actions
     # Never "breaching": it would ring from the deployment on. The one that watches for what does not happen keeps
     # its state instead, and is tried hour by hour in test_sweep.py.

@@ -74,7 +74,9 @@ def test_sweep_holds_its_handler_and_its_schema_only(built: Path) -> None:
 
 def test_nothing_else_is_built(built: Path) -> None:
     functions = {operation.id("Function") for operation in OPERATIONS} | {"SweepFunction"}
+
     folders = {path.name for path in built.iterdir() if path.is_dir()}
+
     assert folders == functions | {"DependenciesLayer", "ReportLayer", "TaskCleanupLayer"}
 
 
@@ -106,15 +108,18 @@ def test_every_wheel_fits(packages: Path, layer: str, architecture: str) -> None
 
 def test_packages_are_the_pinned_ones(packages: Path, layer: str) -> None:
     found = {}
+
     for folder in packages.glob("*.dist-info"):
         name, version = folder.name.removesuffix(".dist-info").rsplit("-", 1)
         found[canonical(name)] = version
+
     assert left_out(layer) <= pins(layer).keys()
     assert found == {name: version for name, version in pins(layer).items() if name not in left_out(layer)}
 
 
 def test_no_package_is_in_two_layers() -> None:
     shared, own = pins("DependenciesLayer"), pins("ReportLayer")
+
     assert own.keys() == {"jinja2", "markupsafe"}
     assert not shared.keys() & own.keys(), "the later layer would hide the other's"
 
@@ -125,9 +130,11 @@ def test_shared_package_is_copied_whole_and_clean(built: Path) -> None:
     assert [path.name for path in shared.iterdir()] == ["python"]
     copied = {path.relative_to(shared / "python") for path in shared.rglob("*") if path.is_file()}
     written = {path.relative_to(source) for path in source.rglob("*.py")} | {Path("task_cleanup/py.typed")}
+
     compiled = {
         path.parent / "__pycache__" / f"{path.stem}.cpython-313.pyc" for path in written if path.suffix == ".py"
     }
+
     assert written | compiled <= copied
     assert {path.suffix for path in copied - written - compiled} <= {".json", ".j2"}
 
@@ -140,12 +147,14 @@ def test_dependencies_import_on_this_machines_processor(
         "import sys; sys.path = [*sys.argv[1:], *[path for path in sys.path if 'site-packages' not in path]]; "
         f"import {IMPORTED[layer]}"
     )
+
     done = subprocess.run(
         [runtime_python, "-I", "-S", "-B", "-c", code, str(packages), str(built / "TaskCleanupLayer" / "python")],
         capture_output=True,
         text=True,
         check=False,
     )
+
     assert (done.returncode, done.stderr) == (0, ""), "nor does one of them miss anything aloud"
 
 
@@ -161,12 +170,14 @@ def test_build_fails_when_a_hash_does_not_match(
     assert first
     wrong = re.sub(r"sha256:[0-9a-f]{8}", "sha256:00000000", first[0])
     requirements.write_text(before.replace(first[0], wrong))
+
     done = run(
         *("sam", "build", wrong_in),
         cwd=project,
         state=tmp_path / "state",
         RUNTIME_PYTHON=runtime_python,
     )
+
     assert done.returncode != 0
     assert "DO NOT MATCH THE HASHES" in done.stdout
     assert not list((project / ".aws-sam").rglob(package))
@@ -176,7 +187,9 @@ def test_build_fails_when_the_environment_asks_for_another_processor(tmp_path: P
     project = tmp_path / "project"
     project.mkdir()
     copy_project(project)
+
     done = run("sam", "build", "DependenciesLayer", cwd=project, state=tmp_path / "state", ARCHITECTURE="x86_64")
+
     assert done.returncode != 0
     assert "the template builds for arm64" in done.stdout
 
@@ -185,7 +198,9 @@ def test_build_fails_when_the_environment_asks_for_another_processor(tmp_path: P
 def test_makefile_refuses_an_unknown_processor(wrong: str, layer: str, tmp_path: Path) -> None:
     folder = ROOT / "layers" / "dependencies"
     target = (f"build-{layer}", f"ARTIFACTS_DIR={tmp_path / 'artifacts'}")
+
     done = run("make", "--dry-run", *target, cwd=folder, state=tmp_path, ARCHITECTURE=wrong)
+
     assert done.returncode != 0
     assert "must be arm64 or x86_64" in done.stdout
 
@@ -196,7 +211,9 @@ def test_makefile_takes_the_processor_from_the_environment(
 ) -> None:
     folder = ROOT / "layers" / "dependencies"
     target = (f"build-{layer}", f"ARTIFACTS_DIR={tmp_path / 'artifacts'}")
+
     done = run("make", "--dry-run", *target, cwd=folder, state=tmp_path, **given)
+
     assert done.returncode == 0
     assert f"--platform manylinux2014_{platform_tag} " in done.stdout
     assert f" -r {REQUIREMENTS[layer]}\n" in done.stdout

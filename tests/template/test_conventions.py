@@ -71,11 +71,13 @@ def test_every_star_resource_has_a_reason() -> None:
     stars = [index for index, line in enumerate(text) if STAR.match(line)]
     for index in stars:
         assert 'Reason for "*":' in text[index - 1], f"line {index + 1}"
+
     parsed = [
         node
         for node in walk(source()["Resources"])
         if isinstance(node, dict) and "Effect" in node and "*" in listed(node.get("Resource"))
     ]
+
     assert len(parsed) == len(stars), "a resource of * is written in a way that this test does not see"
 
 
@@ -92,6 +94,7 @@ def test_no_right_is_given_to_all_actions_or_principals() -> None:
 @pytest.mark.parametrize("name", template()["Parameters"])
 def test_parameter_is_described_bounded_and_used(name: str) -> None:
     parameter = template()["Parameters"][name]
+
     assert len(parameter["Description"]) > 20
     assert {"AllowedValues", "AllowedPattern", "MinValue"} & parameter.keys()
     assert "Default" in parameter, "one plain sam deploy must do"
@@ -100,7 +103,9 @@ def test_parameter_is_described_bounded_and_used(name: str) -> None:
 
 def test_every_parameter_stands_in_one_group() -> None:
     groups = template()["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]
+
     grouped = [name for group in groups for name in group["Parameters"]]
+
     assert sorted(grouped) == sorted(template()["Parameters"])
 
 
@@ -116,7 +121,9 @@ def test_output_is_described(name: str) -> None:
 
 def test_linter_ignores_carry_reasons() -> None:
     text = "\n".join(lines())
+
     ignores = re.findall(r"cfn-lint|ignore_checks|checkov:skip|cfn_nag", text)
+
     assert not ignores, "the template needs none; give the reason here when that changes"
 
 
@@ -154,4 +161,23 @@ def test_no_file_imports_from_a_test_from_a_conftest_or_a_helpers_private_name(f
         for name in imported(path)
         if re.search(r"\b(test_\w+|conftest)\b", name) or re.search(r"^(tests|local|bench)\.(.*\.)?_[a-zA-Z]", name)
     ]
+
     assert wrong == []
+
+
+def tests_without_steps() -> Iterator[str]:
+    """Tests that end in asserts behind other statements, with no blank line anywhere."""
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        text = path.read_text()
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                plain = [statement for statement in body if not isinstance(statement, ast.Assert)]
+                inside = text.splitlines()[body[0].lineno - 1 : node.end_lineno]
+                if plain and isinstance(body[-1], ast.Assert) and all(inside):
+                    yield f"{path.name}: {node.name}"
+
+
+def test_a_test_shows_its_steps() -> None:
+    """Given, when, then: a blank line is between them, at least before the last asserts."""
+    assert list(tests_without_steps()) == []

@@ -28,7 +28,9 @@ def test_statement_that_allows_loses_the_condition_and_one_that_denies_is_left_o
     allows = {"Effect": "Allow", "Action": "events:PutEvents", "Resource": "*"}
     denies = {"Effect": "Deny", "Action": "s3:*", "Resource": "*"}
     condition = {operator: {key: "any"}}
+
     changed = statements_of(policy({**allows, "Condition": condition}, {**denies, "Condition": condition}, denies))
+
     assert changed == [allows, NOTHING, denies]
 
 
@@ -36,18 +38,23 @@ def test_other_conditions_stay() -> None:
     allows = {"Effect": "Allow", "Action": "events:PutEvents", "Resource": "*"}
     mixed = {"StringEquals": {"events:source": "task-cleanup", **ACCOUNT}, "StringLike": {"events:source": "task-*"}}
     denies = {"Effect": "Deny", "Action": "s3:*", "Resource": "*", "Condition": {"StringEquals": ACCOUNT}}
+
     changed = statements_of(policy({**allows, "Condition": mixed}, denies))
+
     assert changed == [{**allows, "Condition": {"StringEquals": ACCOUNT}}, denies]
 
 
 def test_statement_behind_a_condition_of_the_template_is_found() -> None:
     inner = {"Effect": "Allow", "Action": "events:PutEvents", "Resource": "*"}
+
     conditional = {"Fn::If": ["HasKmsKey", {**inner, "Condition": {"StringEquals": {"events:source": "x"}}}, NOTHING]}
+
     assert statements_of(policy(conditional)) == [{"Fn::If": ["HasKmsKey", inner, NOTHING]}]
 
 
 def test_template_that_needs_no_change_is_not_changed_and_nothing_is_said() -> None:
     document = policy({"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"})
+
     assert for_ministack(document) == (document, [])
 
 
@@ -59,7 +66,9 @@ def test_limits_become_the_numbers_of_their_parameters() -> None:
             "Two": {"Scaling": {"MaximumConcurrency": 3}},
         },
     }
+
     changed, notes = for_ministack(document)
+
     assert changed["Resources"]["One"]["Scaling"] == {"MaximumConcurrency": 7}
     assert changed["Resources"]["Two"]["Scaling"] == {"MaximumConcurrency": 3}
     assert [note[:23] for note in notes] == ["1 x MaximumConcurrency "]
@@ -73,7 +82,9 @@ def test_template_that_ships_keeps_everything_else() -> None:
     assert shipped["Resources"].keys() - changed["Resources"].keys() == {"UndeliveredAlarm"}
     assert not changed["Resources"].keys() - shipped["Resources"].keys()
     assert any("query" in note for note in notes)
+
     resources = json.dumps(changed["Resources"])
+
     assert not any(f'"{key}"' in resources for key in CONDITIONS)
     assert '"MaximumConcurrency": {' not in resources
     assert any("MaximumConcurrency" in note for note in notes)

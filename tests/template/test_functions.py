@@ -36,7 +36,9 @@ def reached(role: str) -> set[tuple[str, str]]:
 
 def test_folder_is_named_after_its_operation(operation: Operation) -> None:
     provider, service, call = operation.name.split(".")
+
     words = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in call)
+
     assert operation.folder == f"{provider}_{service}{words}"
 
 
@@ -48,12 +50,15 @@ def test_every_folder_has_its_function_and_every_function_its_folder() -> None:
     }
     operations = {operation.id("Function"): f"functions/{operation.folder}" for operation in OPERATIONS}
     assert functions == {**operations, "SweepFunction": f"functions/{SWEEP}/"}
+
     folders = {path.name for path in FUNCTIONS.iterdir() if path.is_dir() and path.name != "__pycache__"}
+
     assert folders == {operation.folder for operation in OPERATIONS} | {SWEEP}, "a folder without app.py or operation"
 
 
 def test_function_runs_as_designed(operation: Operation) -> None:
     function = properties(operation.id("Function"))
+
     assert function["Runtime"] == "python3.13"
     assert function["Handler"] == "app.lambda_handler"
     assert function["Architectures"] == [{"Ref": "Architecture"}]
@@ -91,7 +96,9 @@ def test_built_from_a_makefile_that_follows_the_architecture(operation: Operatio
 def test_environment_is_complete(operation: Operation) -> None:
     variables = properties(operation.id("Function"))["Environment"]["Variables"]
     letters = {"DEAD_LETTER_QUEUE_URL": {"Ref": operation.id("DeadLetterQueue")}}
+
     of_queue = {} if operation.is_list else {"MAX_RECEIVES": "5", **letters}
+
     assert variables == {**COMMON_ENVIRONMENT, **of_queue}
 
 
@@ -121,11 +128,13 @@ def test_environment_is_complete(operation: Operation) -> None:
 def test_what_the_parameter_of_extra_regions_takes_the_functions_can_read(value: str, *, valid: bool) -> None:
     parameter = template()["Parameters"]["ExtraRegions"]
     assert bool(re.search(parameter["AllowedPattern"], value)) is valid
+
     try:
         Settings.from_env([], {**AWS_VARIABLES, "EXTRA_REGIONS": value})
         taken = True
     except SettingsError:
         taken = False
+
     assert taken or not valid
     assert parameter["Default"] == ""
     assert parameter["MaxLength"] <= 1024, "all variables of a function are 4 KB at most"
@@ -137,6 +146,7 @@ def test_log_levels_never_hide_what_was_done() -> None:
 
 def test_log_group_is_its_own_and_expires(operation: Operation) -> None:
     group = properties(operation.id("LogGroup"))
+
     assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
     assert group["LogGroupName"]["Fn::Sub"] == "/aws/lambda/${AWS::StackName}/" + operation.folder
     assert properties(operation.id("Function"))["LoggingConfig"] == {
@@ -151,7 +161,9 @@ def test_role_is_its_own(operation: Operation) -> None:
     role = operation.arn("Role")
     users = [key for key, function in of_type("AWS::Lambda::Function").items() if function["Role"] == role]
     assert users == [operation.id("Function")]
+
     trust = properties(operation.id("Role"))["AssumeRolePolicyDocument"]["Statement"]
+
     assert [statement["Principal"] for statement in trust] == [{"Service": "lambda.amazonaws.com"}]
     assert "ManagedPolicyArns" not in properties(operation.id("Role"))
 
@@ -159,7 +171,9 @@ def test_role_is_its_own(operation: Operation) -> None:
 def test_role_may_do_this_and_nothing_else(operation: Operation) -> None:
     letters = "ListFailuresQueue" if operation.is_list else operation.id("DeadLetterQueue")
     receive = ("ReceiveMessage", "DeleteMessage", "GetQueueAttributes")
+
     of_queue = [] if operation.is_list else [(f"sqs:{action}", f"{operation.id('Queue')}.Arn") for action in receive]
+
     assert reached(operation.id("Role")) == {
         *((action, f"{operation.id('LogGroup')}.Arn") for action in LOGS),
         ("xray:PutTraceSegments", "*"),
@@ -176,11 +190,13 @@ def test_role_may_do_this_and_nothing_else(operation: Operation) -> None:
 
 def test_optional_rights_depend_on_their_parameter(operation: Operation) -> None:
     conditions = {}
+
     for statement in properties(operation.id("Role"))["Policies"][0]["PolicyDocument"]["Statement"]:
         if "Fn::If" in statement:
             condition, given, otherwise = statement["Fn::If"]
             conditions[given["Sid"]] = condition
             assert otherwise == {"Ref": "AWS::NoValue"}
+
     assert conditions == {
         "UseKeyOfSecretsAndQueues": "HasKmsKey",
         "DecryptVariables": "HasKmsKey",
@@ -197,6 +213,7 @@ def test_every_role_takes_the_boundary() -> None:
 
 def test_network_is_optional(operation: Operation) -> None:
     condition, given, otherwise = properties(operation.id("Function"))["VpcConfig"]["Fn::If"]
+
     assert condition == "IsInVpc"
     assert given == {"SubnetIds": {"Ref": "SubnetIds"}, "SecurityGroupIds": {"Ref": "SecurityGroupIds"}}
     assert otherwise == {"Ref": "AWS::NoValue"}
@@ -216,6 +233,7 @@ def test_key_encrypts_logs_and_variables() -> None:
 
 def test_crashed_asynchronous_run_is_kept(operation: Operation) -> None:
     config = properties(operation.id("FunctionEventInvokeConfig"))
+
     assert config["DestinationConfig"]["OnFailure"]["Destination"] == (
         {"Fn::GetAtt": ["ListFailuresQueue", "Arn"]} if operation.is_list else operation.arn("DeadLetterQueue")
     )

@@ -40,7 +40,9 @@ def test_path_is_made_of_the_schemas_fields(operation: Operation) -> None:
     assert "region" in fields
     assert set(fields) <= operation.schema["properties"].keys()
     assert set(operation.schema["required"]) <= set(fields), "a required field fits into the path"
+
     provider, service, _ = operation.name.split(".")
+
     assert path.startswith(f"/{provider}/{service}/{{region}}/")
 
 
@@ -48,7 +50,9 @@ def test_every_route_wants_an_aws_identity() -> None:
     for function, _, path, route in routes():
         assert route["security"] == [{"AWS_IAM": []}], path
         assert route["x-amazon-apigateway-integration"]["payloadFormatVersion"] == "2.0", function
+
     scheme = properties("HttpApi")["Body"]["components"]["securitySchemes"]["AWS_IAM"]
+
     assert scheme["x-amazon-apigateway-authtype"] == "awsSigv4"
 
 
@@ -60,12 +64,15 @@ def test_api_may_call_a_function_by_its_own_route_only(operation: Operation) -> 
         if it["FunctionName"] == {"Ref": operation.id("Function")}
     ]
     assert [it["Principal"] for it in permissions] == ["apigateway.amazonaws.com"]
+
     source = permissions[0]["SourceArn"]["Fn::Sub"][0]
+
     assert source.endswith("/" + method.upper() + re.sub(r"\{\w+\}", "*", path))
 
 
 def test_api_is_throttled() -> None:
     settings = properties("HttpApiApiGatewayDefaultStage")["DefaultRouteSettings"]
+
     assert 0 < settings["ThrottlingRateLimit"] <= settings["ThrottlingBurstLimit"] <= 100
 
 
@@ -73,11 +80,14 @@ def test_access_log_is_json_without_what_callers_fill_in() -> None:
     settings = properties("HttpApiApiGatewayDefaultStage")["AccessLogSettings"]
     assert settings["DestinationArn"] == {"Fn::GetAtt": ["HttpApiLogGroup", "Arn"]}
     assert properties("HttpApiLogGroup")["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+
     entry = json.loads(settings["Format"])
+
     assert {"requestId", "routeKey", "status", "caller"} <= entry.keys()
     assert not [name for name in entry.values() if re.search(r"path|query|userAgent|header", name)]
 
 
 def test_api_url_is_an_output() -> None:
     url = template()["Outputs"]["ApiUrl"]["Value"]["Fn::Sub"]
+
     assert url == "https://${HttpApi}.execute-api.${AWS::Region}.${AWS::URLSuffix}"

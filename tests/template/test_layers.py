@@ -85,7 +85,9 @@ def test_every_module_is_compiled_for_the_runtime_and_never_checked(built: Path)
 
 def test_layers_hold_what_is_wanted_and_nothing_else(built: Path) -> None:
     packages = built / "DependenciesLayer" / "python"
+
     names = {path.stem for path in packages.iterdir() if path.suffix != ".dist-info" and path.name != "__pycache__"}
+
     assert names == PACKAGES
     for part in parts(built):
         for path in part.rglob("*"):
@@ -153,12 +155,14 @@ def test_build_refuses_to_compile_with_another_python(where: str, tmp_path: Path
         stub.parent.mkdir(parents=True, exist_ok=True)
         stub.write_text("#!/bin/sh\nexit 1\n")  # the answer of any other version
         stub.chmod(0o755)
+
     done = run(
         *("make", target, f"ARTIFACTS_DIR={tmp_path / 'artifacts'}"),
         cwd=tmp_path / "project" / where,
         state=tmp_path,
         PATH=f"{tmp_path / 'bin'}{os.pathsep}{BARE_PATH}",
     )
+
     assert done.returncode != 0
     assert "CPython 3.13 was found neither in .venv nor on the PATH" in done.stdout
     assert not (tmp_path / "artifacts").exists()
@@ -169,11 +173,13 @@ def test_build_fails_when_something_listed_is_not_there(tmp_path: Path, runtime_
     shutil.copytree(ROOT / "layers" / "dependencies", folder)
     with (folder / "left_out.txt").open("a") as listed:
         listed.write("requests/no_such_module.py  # gone since the last release\n")
+
     done = run(
         *("make", "build-DependenciesLayer", f"ARTIFACTS_DIR={tmp_path / 'artifacts'}"),
         cwd=folder,
         state=tmp_path,
         RUNTIME_PYTHON=runtime_python,
     )
+
     assert done.returncode != 0
     assert "no_such_module.py" in done.stdout

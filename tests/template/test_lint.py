@@ -36,6 +36,7 @@ def test_stage_lints_builds_in_parallel_and_may_make_roles(stage: str) -> None:
 
 def test_stages_are_separate_stacks_and_dev_changes_nothing() -> None:
     names = [CONFIG[stage]["global"]["parameters"]["stack_name"] for stage in STAGES]
+
     assert len(set(names)) == len(names)
     assert "DryRun=true" in CONFIG["dev"]["global"]["parameters"]["parameter_overrides"].split()
     assert "DryRun=false" in CONFIG["prod"]["global"]["parameters"]["parameter_overrides"].split()

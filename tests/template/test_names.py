@@ -79,6 +79,7 @@ def test_every_name_that_the_stacks_name_is_in_has_a_limit_here() -> None:
 @pytest.mark.parametrize("stack_name", SHORT_NAMES, ids=len)
 def test_names_fit(stack_name: str, policy: str) -> None:
     deployment = Deployment(stack_name, {"SweepPolicy": policy})
+
     assert not too_long(deployment)
     assert deployment.resources["ScheduleGroup"]["Properties"]["Name"] == stack_name
 
@@ -95,5 +96,7 @@ def test_names_of_a_long_stack_fit_once_its_schedule_group_has_a_name(stack_name
 
 def test_layers_differ_by_what_follows_the_stacks_name() -> None:
     resources = Deployment("a" * LONGEST).resources.values()
+
     names = [it["Properties"]["LayerName"] for it in resources if it["Type"] == "AWS::Lambda::LayerVersion"]
+
     assert len(set(names)) == len(names) == 3

@@ -35,12 +35,15 @@ def mapping(operation: Operation) -> dict[str, Any]:
 
 def test_only_the_known_queues_are_there() -> None:
     own = [change.id(kind) for change in CHANGES for kind in ("Queue", "DeadLetterQueue")]
+
     others = ["SweepQueue", "SweepDeadLetterQueue", "UnroutedRequestsQueue", "ListFailuresQueue"]
+
     assert sorted([*own, *others]) == QUEUES
 
 
 def test_one_policy_is_of_both_queues(change: Operation) -> None:
     both = [{"Ref": change.id("Queue")}, {"Ref": change.id("DeadLetterQueue")}]
+
     assert of_type("AWS::SQS::QueuePolicy")[change.id("QueuePolicy")]["Queues"] == both
     assert policies(change.id("Queue")).keys() == {change.id("QueuePolicy")}
 
@@ -52,6 +55,7 @@ FORMER = [operation for operation in CHANGES if operation.id("DeadLetterQueuePol
 def test_update_takes_no_policy_off_a_dead_letter_queue(former: Operation) -> None:
     """CloudFormation deletes what is left out last, after the new policy is set; what it retains it leaves alone."""
     resource = translated()[former.id("DeadLetterQueuePolicy")]
+
     assert resource["Properties"]["Queues"] == [{"Ref": former.id("DeadLetterQueue")}]
     assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("Retain", "Retain")
 
@@ -67,6 +71,7 @@ def test_operations_of_earlier_versions_keep_the_policy_of_their_dead_letter_que
 @pytest.mark.parametrize("queue", QUEUES)
 def test_queue_is_encrypted_with_or_without_a_key(queue: str) -> None:
     nothing = {"Ref": "AWS::NoValue"}
+
     assert properties(queue)["KmsMasterKeyId"] == {"Fn::If": ["HasKmsKey", {"Ref": "KmsKeyArn"}, nothing]}
     assert properties(queue)["SqsManagedSseEnabled"] == {"Fn::If": ["HasKmsKey", nothing, True]}
 
@@ -80,6 +85,7 @@ def own_resource(queue: str) -> Any:
 @pytest.mark.parametrize("queue", QUEUES)
 def test_queue_refuses_plain_http(queue: str) -> None:
     deny = policy(queue)["DenyWithoutTls"]
+
     assert (deny["Effect"], deny["Principal"], deny["Action"]) == ("Deny", "*", "sqs:*")
     assert deny["Resource"] == own_resource(queue)
     assert deny["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
@@ -101,7 +107,9 @@ def test_queue_lets_in_its_rules_and_schedules_only(queue: str) -> None:
         }
     assert allowed.keys() == {"SendFromRule"}
     own: Any = {"Fn::GetAtt": [queue.removesuffix("DeadLetterQueue").removesuffix("Queue") + "Rule", "Arn"]}
+
     rules = [own, {"Fn::GetAtt": ["UnknownEventsRule", "Arn"]}] if queue == "UnroutedRequestsQueue" else own
+
     assert allowed["SendFromRule"]["Principal"] == {"Service": "events.amazonaws.com"}
     assert allowed["SendFromRule"]["Action"] == "sqs:SendMessage"
     assert allowed["SendFromRule"]["Resource"] == own_resource(queue)
@@ -110,19 +118,24 @@ def test_queue_lets_in_its_rules_and_schedules_only(queue: str) -> None:
 
 def test_visibility_outlasts_the_function(change: Operation) -> None:
     visibility = int(properties(change.id("Queue"))["VisibilityTimeout"])
+
     assert visibility >= 6 * properties(change.id("Function"))["Timeout"]
 
 
 def test_receives_leave_room_after_the_functions_own_last_try(change: Operation) -> None:
     redrive = properties(change.id("Queue"))["RedrivePolicy"]
+
     tries = int(properties(change.id("Function"))["Environment"]["Variables"]["MAX_RECEIVES"])
+
     assert redrive["deadLetterTargetArn"] == change.arn("DeadLetterQueue")
     assert int(redrive["maxReceiveCount"]) == tries + 3
 
 
 def test_dead_letters_outlast_the_queue(change: Operation) -> None:
     queue = properties(change.id("Queue"))
+
     dead_letters = properties(change.id("DeadLetterQueue"))
+
     assert (queue["MessageRetentionPeriod"], dead_letters["MessageRetentionPeriod"]) == (4 * DAY, 14 * DAY)
     assert "RedrivePolicy" not in dead_letters
     assert properties("UnroutedRequestsQueue")["MessageRetentionPeriod"] == 14 * DAY
@@ -137,7 +150,9 @@ def test_function_answers_for_each_message_of_a_small_batch(change: Operation) -
 
 def test_concurrency_is_limited_and_never_below_two(change: Operation) -> None:
     assert mapping(change)["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "MaximumConcurrency"}}
+
     parameter = template()["Parameters"]["MaximumConcurrency"]
+
     assert parameter["MinValue"] >= 2
     assert parameter["Default"] >= 2
 
@@ -145,5 +160,7 @@ def test_concurrency_is_limited_and_never_below_two(change: Operation) -> None:
 @pytest.mark.parametrize("kind", ["QueueUrl", "QueueArn", "DeadLetterQueueUrl", "DeadLetterQueueArn"])
 def test_queue_is_an_output(change: Operation, kind: str) -> None:
     queue = change.id(kind[:-3])
+
     expected = {"Ref": queue} if kind.endswith("Url") else {"Fn::GetAtt": [queue, "Arn"]}
+
     assert template()["Outputs"][change.id(kind)]["Value"] == expected

@@ -42,6 +42,7 @@ def test_rule_names_the_bus_and_waits_for_it(rule: str) -> None:
 @pytest.mark.parametrize("rule", RULES)
 def test_rule_retries_and_keeps_what_it_cannot_deliver(rule: str) -> None:
     (target,) = properties(rule)["Targets"]
+
     assert target["RetryPolicy"]["MaximumRetryAttempts"] > 0
     assert target["RetryPolicy"]["MaximumEventAgeInSeconds"] >= 3600
     assert target["DeadLetterConfig"]["Arn"]["Fn::GetAtt"][0].endswith("Queue")
@@ -51,7 +52,9 @@ def test_operations_rule_leads_to_its_queue(change: Operation) -> None:
     rule = properties(change.id("Rule"))
     assert rule["Name"] == change.name
     assert rule["EventPattern"] == {"detail-type": [REQUEST], "detail": {"operation": [change.name]}}
+
     (target,) = rule["Targets"]
+
     assert target["Arn"] == change.arn("Queue")
     assert target["DeadLetterConfig"]["Arn"] == change.arn("DeadLetterQueue")
 
@@ -59,7 +62,9 @@ def test_operations_rule_leads_to_its_queue(change: Operation) -> None:
 def test_catch_all_excludes_exactly_the_known_operations() -> None:
     pattern = properties(CATCH_ALL)["EventPattern"]
     assert pattern["detail-type"] == [REQUEST]
+
     absent, other = pattern["detail"]["operation"]
+
     assert absent == {"exists": False}, "also what takes an empty array on the real bus"
     assert sorted(other["anything-but"]) == sorted(KNOWN)
     assert properties(CATCH_ALL)["Targets"][0]["Arn"] == {"Fn::GetAtt": ["UnroutedRequestsQueue", "Arn"]}
@@ -67,7 +72,9 @@ def test_catch_all_excludes_exactly_the_known_operations() -> None:
 
 def test_events_of_no_known_kind_are_caught() -> None:
     pattern = properties(OTHER_KINDS)["EventPattern"]
+
     ((name, (known,)),) = pattern.items()
+
     assert (name, known.keys()) == ("detail-type", {"anything-but"})
     assert sorted(known["anything-but"]) == sorted(KINDS)
     assert properties(OTHER_KINDS)["Targets"][0]["Arn"] == {"Fn::GetAtt": ["UnroutedRequestsQueue", "Arn"]}

@@ -28,13 +28,16 @@ def test_role_sends_to_the_sweep_and_to_nothing_else_by_its_own_policy() -> None
     found = statements("SchedulerRole")
     assert found.keys() == {"SendRequests", "UseKeyOfQueues"}
     assert listed(found["SendRequests"]["Action"]) == ["sqs:SendMessage"]
+
     own = [{"Fn::GetAtt": [queue, "Arn"]} for queue in ("SweepQueue", "SweepDeadLetterQueue")]
+
     assert found["SendRequests"]["Resource"] == own, "the operations' queues let it in themselves: test_queues.py"
     assert found["UseKeyOfQueues"]["Resource"] == {"Ref": "KmsKeyArn"}
 
 
 def test_role_serves_this_group_only() -> None:
     (trust,) = properties("SchedulerRole")["AssumeRolePolicyDocument"]["Statement"]
+
     assert trust["Principal"] == {"Service": "scheduler.amazonaws.com"}
     assert trust["Condition"]["StringEquals"]["aws:SourceArn"] == {"Fn::GetAtt": ["ScheduleGroup", "Arn"]}
     assert trust["Condition"]["StringEquals"]["aws:SourceAccount"] == {"Ref": "AWS::AccountId"}
@@ -70,12 +73,14 @@ def test_nothing_is_scheduled_at_a_function() -> None:
         if resource["Type"] == "AWS::Serverless::Function"
         for event in resource["Properties"]["Events"].values()
     ]
+
     assert set(events) == {"HttpApi", "SQS"}
     assert not [rule for rule in of_type("AWS::Events::Rule").values() if "ScheduleExpression" in rule]
 
 
 def test_group_and_role_are_outputs() -> None:
     outputs = template()["Outputs"]
+
     assert outputs["ScheduleGroupName"]["Value"] == {"Ref": "ScheduleGroup"}
     assert outputs["SchedulerRoleArn"]["Value"] == {"Fn::GetAtt": ["SchedulerRole", "Arn"]}
 
@@ -105,7 +110,9 @@ def names_in(node: Any) -> Iterator[str]:
 @pytest.mark.parametrize("state", STATES)
 def test_nothing_refers_to_what_is_not_there(state: str) -> None:
     deployment = Deployment(parameters=STATES[state])
+
     gone = translated().keys() - deployment.resources.keys()
+
     assert not gone & set(names_in([*deployment.resources.values(), *deployment.outputs.values()]))
     assert not gone & {
         it for resource in deployment.resources.values() for it in listed(resource.get("DependsOn", []))
@@ -114,12 +121,14 @@ def test_nothing_refers_to_what_is_not_there(state: str) -> None:
 
 def test_without_schedules_nothing_needs_the_scheduler() -> None:
     deployment = Deployment(parameters={"Schedules": "false"})
+
     assert not [it for it in deployment.resources.values() if "scheduler" in json.dumps(it).lower()]
     assert not {"ScheduleGroupName", "SchedulerRoleArn"} & deployment.outputs.keys()
 
 
 def test_only_what_needs_the_scheduler_is_left_out() -> None:
     left_out = translated().keys() - Deployment(parameters={"Schedules": "false"}).resources.keys()
+
     assert {translated()[name].get("Condition") for name in left_out} == {"HasSchedules", "SweepsEveryNight"}
     assert all(
         "Schedule" in name or name in {"SweepHeartbeatRole", "SweepHeartbeat", "SweepMissingAlarm"}
@@ -134,4 +143,5 @@ def test_what_can_be_carried_out_is_not_refused(state: str) -> None:
 
 def test_a_nightly_sweep_without_schedules_is_refused_and_not_forgotten() -> None:
     (reason,) = Deployment(parameters={"Schedules": "false", "SweepPolicy": POLICY}).refused()
+
     assert "Schedules=false" in reason

@@ -63,7 +63,9 @@ def test_function_runs_as_designed() -> None:
     assert function["TracingConfig"] == {"Mode": "Active"}
     assert function["VpcConfig"] == properties(OPERATIONS[0].id("Function"))["VpcConfig"]
     assert RESOURCES["SweepFunction"]["Metadata"] == {"BuildMethod": "makefile", "ContextPath": "functions"}
+
     config = properties("SweepFunctionEventInvokeConfig")
+
     assert config["DestinationConfig"]["OnFailure"]["Destination"] == arn("SweepDeadLetterQueue")
 
 
@@ -79,6 +81,7 @@ def test_environment_is_complete() -> None:
 
 def test_log_group_is_its_own_and_expires() -> None:
     group = properties("SweepLogGroup")
+
     assert group["RetentionInDays"] == {"Ref": "LogRetentionDays"}
     assert group["LogGroupName"] == {"Fn::Sub": "/aws/lambda/${AWS::StackName}/sweep"}
     assert properties("SweepFunction")["LoggingConfig"]["LogGroup"] == {"Ref": "SweepLogGroup"}
@@ -90,6 +93,7 @@ def test_only_the_sweep_has_the_report_layer() -> None:
         name: [re.sub("Layer.*", "", layer["Ref"]) for layer in function["Layers"]]
         for name, function in of_type("AWS::Lambda::Function").items()
     }
+
     assert layers.pop("SweepFunction") == ["Dependencies", "TaskCleanup", "Report"]
     assert set(map(tuple, layers.values())) == {("Dependencies", "TaskCleanup")}
 
@@ -97,7 +101,9 @@ def test_only_the_sweep_has_the_report_layer() -> None:
 def test_report_layer_is_built_like_the_dependencies() -> None:
     own, other = RESOURCES["ReportLayer"], RESOURCES["DependenciesLayer"]
     assert own["Metadata"] == other["Metadata"]
+
     differing = ("LayerName", "Description")
+
     assert {key: value for key, value in own["Properties"].items() if key not in differing} == {
         key: value for key, value in other["Properties"].items() if key not in differing
     }
@@ -156,14 +162,18 @@ def test_optional_rights_depend_on_their_parameter() -> None:
         "DecryptVariables": "HasKmsKey",
         "ManageNetworkInterfaces": "IsInVpc",
     }
+
     services = statements("SweepRole")["UseKeyOfSecretsQueuesAndReports"]["Condition"]["StringLike"]["kms:ViaService"]
+
     assert services == [{"Fn::Sub": f"{service}.${{AWS::Region}}.*"} for service in ("secretsmanager", "sqs", "s3")]
 
 
 def test_role_is_its_own() -> None:
     users = [key for key, it in of_type("AWS::Lambda::Function").items() if it["Role"] == arn("SweepRole")]
     assert users == ["SweepFunction"]
+
     trust = properties("SweepRole")["AssumeRolePolicyDocument"]["Statement"]
+
     assert [statement["Principal"] for statement in trust] == [{"Service": "lambda.amazonaws.com"}]
     assert "ManagedPolicyArns" not in properties("SweepRole")
 
@@ -179,18 +189,22 @@ def test_nobody_else_may_touch_the_reports() -> None:
 
 def test_message_stays_away_while_its_worker_may_hold_the_run_and_comes_soon_after() -> None:
     held = properties("SweepFunction")["Timeout"] + LEASE_MARGIN.total_seconds()
+
     assert held + 30 <= properties("SweepQueue")["VisibilityTimeout"] <= held + 120
 
 
 def test_receives_leave_room_after_the_functions_own_last_try() -> None:
     redrive = properties("SweepQueue")["RedrivePolicy"]
+
     tries = int(properties("SweepFunction")["Environment"]["Variables"]["MAX_RECEIVES"])
+
     assert redrive["deadLetterTargetArn"] == arn("SweepDeadLetterQueue")
     assert redrive["maxReceiveCount"] == tries + 3
 
 
 def test_dead_letters_outlast_the_queue() -> None:
     queue, letters = properties("SweepQueue"), properties("SweepDeadLetterQueue")
+
     assert (queue["MessageRetentionPeriod"], letters["MessageRetentionPeriod"]) == (4 * DAY, 14 * DAY)
     assert "RedrivePolicy" not in letters
 
@@ -206,7 +220,9 @@ def test_one_sweep_at_a_time_and_two_at_once() -> None:
 def test_rule_leads_to_the_queue() -> None:
     rule = properties("SweepRule")
     assert rule["EventPattern"] == {"detail-type": ["Sweep Requested"]}
+
     (target,) = rule["Targets"]
+
     assert target["Arn"] == arn("SweepQueue")
     assert target["DeadLetterConfig"] == {"Arn": arn("SweepDeadLetterQueue")}
 
@@ -214,18 +230,22 @@ def test_rule_leads_to_the_queue() -> None:
 def test_routes_ask_and_tell() -> None:
     own = {(method, path) for function, method, path, _ in routes() if function == "SweepFunction"}
     assert own == {("post", "/sweeps"), ("get", "/sweeps/{run_id}")}
+
     sources = {
         it["SourceArn"]["Fn::Sub"][0].partition("/")[2]
         for it in of_type("AWS::Lambda::Permission").values()
         if it["FunctionName"] == {"Ref": "SweepFunction"}
     }
+
     assert sources == {"${__Stage__}/POST/sweeps", "${__Stage__}/GET/sweeps/*"}
 
 
 @pytest.mark.parametrize("kind", ["QueueUrl", "QueueArn", "DeadLetterQueueUrl", "DeadLetterQueueArn", "FunctionArn"])
 def test_output_names_it(kind: str) -> None:
     name = f"Sweep{kind[:-3]}"
+
     expected = {"Ref": name} if kind.endswith("Url") else arn(name)
+
     assert template()["Outputs"][f"Sweep{kind}"]["Value"] == expected
 
 
@@ -252,6 +272,7 @@ def test_schedule_is_off_until_there_is_a_policy() -> None:
 
 def test_schedule_sends_to_the_queue_and_keeps_what_it_cannot_send() -> None:
     schedule = properties("SweepSchedule")
+
     assert schedule["GroupName"] == {"Ref": "ScheduleGroup"}
     assert schedule["ScheduleExpression"] == {"Ref": "SweepScheduleExpression"}
     assert schedule["ScheduleExpressionTimezone"] == {"Ref": "SweepTimeZone"}
@@ -264,6 +285,7 @@ def test_schedule_sends_to_the_queue_and_keeps_what_it_cannot_send() -> None:
 def test_schedule_says_which_night_it_is() -> None:
     """In the shape of the sample event, and with the same id at every attempt to send it."""
     sent, sample = schedule_input('{"name": "x"}'), sample_event(SWEEP, "schedule")
+
     assert sent.keys() == sample.keys()
     assert sent["id"] == "<aws.scheduler.schedule-arn>@<aws.scheduler.scheduled-time>"
     assert sent["time"] == "<aws.scheduler.scheduled-time>"
@@ -275,7 +297,9 @@ def test_schedule_says_which_night_it_is() -> None:
 
 def test_example_policy_is_valid_and_only_reports() -> None:
     policy = schedule_input(None)["detail"]
+
     Draft202012Validator(request_schema(SWEEP)).validate(policy)
+
     assert policy["mode"] == "report"
 
 
@@ -292,6 +316,7 @@ def test_policy_parameter_refuses_what_is_none(text: str) -> None:
 
 def test_policy_parameter_says_what_to_do_beyond_its_length() -> None:
     parameter = template()["Parameters"]["SweepPolicy"]
+
     assert parameter["MaxLength"] == 4096, "CloudFormation's own limit"
     assert "4,096" in parameter["Description"]
 
@@ -301,6 +326,7 @@ def test_policy_parameter_says_what_to_do_beyond_its_length() -> None:
 
 def test_bucket_is_encrypted_with_or_without_a_key() -> None:
     (rule,) = properties("ReportBucket")["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+
     assert rule["ServerSideEncryptionByDefault"] == {
         "SSEAlgorithm": {"Fn::If": ["HasKmsKey", "aws:kms", "AES256"]},
         "KMSMasterKeyID": {"Fn::If": ["HasKmsKey", {"Ref": "KmsKeyArn"}, NOTHING]},
@@ -309,7 +335,9 @@ def test_bucket_is_encrypted_with_or_without_a_key() -> None:
 
 def test_bucket_is_private() -> None:
     bucket = properties("ReportBucket")
+
     access = bucket["PublicAccessBlockConfiguration"]
+
     assert len(access) == 4
     assert set(access.values()) == {True}
     assert bucket["OwnershipControls"] == {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]}
@@ -322,7 +350,9 @@ def test_bucket_refuses_plain_http_and_lets_nobody_in() -> None:
     assert policy["Bucket"] == {"Ref": "ReportBucket"}
     found = {statement["Sid"]: statement for statement in policy["PolicyDocument"]["Statement"]}
     assert {statement["Effect"] for statement in found.values()} == {"Deny"}
+
     statement = found["DenyWithoutTls"]
+
     assert (statement["Principal"], statement["Action"]) == ("*", "s3:*")
     assert statement["Resource"] == [arn("ReportBucket"), {"Fn::Sub": "${ReportBucket.Arn}/*"}]
     assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
@@ -331,7 +361,9 @@ def test_bucket_refuses_plain_http_and_lets_nobody_in() -> None:
 def test_reports_are_versioned_and_expire() -> None:
     bucket = properties("ReportBucket")
     assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
+
     (rule,) = bucket["LifecycleConfiguration"]["Rules"]
+
     assert (rule["Status"], rule["Prefix"]) == ("Enabled", "reports/")
     assert rule["ExpirationInDays"] == {"Ref": "ReportRetentionDays"}
     assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
@@ -340,6 +372,7 @@ def test_reports_are_versioned_and_expire() -> None:
 
 def test_a_run_is_known_for_as_long_as_its_request_can_come_back() -> None:
     parameter = template()["Parameters"]["ReportRetentionDays"]
+
     assert parameter["Default"] == 90
     assert parameter["MinValue"] * DAY > properties("SweepDeadLetterQueue")["MessageRetentionPeriod"]
 
@@ -347,6 +380,7 @@ def test_a_run_is_known_for_as_long_as_its_request_can_come_back() -> None:
 def test_reports_outlive_the_stack() -> None:
     for name in ("ReportBucket", "ReportBucketPolicy"):
         assert RESOURCES[name]["DeletionPolicy"] == RESOURCES[name]["UpdateReplacePolicy"] == "Retain"
+
     assert list(of_type("AWS::S3::Bucket")) == ["ReportBucket"]
     assert template()["Outputs"]["ReportBucketName"]["Value"] == {"Ref": "ReportBucket"}
 
@@ -366,14 +400,18 @@ OWN_WATCHED = {
 @pytest.mark.parametrize("kind", OWN_WATCHED)
 def test_sweep_is_watched(kind: str) -> None:
     watch = OWN_WATCHED[kind]
+
     alarm = ALARMS[f"Sweep{kind}"]
+
     check(alarm, watch, f"Sweep{watch.watched}")
     assert alarm["AlarmDescription"].startswith("sweep: ")
 
 
 def test_alarms_come_before_it_is_too_late_and_not_before_it_is_normal() -> None:
     queue = properties("SweepQueue")
+
     all_receives = queue["VisibilityTimeout"] * queue["RedrivePolicy"]["maxReceiveCount"]
+
     assert all_receives < ALARMS["SweepQueueAgeAlarm"]["Threshold"] < queue["MessageRetentionPeriod"]
     assert ALARMS["SweepDurationAlarm"]["Threshold"] < 1000 * properties("SweepFunction")["Timeout"]
 
@@ -396,6 +434,7 @@ def test_metrics_are_those_of_this_stack() -> None:
 )
 def test_one_refused_failed_or_incomplete_run_is_told(name: str, metric: str) -> None:
     alarm = ALARMS[f"Sweep{name}Alarm"]
+
     assert alarm["MetricName"] == metric
     assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
     assert alarm["EvaluationPeriods"] == 1
@@ -440,12 +479,15 @@ def test_missing_alarm_rests_from_the_first_day_on(every: int) -> None:
 
 def test_missing_alarm_rests_with_a_run_that_needed_all_its_receives() -> None:
     queue = properties("SweepQueue")
+
     late = 48 + queue["VisibilityTimeout"] * queue["RedrivePolicy"]["maxReceiveCount"] // HOUR
+
     assert first_alarm(beats(late + 40, 0, late)) is None
 
 
 def test_missing_alarm_rings_two_days_after_the_last_run_or_the_deployment() -> None:
     never, stopped = first_alarm([*BEFORE, *beats(200)]), first_alarm(beats(400, 10, 34, 58))
+
     assert never is not None
     assert stopped is not None
     assert 48 <= never - len(BEFORE) <= 51
@@ -454,6 +496,7 @@ def test_missing_alarm_rings_two_days_after_the_last_run_or_the_deployment() -> 
 
 def test_missing_alarm_keeps_ringing_when_the_heartbeat_ends_too() -> None:
     hours = [*beats(60), *BEFORE]
+
     assert state_after(hours[:60]) == "ALARM"
     assert {state_after(hours[:hour]) for hour in range(60, len(hours))} <= {"ALARM", STAYS}
 
@@ -485,7 +528,9 @@ def test_heartbeat_adds_nothing_to_the_metric_that_the_alarm_and_the_sweep_use()
         botocore.session.get_session().get_service_model("cloudwatch").operation_model("PutMetricData").input_shape
     )
     assert shape is not None
+
     report = ParamValidator().validate(sent, shape)
+
     assert not report.has_errors(), report.generate_report()
 
 
@@ -494,7 +539,9 @@ def test_heartbeat_may_write_our_metrics_and_nothing_else() -> None:
     (statement,) = statements("SweepHeartbeatRole").values()
     assert statement["Action"] == "cloudwatch:PutMetricData"
     assert statement["Condition"] == {"StringEquals": {"cloudwatch:namespace": MISSING["Namespace"]}}
+
     own, other = properties("SweepHeartbeatRole"), properties("SchedulerRole")
+
     assert own["AssumeRolePolicyDocument"] == other["AssumeRolePolicyDocument"], "for this group only"
     assert own["PermissionsBoundary"] == other["PermissionsBoundary"]
 

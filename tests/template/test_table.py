@@ -41,7 +41,9 @@ def loops(document: dict[str, Any]) -> dict[str, list[Any]]:
 
 def test_every_folder_has_its_row(operation: Operation) -> None:
     row = TABLE[operation.id("")]
+
     code = {"Folder": operation.folder, "CodeUri": f"functions/{operation.folder}"}
+
     assert {name: row[name] for name in ("Name", "Provider", *code)} == {
         "Name": operation.name,
         "Provider": operation.provider,
@@ -54,14 +56,18 @@ def test_every_row_has_its_folder_and_is_in_the_loops_of_its_kind() -> None:
     changes, lists = ([it.id("") for it in kind] for kind in (CHANGES, LISTS))
     assert sorted(TABLE) == sorted(changes + lists)
     ids = {name.removeprefix(LOOP): sorted(loop[1]) for name, loop in loops(source()).items() if name != FORMER}
+
     wanted = {"Changes": changes, "ChangeOutputs": changes, "Lists": lists, "ListOutputs": lists}
+
     assert ids == {name: sorted(of_kind) for name, of_kind in wanted.items()}
 
 
 @pytest.mark.parametrize("name", ["Changes", "Lists"])
 def test_every_row_has_every_key_that_its_loop_reads_and_no_other(name: str) -> None:
     variable, ids, body = source()["Resources"][LOOP + name]
+
     found = [it["Fn::FindInMap"] for it in walk(body) if isinstance(it, dict) and "Fn::FindInMap" in it]
+
     assert {(it[0], json.dumps(it[1])) for it in found} == {("Operations", json.dumps({"Ref": variable}))}
     for row in ids:
         assert TABLE[row].keys() == {key for _, _, key in found}, row
@@ -73,7 +79,9 @@ def test_operation_is_at_most_fifteen_lines(operation: Operation) -> None:
     begun = text.index(f"    {operation.id('')}:")
     row = re.match(r"(      .*\n)+", "\n".join([*text[begun + 1 :], ""]))
     assert row
+
     elsewhere = [line for line in text if re.search(rf"\b({operation.id('')}|{re.escape(operation.name)})$", line)]
+
     assert 1 + row[0].count("\n") + len([it for it in elsewhere if "Name:" not in it]) <= 15
 
 
@@ -90,6 +98,7 @@ def test_change_is_at_most_thirteen_resources(change: Operation) -> None:
 
 def test_list_is_at_most_six_resources(listing: Operation) -> None:
     kinds = ("Function", "Role", "LogGroup", "FunctionHttpPermission", "FunctionEventInvokeConfig")
+
     assert own(translated(), listing) == {listing.id(kind) for kind in kinds}
 
 
@@ -115,7 +124,9 @@ def test_stack_has_room_for_the_operations_to_come() -> None:
     """CloudFormation's quotas: 500 resources, 200 outputs; and what AWS takes as a template, with a margin."""
     twin = expand(grown(changes=24, lists=13))
     resources = by_sam(twin)
+
     functions = [it for it in resources.values() if it["Type"] == "AWS::Lambda::Function"]
+
     assert len(functions) == 24 + 13 + 1
     assert len(resources) < 470
     assert len(twin["Outputs"]) < 200
@@ -132,14 +143,17 @@ def test_both_forms_are_the_same_to_sams_own_expansion() -> None:
     forms = [
         dict(expand_language_extensions(deepcopy(form), enabled=True).expanded_template) for form in (source(), twin)
     ]
+
     for form in forms:
         form.pop("Mappings", None)  # all filled in
+
     assert forms[0] == forms[1]
     assert len(by_sam(template())) > len(template()["Resources"]) > len(OPERATIONS) * 3
 
 
 def test_what_is_written_is_what_is_tested() -> None:
     text = text_of(template())
+
     assert yaml.safe_load(text) == template()
     assert [line for line in text.splitlines() if line.startswith("#")] == text.splitlines()[:1]
     assert template()["Transform"] == SAM
@@ -148,7 +162,9 @@ def test_what_is_written_is_what_is_tested() -> None:
 
 def test_make_builds_what_was_written_out() -> None:
     (recipe,) = re.findall(r"^build: .*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
     written, built = recipe.index("-m local.aws.expand"), recipe.index("sam build --template template.expanded.yaml")
+
     assert written < built
 
 
@@ -187,6 +203,7 @@ def test_loop_writes_out(value: Any, written: Any) -> None:
     made = expand(toy({"${Row}Thing": {"Type": "T", "Properties": {"Value": value}}}, Kept={"Type": "K"}))[
         "Resources"
     ]
+
     assert list(made) == ["OneThing", "TwoThing", "Kept"]
     assert made["OneThing"] == {"Type": "T", "Properties": {"Value": written}}
 

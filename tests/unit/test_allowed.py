@@ -232,7 +232,9 @@ def test_no_keyword_of_a_request_is_left_without_words(folder: str) -> None:
         "$ref",
         "$defs",
     }
+
     annotations = {"$schema", "$id", "title", "description", "default", "examples"}
+
     for rule in (request_schema(folder), *_rules_in(request_schema(folder))):
         for keyword in rule.keys() - applied - annotations:
             assert "its schema" not in sentence(keyword, rule), keyword
@@ -240,6 +242,7 @@ def test_no_keyword_of_a_request_is_left_without_words(folder: str) -> None:
 
 def test_a_keyword_that_has_no_words_yet_is_named_with_what_the_schema_says() -> None:
     schema = {"not": {"const": 1}, "description": "Anything but one."}
+
     assert sentence("not", schema) == "must satisfy the keyword not of its schema: Anything but one."
 
 
@@ -281,6 +284,7 @@ def test_of_very_many_values_the_first_are_named() -> None:
 )
 def test_the_nearest_field_is_named(name: str, meant: str) -> None:
     known = ["account", "dry_run", "region", "task_id"]
+
     assert unknown(name, known) == f"is not a known field, did you mean {meant}?"
     assert unknown("host", known) == "is not a known field, the known ones are account, dry_run, region, task_id"
 
@@ -290,6 +294,7 @@ def test_the_nearest_field_is_named(name: str, meant: str) -> None:
 
 def test_a_refusal_is_a_sentence() -> None:
     request = {**sample_event("huawei_oms_delete_task", "direct"), "dryrun": True, "not_after": "tomorrow"}
+
     assert message_of("huawei_oms_delete_task", request) == (
         "the request is not valid: /dryrun is not a known field, did you mean dry_run?; "
         "/not_after must be a time with its zone (RFC 3339), such as 2026-11-21T08:30:00Z or "
@@ -310,7 +315,9 @@ POLICY: Json = {
 
 def test_a_policy_beside_a_report_is_told_what_goes_with_it() -> None:
     found = violations(SWEEP, {**POLICY, "apply_report": "reports/n/report.json"})
+
     said = {item["pointer"]: item["allowed"] for item in found}
+
     assert said == dict.fromkeys(
         ("/name", "/select", "/targets"), "is not allowed beside apply_report, only run_id, protect, limits are"
     )
@@ -331,11 +338,13 @@ def test_a_policy_beside_a_report_is_told_what_goes_with_it() -> None:
 )
 def test_a_target_is_told_what_fits_its_provider_and_nothing_of_other_providers(target: Json, said: Json) -> None:
     found = {item["pointer"]: item["allowed"] for item in violations(SWEEP, {**POLICY, "targets": [target]})}
+
     assert found == {f"/targets/0/{name}": text for name, text in said.items()}
 
 
 def test_a_message_tells_the_first_violations_and_the_detail_all() -> None:
     error = violation_error(Violation(f"/a{number:02}", "type", "must be a string") for number in range(MAX_TOLD + 1))
+
     assert error.message.count("must be a string") == MAX_TOLD
     assert error.message.endswith("; and so on")
     assert len((error.detail or {})["violations"]) == MAX_TOLD + 1
@@ -344,7 +353,9 @@ def test_a_message_tells_the_first_violations_and_the_detail_all() -> None:
 def test_values_that_no_schema_lists_are_told_the_same_way() -> None:
     violation = not_one_of("/region", ("eu-de", "eu-nl"))
     assert violation == Violation("/region", "enum", "must be one of eu-de, eu-nl")
+
     error = violation_error([violation])
+
     assert error.message == "the request is not valid: /region must be one of eu-de, eu-nl"
     assert error.detail == {
         "violations": [{"pointer": "/region", "rule": "enum", "allowed": "must be one of eu-de, eu-nl"}]
@@ -365,7 +376,9 @@ def test_a_secret_in_any_field_and_any_form_is_not_repeated(folder: str) -> None
 def test_of_an_unknown_fields_name_64_characters_are_repeated_and_no_more(folder: str) -> None:
     name = "testSecretFake" + "x" * 100
     (request, *_) = whole_requests(folder)
+
     error = refusal(folder, {**request, name: 1})
+
     assert error is not None
     for text in (error.message, json.dumps(error.detail)):
         assert name[:64] in text
@@ -403,6 +416,7 @@ for refused in (lambda: validator.validate({}), lambda: strict_json("{")):
         pass
 print(late - set(sys.modules))
 """
+
     done = subprocess.run(
         [sys.executable, "-c", code, "huawei_oms_delete_task"],
         env={"PYTHONPATH": "layers/task_cleanup/python"},
@@ -410,4 +424,5 @@ print(late - set(sys.modules))
         text=True,
         check=False,
     )
+
     assert (done.stdout.split("\n")[:2], done.stderr) == (["[]", "set()"], "")

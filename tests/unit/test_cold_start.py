@@ -32,7 +32,9 @@ print(json.dumps([collections() - before, gc.isenabled()]))
         text=True,
         check=True,
     )
+
     collections, enabled = json.loads(done.stdout)
+
     assert enabled
     assert collections <= 2, "some at the start and at the end"
 

@@ -69,6 +69,7 @@ def call(sessions: list[list[str]], trust: Path | None) -> dict[str, object]:
 
 def test_ca_bundle_is_read_once_for_all_hosts_and_sessions(tmp_path: Path) -> None:
     context = server_context(tmp_path)
+
     with (
         ScriptedServer(reply(200)) as one,
         ScriptedServer(reply(204)) as other,
@@ -76,6 +77,7 @@ def test_ca_bundle_is_read_once_for_all_hosts_and_sessions(tmp_path: Path) -> No
         TlsFront(other.url, context) as second,
     ):
         told = call([[first.url, second.url, first.url], [second.url]], tmp_path)
+
     assert told == {"said": [200, 204, 200, 204], "loads": 1}
 
 
@@ -143,12 +145,14 @@ def test_name_that_is_not_resolved_in_time(session: requests.Session, monkeypatc
 def test_handshake_that_never_ends(session: requests.Session) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:  # it takes the connection, and says nothing
         error = failed(session, f"https://127.0.0.1:{listener.getsockname()[1]}/", 0.2)
+
     assert (error.category, error.sent) == (Category.TIMEOUT, False)
 
 
 def test_body_that_nobody_takes(session: requests.Session) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         error = failed(session, f"http://127.0.0.1:{listener.getsockname()[1]}/", 0.2, b"x" * 30_000_000)
+
     assert error.category in (Category.TIMEOUT, Category.UNAVAILABLE)
     assert error.sent, "some of it was"
 

@@ -41,7 +41,9 @@ class Store:
 
 def test_the_secret_is_prefix_provider_account() -> None:
     store = Store()
+
     store.aws.secrets["team/huawei/acme-2"] = ROTATED
+
     assert store.get().access_key_id == SECRET["access_key_id"]
     assert store.get("acme-2").access_key_id == ROTATED["access_key_id"]
     assert store.aws.asked == [NAME, "team/huawei/acme-2"]
@@ -54,7 +56,9 @@ def test_all_members_are_read_and_two_are_optional() -> None:
     )
     bare = Store({name: SECRET[name] for name in ("access_key_id", "secret_access_key")}).get()
     assert (bare.security_token, bare.project_id) == (None, None)
+
     null = Store({**SECRET, "security_token": None, "project_id": None}).get()
+
     assert (null.security_token, null.project_id) == (None, None)
 
 
@@ -65,7 +69,9 @@ def test_credentials_are_cached_with_a_time_limit() -> None:
     store.clock.pass_(CACHE - 1)
     assert store.get().access_key_id == SECRET["access_key_id"]
     assert len(store.aws.asked) == 1
+
     store.clock.pass_(2)
+
     assert store.get().access_key_id == ROTATED["access_key_id"]
     assert len(store.aws.asked) == 2
 
@@ -74,13 +80,17 @@ def test_a_failure_is_not_cached() -> None:
     store = Store()
     store.aws.error = "InternalServiceError"
     assert store.failure().category is Category.UNAVAILABLE
+
     store.aws.error = None
+
     assert store.get().access_key_id == SECRET["access_key_id"]
 
 
 def test_each_account_has_its_own_entry() -> None:
     store = Store()
+
     store.get()
+
     assert store.failure("other").code == Code.SECRET_NOT_FOUND
 
 
@@ -107,7 +117,9 @@ def test_each_account_has_its_own_entry() -> None:
 def test_a_secret_that_cannot_be_read_is_named(code: str, category: Category, ours: str | None) -> None:
     store = Store()
     store.aws.error = code
+
     error = store.failure()
+
     assert error.category is category
     assert error.code == (ours or error.code)
     assert NAME in error.message
@@ -120,7 +132,9 @@ def test_an_alias_that_nobody_stored_is_the_callers_mistake_and_one_marked_for_d
     assert (missing.category, missing.code) == (Category.INVALID_REQUEST, Code.SECRET_NOT_FOUND)
     assert "team/huawei/acme" in missing.message
     store.aws.error = "InvalidRequestException"
+
     marked = store.failure("acme")
+
     assert (marked.category, marked.code) == (Category.INTERNAL, Code.SECRET_NOT_FOUND)
     assert "is marked for deletion" in marked.message
 
@@ -162,6 +176,7 @@ MALFORMED: list[Any] = [
 @pytest.mark.parametrize("secret", MALFORMED, ids=lambda secret: f"{secret!r:.50}")
 def test_a_malformed_secret_is_named_never_shown(secret: object) -> None:
     error = Store(secret).failure()
+
     assert (error.category, error.code) == (Category.INTERNAL, "SecretMalformed")
     assert NAME in error.message
     assert MARK not in f"{error} {error.message} {error.detail}"
@@ -169,6 +184,7 @@ def test_a_malformed_secret_is_named_never_shown(secret: object) -> None:
 
 def test_credentials_do_not_show_their_secrets() -> None:
     shown = repr(Store({**SECRET, "security_token": "testTokenFake"}).get())
+
     assert SECRET["secret_access_key"] not in shown
     assert "testTokenFake" not in shown
 
@@ -186,7 +202,9 @@ def test_suspended_credentials_are_refused_for_the_cache_s_time() -> None:
         store.check(credentials)
     assert (caught.value.category, caught.value.code) == (Category.UNAUTHENTICATED, "CredentialSuspended")
     assert SECRET["secret_access_key"] not in str(caught.value)
+
     store.clock.pass_(2)
+
     store.check(credentials)
 
 
@@ -205,7 +223,9 @@ def test_a_suspension_is_by_id_and_digest(change: dict[str, str]) -> None:
     store.clock.pass_(CACHE - 1)
     store.suspend(rejected)
     store.aws.secrets[NAME] = {**SECRET, **change}
+
     store.clock.pass_(2)  # the cache is over, the suspension is not
+
     store.check(store.get())
     with pytest.raises(CleanupError):
         store.check(rejected)
@@ -216,6 +236,7 @@ def test_the_same_key_under_another_alias_is_suspended_too() -> None:
     store = Store()
     store.aws.secrets["team/huawei/other"] = dict(SECRET)
     store.suspend(store.get())
+
     with pytest.raises(CleanupError):
         store.check(store.get("other"))
 

@@ -26,6 +26,7 @@ def test_it_prints_its_urls_and_ends_on_a_signal(tmp_path: Path, number: signal.
     state.write_text(json.dumps(STATE), encoding="utf-8")
     command = [sys.executable, "-m", "local.emulators", "--seed", "3", "--state", str(state)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "layers" / "task_cleanup" / "python")}
+
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         printed = json.loads(process.stdout.readline())
@@ -36,4 +37,5 @@ def test_it_prints_its_urls_and_ends_on_a_signal(tmp_path: Path, number: signal.
         connection.close()
         process.send_signal(number)
         assert process.wait(timeout=10) == 0
+
     assert [task["task_id"] for task in seeded["huawei_oms"][0]["tasks"]] == ["5"]

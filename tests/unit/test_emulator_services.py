@@ -154,16 +154,19 @@ def test_a_deleted_task_is_gone(cloud: Emulators, service: str) -> None:
     assert answer.status == {"alibaba_elasticsearch": 200, "huawei_oms": 200}.get(service, 204)
     assert "date" in answer.headers
     again = delete(cloud, service)
+
     if service == "alibaba_elasticsearch":
         assert again.json["Result"] is True  # the same client token
     else:
         assert again.status in {400, 404}
+
     assert [effect for effect, _ in cloud.journal.effects()] == ["deleted"]
 
 
 @pytest.mark.parametrize(("service", "body"), [("huawei_oms", b""), ("otc_dms", b""), ("huawei_dms", b"")])
 def test_huawei_deletes_have_no_body(cloud: Emulators, service: str, body: bytes) -> None:
     answer = delete(cloud, service)
+
     assert answer.body == body
     assert len(answer.headers["x-request-id"]) == 32
 
@@ -180,7 +183,9 @@ def test_huawei_deletes_have_no_body(cloud: Emulators, service: str, body: bytes
 def test_every_gateway_knows_only_its_own_api(cloud: Emulators, service: str, sender: str) -> None:
     request = delete_request(cloud, sender)
     answer = send(cloud.urls[service], request)
+
     code = answer.json.get("Code") or answer.json.get("error_code")
+
     assert (answer.status, code) == (
         404,
         "InvalidApi.NotFound" if service == "alibaba_elasticsearch" else "APIGW.0101",
@@ -206,13 +211,17 @@ def test_every_gateway_knows_only_its_own_api(cloud: Emulators, service: str, se
 )
 def test_alibaba_checks(cloud: Emulators, change: dict[str, Any], expected: tuple[int, str | None]) -> None:
     url = cloud.urls["alibaba_elasticsearch"]
+
     answer = send(url, alibaba(url, **change))
+
     assert (answer.status, answer.json.get("Code")) == expected
 
 
 def test_alibaba_error_shape(cloud: Emulators) -> None:
     url = cloud.urls["alibaba_elasticsearch"]
+
     answer = send(url, Request("DELETE", DATA_TASK, (("Host", "es.example.com"),)))
+
     assert answer.json["HostId"] == "es.example.com"
     assert answer.json["RequestId"] == answer.headers["x-acs-request-id"]
     assert set(answer.json) == {"RequestId", "HostId", "Code", "Message", "Recommend"}
@@ -231,7 +240,9 @@ def test_alibaba_authorization(cloud: Emulators, authorization: str | None, code
     headers = [(n, v) for n, v in alibaba(url).headers if n != "Authorization"]
     if authorization:
         headers.append(("Authorization", authorization))
+
     answer = send(url, Request("DELETE", DATA_TASK, tuple(headers)))
+
     assert (answer.status, answer.json["Code"]) == (400, code)
     assert cloud.journal[-1].signature_ok is None
 
@@ -248,7 +259,9 @@ def test_alibaba_authorization(cloud: Emulators, authorization: str | None, code
 )
 def test_huawei_checks(cloud: Emulators, change: dict[str, Any], expected: tuple[int, str]) -> None:
     url = cloud.urls["huawei_oms"]
+
     answer = send(url, huawei(url, **change))
+
     assert (answer.status, answer.json["error_code"]) == expected
     assert answer.json["request_id"] == answer.headers["x-request-id"]
 
@@ -267,7 +280,9 @@ def test_huawei_checks(cloud: Emulators, change: dict[str, Any], expected: tuple
 )
 def test_huawei_authorization(cloud: Emulators, authorization: str | None, reason: str) -> None:
     headers = (("Host", "h"), *([("Authorization", authorization)] if authorization else []))
+
     answer = send(cloud.urls["huawei_oms"], Request("GET", OMS_TASK, headers))
+
     assert (answer.status, answer.json["error_code"]) == (401, "APIGW.0301")
     assert reason in answer.json["error_msg"]
 
@@ -277,13 +292,17 @@ def test_huawei_token_must_be_signed(cloud: Emulators, accepted: bool) -> None:
     cloud.keys.change("huawei", "AKFAKE0001", security_token="fake-token")
     cloud.switches.update(gateway_unsigned_token_accepted=accepted)
     url = cloud.urls["huawei_oms"]
+
     request = huawei(url, unsigned=frozenset({"X-Security-Token"}), X_Security_Token="fake-token")
+
     assert send(url, request).status == (200 if accepted else 400)
 
 
 def test_oms_bad_parameter_has_the_undocumented_detail(cloud: Emulators) -> None:
     url = cloud.urls["huawei_oms"]
+
     answer = send(url, huawei(url, method="GET", target=f"/v2/{PROJECT}/tasks?limit=1000"))
+
     assert answer.json == {
         "error_code": "OMS.0064",
         "error_msg": "Invalid parameter.",
@@ -302,7 +321,9 @@ def test_switch_count(cloud: Emulators, service: str, counts: str, count: int) -
             getattr(cloud, service).add_task(PROJECT, DMS_INSTANCE)
     instance = "" if service == "huawei_oms" else f"/instances/{DMS_INSTANCE}"
     url = cloud.urls[service]
+
     answer = send(url, huawei(url, method="GET", target=f"/v2/{PROJECT}{instance}/tasks?limit=2"))
+
     assert len(answer.json["tasks"]) == 2
     assert int(answer.json.get("count", answer.json.get("task_count"))) == count
 
@@ -313,7 +334,9 @@ def test_switch_lock_after(cloud: Emulators, number: int) -> None:
     url = cloud.urls["huawei_oms"]
     good = huawei(url)
     bad = Request("GET", good.target, good.headers)
+
     answers = [send(url, bad).json["error_msg"] for _ in range(number + 1)]
+
     assert ["locked" in text for text in answers] == [False] * number + [True]
 
 
@@ -327,7 +350,9 @@ def test_what_is_not_http_is_refused(cloud: Emulators, raw: bytes) -> None:
 
 def test_the_target_is_kept_as_received(cloud: Emulators) -> None:
     url = cloud.urls["huawei_oms"]
+
     send(url, Request("GET", "//v2/%7E/../x?y=%2f", (("Host", "h"),)))
+
     assert cloud.journal[-1].path == "//v2/%7E/../x"
 
 
@@ -356,10 +381,12 @@ def test_a_second_kind_of_tasks_is_at_the_address_of_the_first(monkeypatch: pyte
 def test_what_is_verified_shares_nothing_with_the_layer() -> None:
     """Of the layer, emulators know which services there are: ids, providers, regions."""
     folder = Path(emulators_package.__file__).parent
+
     shared = {
         path.name: sorted(set(re.findall(r"^ *(?:from|import) (task_cleanup\S*)", path.read_text(), flags=re.M)))
         for path in folder.rglob("*.py")
     }
+
     assert all(module.startswith("task_cleanup.providers") for modules in shared.values() for module in modules)
     assert not shared["signatures.py"]
 
@@ -373,7 +400,9 @@ def test_fault_reset(cloud: Emulators, service: str) -> None:
     with pytest.raises(ConnectionResetError):
         delete(cloud, service)
     assert cloud.journal.effects() == []
+
     cloud.faults.add("reset_after", service=service, count=1)
+
     with pytest.raises(ConnectionResetError):
         delete(cloud, service)
     assert [effect for effect, _ in cloud.journal.effects()] == ["deleted"]
@@ -383,7 +412,9 @@ def test_fault_reset(cloud: Emulators, service: str) -> None:
 @every_service
 def test_fault_latency(cloud: Emulators, service: str) -> None:
     cloud.faults.add("latency", ms=150)
+
     began = time.monotonic()
+
     assert delete(cloud, service).status < 300
     assert time.monotonic() - began >= 0.15
 
@@ -394,7 +425,9 @@ def test_fault_latency_after_the_change(cloud: Emulators) -> None:
     connection = http.client.HTTPConnection(address.netloc, timeout=0.3)
     with pytest.raises(TimeoutError):
         send(cloud.urls["huawei_oms"], huawei(cloud.urls["huawei_oms"]), connection)
+
     connection.close()
+
     assert cloud.journal.wait_for(1)[0].effect == "deleted"
 
 
@@ -402,7 +435,9 @@ def test_fault_latency_after_the_change(cloud: Emulators) -> None:
 def test_fault_drip(cloud: Emulators, kind: str) -> None:
     cloud.faults.add(kind, size=40, ms=20)
     began = time.monotonic()
+
     answer = delete(cloud, "alibaba_elasticsearch")
+
     assert answer.json["Result"] is True
     assert time.monotonic() - began >= 0.02
 
@@ -425,7 +460,9 @@ def test_connections_are_kept(cloud: Emulators) -> None:
     for _ in range(3):
         send(url, huawei(url), connection)
         ports.append(connection.sock.getsockname())
+
     connection.close()
+
     assert len(set(ports)) == 1
 
 
@@ -457,6 +494,7 @@ def test_faults_that_replace_the_answer(
 
 def test_fault_huge_body(cloud: Emulators) -> None:
     cloud.faults.add("garbage", variant="huge", size=2_000_000)
+
     assert len(delete(cloud, "huawei_oms").body) > 2_000_000
 
 
@@ -464,7 +502,9 @@ def test_fault_huge_body(cloud: Emulators) -> None:
 def test_fault_stale_date(cloud: Emulators, offset: int, accepted: bool) -> None:
     cloud.faults.add("stale_date", offset=offset)
     answer = delete(cloud, "huawei_oms")
+
     date = parsedate_to_datetime(answer.headers["date"])
+
     assert abs((date - datetime.now(UTC)).total_seconds() - offset) < 5
     assert (answer.status == 200) is accepted
 
@@ -476,6 +516,7 @@ def test_fault_away_for_a_while(cloud: Emulators) -> None:
     cloud.clock.advance(61)
     assert delete(cloud, "huawei_oms").status == 200
     cloud.faults.away("otc_dms", variant="reset")
+
     with pytest.raises(ConnectionResetError):
         delete(cloud, "otc_dms")
 
@@ -487,14 +528,18 @@ def test_fault_slow_start(cloud: Emulators) -> None:
     assert time.monotonic() - began >= 0.15
     assert cloud.journal[-1].faults == ("slow_start",)
     cloud.clock.advance(101)
+
     delete(cloud, "otc_dms")
+
     assert not cloud.journal[-1].faults
 
 
 def test_faults_are_matched_counted_and_listed(cloud: Emulators) -> None:
     cloud.faults.add("error", operation="DeleteTask", match="42", count=2, code="OMS.1001", status=400)
     cloud.faults.add("error", match="43", code="OMS.9999")
+
     codes = [delete(cloud, "huawei_oms").body for _ in range(3)]
+
     assert [b"OMS.1001" in body for body in codes] == [True, True, False]
     assert [fault["code"] for fault in cloud.faults.as_json()] == ["OMS.9999"]
 
@@ -512,13 +557,17 @@ def test_the_dice_can_be_thrown_again(cloud: Emulators) -> None:
 
 def test_only_one_fault_replaces_an_answer(cloud: Emulators) -> None:
     cloud.faults.add("http_error", status=502, count=1)
+
     cloud.faults.add("http_error", status=504, count=1)
+
     assert [delete(cloud, "huawei_oms").status for _ in range(3)] == [502, 504, 200]
 
 
 def test_bad_signatures_are_not_hidden_by_throttling(cloud: Emulators) -> None:
     cloud.keys.change("huawei", "AKFAKE0001", secret_access_key="testSecretFakeRotated")
+
     cloud.faults.add("throttle")
+
     assert delete(cloud, "huawei_oms").status == 401
 
 
@@ -530,7 +579,9 @@ def test_journal_entry(cloud: Emulators) -> None:
     cloud.faults.add("throttle", count=1)
     send(url, alibaba(url, nonce="nonce-1"))
     send(url, alibaba(url, nonce="nonce-2"))
+
     throttled, made = cloud.journal
+
     assert (throttled.status, throttled.code, throttled.effect) == (400, "Throttling.User", None)
     assert (made.status, made.code, made.effect) == (200, None, "deleted")
     assert [entry.nonce for entry in cloud.journal] == ["nonce-1", "nonce-2"]
@@ -543,8 +594,10 @@ def test_one_delete_of_many_at_once_makes_the_change(cloud: Emulators) -> None:
     threads = [threading.Thread(target=delete, args=(cloud, "huawei_oms")) for _ in range(20)]
     for thread in threads:
         thread.start()
+
     for thread in threads:
         thread.join()
+
     assert len(cloud.journal) == 20
     assert cloud.journal.effects() == [("deleted", "42")]
 
@@ -580,7 +633,9 @@ def test_admin_seeds_every_service(cloud: Emulators) -> None:
         {"service": "huawei_dms", "project_id": PROJECT, "instance_id": DMS_INSTANCE},
     ]
     assert admin(cloud, "POST", "tasks", {"tasks": tasks}).status == 200
+
     seen = admin(cloud, "GET", "tasks").json
+
     assert [i["instance_id"] for i in seen["alibaba_elasticsearch"]] == ["es-1", "es-2"]
     assert seen["alibaba_elasticsearch"][0]["tasks"][0]["task_id"] == "et_1"
     assert [(task["task_id"], task["status"]) for task in seen["huawei_oms"][0]["tasks"]] == [("7", 2)]
@@ -591,7 +646,9 @@ def test_admin_seeds_every_service(cloud: Emulators) -> None:
 def test_admin_health_journal_and_reset(cloud: Emulators) -> None:
     assert admin(cloud, "GET", "health").json == {"status": "ok", "services": cloud.urls}
     delete(cloud, "huawei_oms")
+
     delete(cloud, "otc_dms")
+
     assert [entry["index"] for entry in admin(cloud, "GET", "journal").json] == [0, 1]
     assert [entry["service"] for entry in admin(cloud, "GET", "journal?since=1").json] == ["otc_dms"]
     assert admin(cloud, "POST", "reset", {"seed": 1}).status == 200
@@ -608,7 +665,9 @@ def test_admin_switches_keys_faults_and_clock(cloud: Emulators) -> None:
     number = admin(cloud, "POST", "faults", fault).json["number"]
     assert delete(cloud, "huawei_oms").status == 504
     assert admin(cloud, "DELETE", f"faults?number={number}").json == []
+
     admin(cloud, "POST", "clock", {"shift_seconds": 3600})
+
     assert delete(cloud, "huawei_oms").status == 401
     assert admin(cloud, "POST", "clock", {"reset": True}).json["offset_seconds"] == 0
     assert delete(cloud, "huawei_oms").status == 200

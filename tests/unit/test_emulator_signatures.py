@@ -48,7 +48,9 @@ def test_every_scheme_has_vectors() -> None:
 def test_acs3_vector(vector: dict[str, Any]) -> None:
     request = alibaba_request(vector)
     claim = signatures.read_acs3_claim(request)
+
     computed = signatures.compute_acs3(request, claim, vector["input"]["access_key_secret"])
+
     assert claim.access_key_id == vector["input"]["access_key_id"]
     assert computed.canonical_request == vector["canonical_request"]
     assert computed.string_to_sign == vector["string_to_sign"]
@@ -59,7 +61,9 @@ def test_acs3_vector(vector: dict[str, Any]) -> None:
 def test_sdk_hmac_vector(vector: dict[str, Any]) -> None:
     request = huawei_request(vector)
     claim = signatures.read_sdk_hmac_claim(request)
+
     computed = signatures.compute_sdk_hmac(request, claim, HUAWEI["secret_key"])
+
     assert claim.access_key_id == HUAWEI["access_key"]
     assert computed.canonical_request == vector["expected"]["canonical_request"]
     assert computed.string_to_sign == vector["expected"]["string_to_sign"]
@@ -82,14 +86,18 @@ def test_acs3_notices_any_change(changed: str, value: Any) -> None:
     if changed == "headers":
         value = tuple(dict([*good.headers, *value]).items())
     request = Request(**{**parts, changed: value})
+
     claim = signatures.read_acs3_claim(request)
+
     assert not signatures.compute_acs3(request, claim, vector["input"]["access_key_secret"]).confirms(claim)
 
 
 @pytest.mark.parametrize("secret", ["", "testSecretFakeOther"])
 def test_another_secret_is_not_confirmed(secret: str) -> None:
     request = huawei_request(SDK_HMAC[0])
+
     claim = signatures.read_sdk_hmac_claim(request)
+
     assert not signatures.compute_sdk_hmac(request, claim, secret).confirms(claim)
 
 
@@ -97,21 +105,27 @@ def test_another_secret_is_not_confirmed(secret: str) -> None:
 def test_sdk_hmac_closes_the_canonical_path_with_a_slash(path: str) -> None:
     request = Request("GET", path, (("Host", "h"), ("X-Sdk-Date", "20261121T120000Z")))
     claim = signatures.Claim("AKFAKE1", ("host", "x-sdk-date"), "0")
+
     canonical = signatures.compute_sdk_hmac(request, claim, "testSecretFake").canonical_request
+
     assert canonical.splitlines()[1] == "/v2/p/tasks/1/"
 
 
 @pytest.mark.parametrize(("query", "expected"), [("a=x+y", "a=x%20y"), ("a=x%20y", "a=x%20y"), ("a", "a="), ("", "")])
 def test_acs3_reads_the_query_form_style(query: str, expected: str) -> None:
     request = Request("GET", f"/p?{query}", (("host", "h"),))
+
     claim = signatures.Claim("AKFAKE1", ("host",), "0")
+
     assert signatures.compute_acs3(request, claim, "testSecretFake").canonical_request.splitlines()[2] == expected
 
 
 def test_sdk_hmac_reads_a_plus_as_a_plus() -> None:
     request = Request("GET", "/p?a=x+y", (("host", "h"),))
     claim = signatures.Claim("AKFAKE1", ("host",), "0")
+
     canonical = signatures.compute_sdk_hmac(request, claim, "testSecretFake").canonical_request
+
     assert canonical.splitlines()[2] == "a=x%2By"
 
 
@@ -135,11 +149,14 @@ def test_sdk_hmac_reads_a_plus_as_a_plus() -> None:
 )
 def test_a_bad_authorization_header(authorization: list[str], error: type[Exception]) -> None:
     request = Request("GET", "/", tuple(("Authorization", value) for value in authorization))
+
     with pytest.raises(error):
         signatures.read_acs3_claim(request)
 
 
 def test_unsigned_and_absent_headers_are_named() -> None:
     request = Request("GET", "/", (("Host", "h"), ("X-Acs-Date", "d")))
+
     claim = signatures.Claim("AKFAKE1", ("host", "x-acs-version"), "0")
+
     assert signatures.unsigned_headers(request, claim, ["host", "x-acs-date"]) == ["x-acs-date", "x-acs-version"]

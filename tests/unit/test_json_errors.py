@@ -56,11 +56,13 @@ def told(text: str) -> str:
 @pytest.mark.parametrize("what", TOLD)
 def test_the_place_and_a_hint_are_told(what: str) -> None:
     text, expected = TOLD[what]
+
     assert expected in told(text)
 
 
 def test_of_a_repeated_name_64_characters_are_told() -> None:
     name = "n" * 100
+
     assert f'"{name[:64]}"' in told(f'{{"{name}": 1, "{name}": 2}}')
     assert '"?"' in told(r'{"\ud800": 1, "\ud800": 2}')
 
@@ -86,6 +88,7 @@ def test_whatever_is_refused_has_a_sentence(text: str) -> None:
         said = "it is valid"
     except NotJsonError as error:
         said = str(error)
+
     assert len(said.split()) > 2
 
 

@@ -70,7 +70,9 @@ def test_all_pages_are_fetched_by_record_index_and_overlap_by_one(name: str) -> 
         name, page(name, range(1, 101), 230), page(name, range(100, 200), 230), page(name, range(199, 231), 230)
     )
     result = faked.run()
+
     found = listed(result)
+
     assert ([task.task_id for task in found.tasks], found.complete) == (
         [task_id(name, number) for number in range(1, 231)],
         True,
@@ -87,7 +89,9 @@ def task_id(name: str, number: int) -> str:
 @pytest.mark.parametrize("name", PAGED)
 def test_a_page_that_is_shorter_than_asked_for_is_not_the_end(name: str) -> None:
     faked = world(name, page(name, range(1, 11), 25), page(name, range(10, 20), 25), page(name, range(19, 26), 25))
+
     found = listed(faked.run())
+
     assert (len(found.tasks), found.complete) == (25, True)
     assert asked(faked) == (["0", "9", "18"] if name == OMS_LIST else ["1", "10", "19"])
 
@@ -95,13 +99,16 @@ def test_a_page_that_is_shorter_than_asked_for_is_not_the_end(name: str) -> None
 @pytest.mark.parametrize("name", LISTS)
 def test_nothing_to_list_is_complete(name: str) -> None:
     faked = world(name, page(name, range(0), 0))
+
     assert listed(faked.run()) == TaskList((), complete=True)
     assert len(faked.script.sent) == 1
 
 
 def test_without_paging_one_reply_is_all() -> None:
     faked = world(DATA_TASKS, page(DATA_TASKS, range(1, 501), 500))
+
     found = listed(faked.run())
+
     assert (len(found.tasks), found.complete, len(faked.script.sent)) == (500, True, 1)
 
 
@@ -115,7 +122,9 @@ def test_without_paging_one_reply_is_all() -> None:
 @pytest.mark.parametrize("name", PAGED)
 def test_the_limit_cuts_and_says_so(name: str, limit: int, count: int, complete: bool, calls: int) -> None:
     faked = world(name, page(name, range(1, 101), 198), page(name, range(100, 199), 198))
+
     found = listed(faked.run(direct(OPERATIONS[name], limit=limit)))
+
     assert (len(found.tasks), found.complete, len(faked.script.sent)) == (count, complete, calls)
     assert found.note == (None if complete else "there are more tasks than the request's limit")
 
@@ -123,7 +132,9 @@ def test_the_limit_cuts_and_says_so(name: str, limit: int, count: int, complete:
 @pytest.mark.parametrize(("limit", "complete"), [(4, False), (5, True), (6, True)])
 def test_the_limit_cuts_a_list_without_pages_too(limit: int, complete: bool) -> None:
     faked = world(DATA_TASKS, page(DATA_TASKS, range(1, 6), 5))
+
     found = listed(faked.run(direct(OPERATIONS[DATA_TASKS], limit=limit)))
+
     assert (len(found.tasks), found.complete) == (min(limit, 5), complete)
 
 
@@ -139,7 +150,9 @@ def test_behind_a_full_page_that_says_that_it_was_all_one_more_is_asked_for(name
     """The count may be the page's own. The last record again, or "past the end", is the end."""
     end = refusal(OPERATIONS[name], code, 400) if code else page(name, range(100, 101), 100)
     faked = world(name, page(name, range(1, 101), 100), end)
+
     found = listed(faked.run(direct(OPERATIONS[name], limit=100)))
+
     assert (len(found.tasks), found.complete) == (100, True)
     assert asked(faked) == (["0", "99"] if name == OMS_LIST else ["1", "100"])
 
@@ -147,7 +160,9 @@ def test_behind_a_full_page_that_says_that_it_was_all_one_more_is_asked_for(name
 @pytest.mark.parametrize("name", PAGED)
 def test_a_page_that_is_not_full_is_taken_at_its_word(name: str) -> None:
     faked = world(name, page(name, range(1, 100), 99))
+
     found = listed(faked.run())
+
     assert (len(found.tasks), found.complete, len(faked.script.sent)) == (99, True, 1)
 
 
@@ -155,7 +170,9 @@ def test_a_page_that_is_not_full_is_taken_at_its_word(name: str) -> None:
 @pytest.mark.parametrize("name", PAGED)
 def test_counts_that_are_the_page_s_own_do_not_end_the_list(name: str, number: int, calls: int) -> None:
     served = Served(name, list(range(1, number + 1)), own_counts=True)
+
     found = served.walk()
+
     assert (served.ids(found), found.complete) == (list(range(1, number + 1)), True)
     assert len(served.asked) == calls
 
@@ -163,7 +180,9 @@ def test_counts_that_are_the_page_s_own_do_not_end_the_list(name: str, number: i
 @pytest.mark.parametrize("name", PAGED)
 def test_counts_that_are_the_page_s_own_do_not_hide_the_limit(name: str) -> None:
     served = Served(name, list(range(1, 251)), own_counts=True)
+
     found = served.walk(limit=100)
+
     assert (len(found.tasks), found.complete, len(served.asked)) == (100, False, 2)
 
 
@@ -233,7 +252,9 @@ def test_a_list_that_moved_once_is_read_again(
 ) -> None:
     """Without the second reading, number 101 would never have been seen, and the count would agree."""
     served = Served(name, list(range(1, 251)), moves={when: move}, past_end=past_end)
+
     found = served.walk()
+
     assert (served.ids(found), found.complete, found.note) == (served.numbers, True, None)
     assert served.asked.count(0) == 2
 
@@ -242,7 +263,9 @@ def test_a_list_that_moved_once_is_read_again(
 def test_a_list_that_never_rests_is_not_complete_and_the_last_reading_goes_to_its_end(name: str) -> None:
     moves = dict.fromkeys(range(2, 1000), one_goes_and_one_comes)
     served = Served(name, list(range(1, 251)), moves=moves)
+
     found = served.walk()
+
     assert (found.complete, found.note) == (
         False,
         "tasks came or went while they were listed, in each of 3 readings: some may be missing",
@@ -304,7 +327,9 @@ def test_a_list_that_does_not_add_up_is_not_complete(name: str, odd: str) -> Non
     answers = [page(name, numbers, total) for numbers, total in pages]
     faked = world(name, *answers * (READINGS if again else 1))
     found = listed(faked.run(direct(OPERATIONS[name], limit=150)))
+
     ids = [task.task_id for task in found.tasks]
+
     assert ids == [task_id(name, number) for number in sorted({n for numbers, _ in pages for n in numbers})][:150]
     assert found.complete is False
     assert found.note is not None
@@ -315,7 +340,9 @@ def test_a_list_that_does_not_add_up_is_not_complete(name: str, odd: str) -> Non
 @pytest.mark.parametrize("name", PAGED)
 def test_a_provider_that_repeats_itself_ends_the_walk(name: str) -> None:
     faked = world(name, page(name, range(1, 101), 10_000))
+
     found = listed(faked.run())
+
     assert (len(found.tasks), found.complete, len(faked.script.sent)) == (100, False, 2 * READINGS)
 
 
@@ -323,13 +350,16 @@ def test_a_provider_that_repeats_itself_ends_the_walk(name: str) -> None:
 def test_a_provider_with_one_record_a_page_ends_the_walk(name: str) -> None:
     """A page that begins with the last record has no room for another one."""
     served = Served(name, [1, 2, 3], size=1)
+
     assert (served.walk().complete, len(served.asked)) == (False, 2)
 
 
 def test_a_task_that_is_listed_twice_is_shown_as_it_was_last() -> None:
     operation = OPERATIONS[OMS_LIST]
     first = listing(operation, record(operation, 1, status=2), record(operation, 2), total=3)
+
     faked = world(OMS_LIST, first, listing(operation, record(operation, 2, status=3), record(operation, 3), total=3))
+
     assert [(task.task_id, task.provider_status) for task in listed(faked.run()).tasks] == [
         ("1", "2"),
         ("2", "3"),
@@ -346,7 +376,9 @@ def test_an_error_past_the_end_before_the_count_leaves_an_incomplete_list(name: 
     """The list has shrunk: it is read again. Where that fails in the same way, what was found before is kept."""
     faked = world(name, page(name, range(1, 101), 150), refusal(OPERATIONS[name], code, 400))
     result = faked.run()
+
     found = listed(result)
+
     assert (len(found.tasks), found.complete) == (100, False)
     assert (result.attempts, result.http_status) == (1 + READINGS, 200)
 
@@ -354,12 +386,14 @@ def test_an_error_past_the_end_before_the_count_leaves_an_incomplete_list(name: 
 @pytest.mark.parametrize("code", PAST_END)
 def test_an_error_past_the_end_on_the_first_page_is_an_error(code: str) -> None:
     result = world(DMS_LIST, refusal(OPERATIONS[DMS_LIST], code, 400)).run()
+
     assert result.error is not None
     assert (result.outcome, result.error.code, result.listed) == (Outcome.FAILED, code, None)
 
 
 def test_the_same_code_is_no_end_where_the_sheet_does_not_say_so() -> None:
     faked = world(OMS_LIST, page(OMS_LIST, range(1, 101), 150), refusal(OPERATIONS[OMS_LIST], PAST_END[0], 400))
+
     assert faked.run().outcome is Outcome.FAILED
 
 
@@ -368,7 +402,9 @@ def test_the_same_code_is_no_end_where_the_sheet_does_not_say_so() -> None:
 def test_a_failure_on_any_page_is_a_failure_of_the_whole(name: str, pages: int) -> None:
     operation = OPERATIONS[name]
     before = [page(name, range(99 * n + 1, 99 * n + 101), 900) for n in range(pages)]
+
     result = world(name, *before, refusal(operation, "APIGW.0304", 403)).run()
+
     assert result.error is not None
     assert (result.outcome, result.error.code, result.listed) == (Outcome.FAILED, "APIGW.0304", None)
     assert (result.attempts, result.http_status) == (pages + 1, 403)
@@ -378,6 +414,7 @@ def test_a_failure_on_any_page_is_a_failure_of_the_whole(name: str, pages: int) 
 @pytest.mark.parametrize("name", PAGED)
 def test_a_later_page_without_the_promised_list_is_a_failure(name: str) -> None:
     result = world(name, page(name, range(1, 101), 150), Answer(200, b"<html>")).run()
+
     assert result.error is not None
     assert (result.outcome, result.error.code) == (Outcome.FAILED, "UnexpectedReply")
 
@@ -385,7 +422,9 @@ def test_a_later_page_without_the_promised_list_is_a_failure(name: str) -> None:
 @pytest.mark.parametrize("name", PAGED)
 def test_a_throttled_page_is_tried_again(name: str) -> None:
     faked = world(name, page(name, range(1, 101), 120), throttle(OPERATIONS[name]), page(name, range(100, 121), 120))
+
     result = faked.run()
+
     assert (len(listed(result).tasks), result.attempts, asked(faked)[1]) == (120, 3, asked(faked)[2])
 
 
@@ -396,7 +435,9 @@ def test_a_throttled_page_is_tried_again(name: str) -> None:
 def test_a_deadline_that_cuts_the_walk_leaves_an_incomplete_list(name: str) -> None:
     faked = world(name, page(name, range(1, 101), 300), NO_REPLY)
     result = faked.run()
+
     found = listed(result)
+
     assert (len(found.tasks), found.complete) == (100, False)
     assert found.note == "time ran out before the last page"
     assert result.attempts > 1
@@ -405,13 +446,16 @@ def test_a_deadline_that_cuts_the_walk_leaves_an_incomplete_list(name: str) -> N
 @pytest.mark.parametrize("name", PAGED)
 def test_a_deadline_that_cuts_the_second_reading_leaves_what_was_found_before(name: str) -> None:
     moved = [page(name, range(1, 101), 300), page(name, range(101, 201), 300)]
+
     found = listed(world(name, *moved, NO_REPLY).run())
+
     assert (len(found.tasks), found.note) == (200, "time ran out before the last page")
 
 
 @pytest.mark.parametrize("name", LISTS)
 def test_a_deadline_before_anything_was_listed_is_a_timeout(name: str) -> None:
     result = world(name, NO_REPLY).run()
+
     assert result.error is not None
     assert (result.outcome, result.error.category.value, result.listed) == (Outcome.FAILED, "timeout", None)
 
@@ -431,9 +475,11 @@ def test_a_rotated_key_is_rejected_once_not_by_every_page(name: str) -> None:
     rotated.environment = replace(rotated.environment, credentials=faked.environment.credentials)
     result = rotated.run()
     assert (len(listed(result).tasks), result.attempts) == (297, 4)
+
     keys = [
         str(sent.headers["Authorization"]).partition("Access=")[2].partition(",")[0] for sent in rotated.script.sent
     ]
+
     assert keys == ["AKFAKE0000000001"] + ["AKFAKE0000000002"] * 3
 
 
@@ -444,7 +490,9 @@ def test_a_rotated_key_is_rejected_once_not_by_every_page(name: str) -> None:
 def test_callers_see_the_tasks_and_events_carry_counts_only(name: str) -> None:
     result = world(name, page(name, range(1, 4), 3)).run()
     shown, told = result.to_dict(), result.to_event()
+
     VALIDATOR.validate(told)
+
     assert [task["task_id"] for task in shown["tasks"]] == [task_id(name, number) for number in range(1, 4)]
     assert (told["count"], told["complete"]) == (3, True)
     assert "tasks" not in told
@@ -453,19 +501,24 @@ def test_callers_see_the_tasks_and_events_carry_counts_only(name: str) -> None:
 
 def test_tasks_without_their_count_are_no_result() -> None:
     shown: dict[str, Any] = world(OMS_LIST, page(OMS_LIST, range(1, 2), 1)).run().to_dict()
+
     for member in ("count", "complete"):
         assert not VALIDATOR.is_valid({name: value for name, value in shown.items() if name != member})
 
 
 def test_a_dry_run_lists_nothing() -> None:
     faked = world(OMS_LIST, success(OPERATIONS[OMS_LIST]), dry_run=True)
+
     result = faked.run()
+
     assert (result.outcome, result.listed, faked.script.sent) == (Outcome.PLANNED, None, [])
 
 
 def test_the_first_call_is_the_planned_one() -> None:
     faked = world(OMS_LIST, success(OPERATIONS[OMS_LIST]))
     planned = world(OMS_LIST, success(OPERATIONS[OMS_LIST]), dry_run=True).run().plan
+
     faked.run()
+
     assert planned is not None
     assert faked.script.sent[0].url == planned["url"]

@@ -22,11 +22,13 @@ TESTS = [str(path.relative_to(ROOT)) for path in ROOT.glob("tests/*/test_*.py")]
 )
 def test_a_module_has_its_tests(changed: str, files: set[str]) -> None:
     choice = choose([changed], TESTS)
+
     assert (choice.files, choice.functions, choice.without_tests) == (files, set(), [])
 
 
 def test_the_template_has_its_tests_but_for_those_that_build() -> None:
     files = choose(["template.yaml"], TESTS).files
+
     assert {"tests/template/test_queues.py", "tests/template/test_sweep.py"} <= files
     assert not [name for name in files if "test_build" in name or "test_layers" in name]
 
@@ -34,11 +36,13 @@ def test_the_template_has_its_tests_but_for_those_that_build() -> None:
 @pytest.mark.parametrize("changed", ["functions/huawei_oms_stop_task/app.py", "events/huawei_oms_stop_task/sqs.json"])
 def test_a_function_has_the_tests_that_are_called_after_it(changed: str) -> None:
     choice = choose([changed], TESTS)
+
     assert (choice.files, choice.functions) == (set(), {"huawei_oms_stop_task"})
 
 
 def test_a_slow_test_that_changed_is_told_and_not_run() -> None:
     choice = choose(["tests/e2e/test_torture.py"], TESTS)
+
     assert (choice.files, choice.slow) == (set(), ["tests/e2e/test_torture.py"])
 
 
@@ -51,6 +55,7 @@ def test_what_has_no_test_near_is_told() -> None:
 
 def test_every_test_that_is_named_exists() -> None:
     named = {name for _, _, otherwise in ROOMS for name in otherwise} | set(OF_A_FUNCTION)
+
     assert {name for name in named if not (ROOT / name).exists()} == set()
     for source, _, _ in ROOMS:
         assert (ROOT / source).exists(), source

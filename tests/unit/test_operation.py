@@ -54,7 +54,9 @@ def test_a_confirmed_change_is_succeeded(name: str) -> None:
     result, sent = run(name, direct(OPERATIONS[name], correlation_id="ticket 42"))
     assert (result.outcome, result.attempts, sent, result.error) == (Outcome.SUCCEEDED, 1, 1, None)
     assert result.correlation_id == "ticket 42"
+
     target = result.target.to_dict()
+
     assert target == {**target, "account": "default", "region": REQUESTS[name]["region"]}
     assert target.get("task_id") == REQUESTS[name].get("task_id")
     assert target.get("project_id") == (PROJECT if name in WITH_PROJECT else None)
@@ -68,6 +70,7 @@ def test_the_trigger_s_id_is_the_default_correlation_id(name: str) -> None:
 @pytest.mark.parametrize("value", [191297407830872, "191297407830872"])
 def test_an_oms_task_id_is_text_in_the_result(value: object) -> None:
     result, _ = run(OMS_DELETE, direct(OPERATIONS[OMS_DELETE], task_id=value))
+
     assert result.target.task_id == "191297407830872"
 
 
@@ -75,6 +78,7 @@ def test_an_oms_task_id_is_text_in_the_result(value: object) -> None:
 @pytest.mark.parametrize("value", ["some.other.Operation", "", 7])
 def test_a_misrouted_request_is_refused(name: str, value: object) -> None:
     result, sent = run(name, direct(OPERATIONS[name], operation=value))
+
     assert (error_of(result)[0], sent) == ("invalid_request", 0)
     assert run(name, direct(OPERATIONS[name], operation=name))[0].outcome is Outcome.SUCCEEDED
 
@@ -100,7 +104,9 @@ def test_a_missing_secret_sends_nothing_and_is_named(name: str, account: str, ca
     """The account that the request names is the caller's to get right, the default one is ours."""
     faked = world(name, success(OPERATIONS[name]))
     faked.aws.secrets.clear()
+
     result = faked.run(direct(OPERATIONS[name], account=account, correlation_id="migration 42"))
+
     assert (error_of(result), result.attempts) == ((category, "SecretNotFound"), 0)
     assert result.error is not None
     assert f"task-cleanup/{OPERATIONS[name].service.provider}/{account}" in result.error.message
@@ -123,7 +129,9 @@ def test_a_dry_run_signs_and_sends_nothing(name: str, stack: bool, request_says:
     assert (result.outcome, result.attempts, faked.script.sent) == (Outcome.PLANNED, 0, [])
     assert faked.aws.asked == [faked.secret_name], "credentials are read"
     assert result.plan is not None
+
     call = operation.call({"project_id": PROJECT, "task_type": "MigrateData", **REQUESTS[name]})
+
     assert dict(result.plan) == {
         "method": call.method,
         "url": call.url(operation.service.base(REQUESTS[name]["region"], None)),
@@ -133,7 +141,9 @@ def test_a_dry_run_signs_and_sends_nothing(name: str, stack: bool, request_says:
 @pytest.mark.parametrize("name", OF_EACH_KIND)
 def test_a_dry_run_finds_credentials_that_are_missing(name: str) -> None:
     faked = world(name, success(OPERATIONS[name]), dry_run=True)
+
     faked.aws.secrets.clear()
+
     assert error_of(faked.run(direct(OPERATIONS[name]))) == ("internal", "SecretNotFound")
 
 
@@ -152,7 +162,9 @@ def test_the_project_is_the_request_s_else_the_credentials_else_missing(name: st
         faked = world(name, success(operation), secret=secret)
         assert faked.run(direct(operation, **changes)).target.project_id == expected
         assert f"/v2/{expected}/" in str(faked.script.sent[0].url)
+
     faked = world(name, success(operation), secret=bare)
+
     assert error_of(faked.run())[0] == "invalid_request"
     assert faked.script.sent == []
 
@@ -177,6 +189,7 @@ def test_not_after_is_checked_before_signing(name: str, seconds: int, in_time: b
 @pytest.mark.parametrize("name", OF_EACH_KIND)
 def test_not_after_knows_zones(name: str) -> None:
     late, early = "2026-11-21T08:45:00+01:00", "2026-11-21T08:15:00-01:00"
+
     assert error_of(run(name, direct(OPERATIONS[name], not_after=late))[0])[1] == "Expired"
     assert run(name, direct(OPERATIONS[name], not_after=early))[0].outcome is Outcome.SUCCEEDED
 
@@ -188,6 +201,7 @@ def test_not_after_knows_zones(name: str) -> None:
 )
 def test_a_time_at_the_edge_of_the_calendar_is_refused_not_a_bug(moment: str, code: str) -> None:
     result, sent = run(OMS_DELETE, direct(OPERATIONS[OMS_DELETE], not_after=moment))
+
     assert (error_of(result), sent) == (("invalid_request", code), 0)
 
 
@@ -220,7 +234,9 @@ CANCEL = dict(REQUESTS[CANCEL_TASK])
 def test_a_queued_cancel_is_good_for_one_hour(make: Any) -> None:
     """CancelTask names no task: it stops whatever migration runs on the instance when it arrives."""
     assert run(CANCEL_TASK, make(59, CANCEL))[0].outcome is Outcome.SUCCEEDED
+
     late, sent = run(CANCEL_TASK, make(61, CANCEL))
+
     assert (error_of(late), late.retryable, sent) == (("invalid_request", "Expired"), False, 0)
 
 
@@ -249,6 +265,7 @@ AGELESS: dict[str, Received] = {
 def test_a_queued_cancel_of_unknown_age_is_refused(received: Received) -> None:
     """When in doubt: refuse, and say why, and what to send instead."""
     result, sent = run(CANCEL_TASK, received)
+
     assert (error_of(result), sent) == (("invalid_request", "SentTimeUnknown"), 0)
     assert (result.outcome, result.retryable) == (Outcome.FAILED, False)
     assert result.error is not None
@@ -291,7 +308,9 @@ def request_with_id(name: str, origin_id: str, **changes: Any) -> Received:
 @pytest.mark.parametrize("name", WITH_TOKEN)
 def test_a_given_token_is_used_as_it_is(name: str) -> None:
     faked = world(name, success(OPERATIONS[name]))
+
     result = faked.run(direct(OPERATIONS[name], client_token="my token/1"))
+
     assert result.client_token == "my token/1"
     assert "lientToken=my%20token%2F1&" in str(faked.script.sent[0].url)
 
@@ -302,6 +321,7 @@ def test_a_given_token_is_used_as_it_is(name: str) -> None:
 def test_a_derived_token_is_a_token_whatever_the_trigger_s_id(name: str, origin: str) -> None:
     """1 to 64 printable ASCII characters, and stable."""
     derived = token(name, request_with_id(name, origin))
+
     assert 1 <= len(derived) <= 64
     assert derived.isascii()
     assert derived.isprintable()
@@ -311,7 +331,9 @@ def test_a_derived_token_is_a_token_whatever_the_trigger_s_id(name: str, origin:
 @pytest.mark.parametrize("name", WITH_TOKEN)
 def test_redelivery_repeats_the_token(name: str) -> None:
     first = from_sqs({"Records": [record(bare(name), {"ApproximateReceiveCount": "1"})]})[0].received
+
     again = from_sqs({"Records": [record(bare(name), {"ApproximateReceiveCount": "4"})]})[0].received
+
     assert token(name, at_noon(first)) == token(name, at_noon(again))
 
 
@@ -324,7 +346,9 @@ def test_redrive_repeats_the_token(name: str) -> None:
     """The moved message has a new message id; ``origin_id`` tells the first."""
     first = record(bare(name))
     moved = {**record(bare(name), None, origin_id=first["messageId"]), "messageId": "another-message-id"}
+
     before, after = (from_sqs({"Records": [entry]})[0].received for entry in (first, moved))
+
     assert token(name, at_noon(before)) == token(name, at_noon(after))
 
 
@@ -334,13 +358,16 @@ def test_one_event_has_one_token_however_it_arrives(name: str) -> None:
     by_rule = from_eventbridge(content, "fallback")
     by_queue = from_sqs({"Records": [record(content)]})[0].received
     other_message = from_sqs({"Records": [{**record(content), "messageId": "other"}]})[0].received
+
     tokens = {token(name, at_noon(received)) for received in (by_rule, by_queue, other_message)}
+
     assert len(tokens) == 1
 
 
 @pytest.mark.parametrize("name", WITH_TOKEN)
 def test_spelled_out_defaults_do_not_change_the_token(name: str) -> None:
     plain = token(name, request_with_id(name, "id"))
+
     assert plain == token(name, request_with_id(name, "id", account="default"))
     assert plain == token(name, request_with_id(name, "id", correlation_id="other", dry_run=False))
 
@@ -351,17 +378,21 @@ def test_another_request_has_another_token(name: str) -> None:
     if name == DELETE_DATA_TASK:
         changes.append({"task_id": "et_cn_other"})
     tokens = [token(name, request_with_id(name, "id", **change)) for change in changes]
+
     tokens.append(token(name, request_with_id(name, "another id")))
+
     assert len(set(tokens)) == len(tokens)
 
 
 def test_operations_do_not_share_tokens() -> None:
     """Not even two that have the same target."""
     received, tokens = request_with_id(CANCEL_TASK, "id"), set()
+
     for name in (CANCEL_TASK, "alibaba.elasticsearch.AnotherTask"):
         faked = world(CANCEL_TASK, success(OPERATIONS[CANCEL_TASK]))
         faked.operation = replace(OPERATIONS[CANCEL_TASK], name=name)
         tokens.add(faked.run(received).client_token)
+
     assert len(tokens) == 2
 
 
@@ -376,7 +407,9 @@ def test_operations_without_a_token_have_none(name: str) -> None:
 
 def test_unchanged_keeps_the_provider_s_code_as_evidence() -> None:
     faked = world(OMS_DELETE, refusal(OPERATIONS[OMS_DELETE], "OMS.1009", 400, "not found"))
+
     result = faked.run()
+
     assert result.error is not None
     assert (result.outcome, result.error.code, result.http_status) == (Outcome.UNCHANGED, "OMS.1009", 400)
     assert (result.retryable, result.attempts) == (False, 1)
@@ -385,4 +418,5 @@ def test_unchanged_keeps_the_provider_s_code_as_evidence() -> None:
 
 def test_completed_at_is_utc() -> None:
     result, _ = run(OMS_DELETE, direct(OPERATIONS[OMS_DELETE]))
+
     assert result.completed_at == datetime(2026, 11, 21, 8, 30, tzinfo=UTC)

@@ -150,6 +150,7 @@ def test_quick_check_and_jsonschema_agree(case: str, data: st.DataObject) -> Non
 @given(request=st.recursive(st.sampled_from(STRANGE), lambda inner: st.dictionaries(st.text(), inner, max_size=3)))
 def test_whatever_is_no_request_gets_no_yes(case: str, request: Any) -> None:
     schema, _ = CASES[case]
+
     assert validator(schema).is_valid(request) or not certainly_valid(schema, request)
 
 
@@ -221,7 +222,9 @@ except CleanupError:
     print("jsonschema" in sys.modules)
 """
     command = [sys.executable, "-c", code, "huawei_oms_delete_task"]
+
     done = subprocess.run(
         command, env={"PYTHONPATH": "layers/task_cleanup/python"}, capture_output=True, text=True, check=False
     )
+
     assert (done.stdout.split(), done.stderr) == (["False", "True"], "")

@@ -34,6 +34,7 @@ def test_no_secret_survives_plain_or_percent_encoded(before: str, secret: str, o
 def test_lower_case_percent_encoding_does_not_let_a_secret_through(secret: str) -> None:
     """Percent-encoding is case-insensitive: ``%2f`` is the same token as ``%2F``."""
     lower = quote(secret, safe="").replace("%2F", "%2f").replace("%2B", "%2b").replace("%3D", "%3d")
+
     assert lower not in redact(f"token {lower} is bad", [secret])
 
 
@@ -65,8 +66,10 @@ BASE64: dict[str, Callable[[str], str]] = {
 @given(secret=KEYS)
 def test_no_secret_survives_in_an_encoding_or_in_two(inner: str, outer: str, secret: str) -> None:
     form = ESCAPES[outer](ESCAPES[inner](secret))
+
     # The last two where the two encodings together look like an escaped newline: the text is cut there.
     allowed = {"before: *** (after)", "before: *** […]", "before […]"}
+
     assert redact(f"before: {form} (after)", [secret]) in allowed
 
 
@@ -77,7 +80,9 @@ def test_no_secret_survives_in_an_encoding_or_in_two(inner: str, outer: str, sec
 def test_no_secret_survives_in_base64(encoding: str, escape: str | None, secret: str) -> None:
     form = BASE64[encoding](secret)
     shown = ESCAPES[escape](form) if escape else form
+
     clean = redact(f"before {shown} after", [secret])
+
     assert "***" in clean
     # What is left of it are the bits that the secret shares with its neighbours.
     assert not any(form[start : start + 12] in clean for start in range(14, len(form) - 14))
@@ -96,7 +101,9 @@ def test_what_is_in_front_of_a_secret_does_not_hide_it(escape: str) -> None:
 
 def test_of_a_text_without_end_only_the_beginning_is_read_and_no_half_secret_is_left() -> None:
     secret = "testSecretFake" * 40
+
     text = " ".join([secret] * 50)
+
     assert "Secret" not in redact(text, [secret])
     assert redact("x" * 20_000, [secret]) == ""
 
@@ -107,7 +114,9 @@ def test_of_a_text_without_end_only_the_beginning_is_read_and_no_half_secret_is_
 def test_a_part_of_a_secret_does_not_go_on_either(escape: str | None, secret: str, kept: float) -> None:
     """Providers cut what they quote."""
     part = secret[: max(10, int(len(secret) * kept))]
+
     shown = ESCAPES[escape](part) if escape else part
+
     assert not any(part[at : at + 10] in redact(f"got {shown}", [secret]) for at in range(len(part) - 9))
     assert shown not in redact(f"got {shown}", [secret])
 
@@ -125,6 +134,7 @@ def test_no_secret_survives_in_base64_of_a_text_that_escapes_it(secret: str) -> 
 @given(text=TEXTS, secret=SECRETS)
 def test_a_text_without_the_secret_keeps_its_characters(text: str, secret: str) -> None:
     assume(secret not in text)
+
     assert redact(text, [secret]) == redact(text, [])
 
 
@@ -132,7 +142,9 @@ def test_a_text_without_the_secret_keeps_its_characters(text: str, secret: str) 
 @given(secret=SECRETS, inner=st.integers(1, 8))
 def test_a_secret_that_holds_another_is_removed_whole(secret: str, inner: int) -> None:
     assume("*" not in secret)
+
     part = secret[:-inner]
+
     assert secret[-inner:] not in redact(f"<{secret}>", [part, secret]).strip("<>") or inner < 2
 
 
@@ -169,6 +181,7 @@ def test_an_ordinary_text_stays(text: str) -> None:
 @given(text=st.text(max_size=2000))
 def test_what_goes_on_is_one_bounded_line(text: str) -> None:
     clean = redact(text, [])
+
     assert len(clean) <= 600
     assert not [character for character in clean if ord(character) < 32 or ord(character) == 127]
 
@@ -187,7 +200,9 @@ def test_no_part_of_a_result_repeats_what_a_provider_echoes(name: str, status: i
     headers = dict.fromkeys(("X-Request-Id", "x-acs-request-id"), echo)
     faked = world(name, Answer(status, body, headers), secret={**SECRET, "security_token": token})
     shown = str(faked.run().to_dict())
+
     sent = faked.script.sent[0].headers["Authorization"]
+
     for secret in [*secrets, sent, sent.rpartition("=")[2]]:
         assert secret not in shown
 
@@ -202,7 +217,9 @@ def test_an_echoed_authorization_header_is_removed(name: str, part: Callable[[st
     sent = faked.script.sent[0].headers["Authorization"]
     faked.clock.pass_(0)
     again = world(name, refusal(operation, "Odd.Code", 400, f"you sent {part(sent)}"))
+
     result = again.run()
+
     assert result.error is not None
     assert sent.rpartition("=")[2] not in result.error.message
     assert result.error.message

@@ -77,6 +77,7 @@ def test_a_list_that_is_too_large_is_cut_to_what_lambda_delivers(name: str, trig
 def test_ten_thousand_tasks_with_long_chinese_names_are_delivered_whole(trigger: Trigger) -> None:
     """As escapes within a string, each character took seven bytes."""
     whole = result([replace(task(number, "任" * 64), provider_detail={}) for number in range(10_000)])
+
     assert fitted(whole, trigger) is whole
     assert size(whole, trigger) <= MAX_BYTES
 
@@ -84,16 +85,19 @@ def test_ten_thousand_tasks_with_long_chinese_names_are_delivered_whole(trigger:
 @pytest.mark.parametrize("trigger", ANSWERED)
 def test_one_task_that_is_too_large_leaves_an_empty_list(trigger: Trigger) -> None:
     delivered = fitted(result([task(1, "a" * MAX_BYTES), task(2, "b")]), trigger)
+
     assert delivered.listed == TaskList((), complete=False, note=NOTE)
 
 
 def test_a_list_that_is_not_complete_anyway_keeps_its_own_reason() -> None:
     short = replace(result([task(1, "a")]), listed=TaskList((task(1, "a"),), complete=False, note="the limit"))
+
     assert fitted(short, Trigger.HTTP) is short
 
 
 def test_a_result_without_a_list_is_left_as_it_is() -> None:
     other = replace(result([]), listed=None)
+
     assert fitted(other, Trigger.DIRECT) is other
 
 
@@ -111,5 +115,6 @@ def test_a_body_has_characters_and_can_always_be_sent(name: str) -> None:
 @pytest.mark.parametrize("trigger", ANSWERED)
 def test_of_very_many_small_tasks_what_is_between_them_counts_too(trigger: Trigger) -> None:
     whole = result([replace(task(number, ""), provider_detail={}) for number in range(30_000)])
+
     assert size(whole, trigger) > MAX_BYTES
     assert size(fitted(whole, trigger), trigger) <= MAX_BYTES

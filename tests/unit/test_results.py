@@ -44,6 +44,7 @@ def result(outcome: Outcome, error: Error | None = None, **members: Any) -> Resu
 
 def test_the_members_are_the_contract_s_in_its_order() -> None:
     shown = result(Outcome.SUCCEEDED, attempts=1).to_dict()
+
     assert list(shown) == MEMBERS == SCHEMA["required"]
     assert shown["schema_version"] == "1.1"
     assert list(result(Outcome.FAILED, Error(Category.TIMEOUT, "T", "m")).to_dict()["error"]) == [
@@ -72,6 +73,7 @@ def test_what_went_well_is_not_retryable(outcome: Outcome) -> None:
 
 def test_suspended_credentials_are_retryable() -> None:
     suspended = result(Outcome.FAILED, Error(Category.UNAUTHENTICATED, "CredentialSuspended", "m"))
+
     assert suspended.retryable is True
 
 
@@ -148,13 +150,17 @@ def test_any_failure_fits_the_schema(
 )
 def test_the_schema_refuses_what_is_no_result(broken: dict[str, Any]) -> None:
     shown = result(Outcome.SUCCEEDED, attempts=1).to_dict()
+
     VALIDATOR.validate(shown)
+
     assert not VALIDATOR.is_valid({**shown, **broken})
 
 
 def test_an_invalid_request_s_target_holds_provider_and_service_only() -> None:
     operation = OPERATIONS[CANCEL_TASK]
+
     shown = world(CANCEL_TASK, success(operation)).run(direct(operation, region="nowhere")).to_dict()
+
     assert shown["target"] == {"provider": "alibaba", "service": "elasticsearch"}
     assert (shown["client_token"], shown["attempts"], shown["http_status"]) == (None, 0, None)
 

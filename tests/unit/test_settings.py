@@ -30,6 +30,7 @@ def read(**env: str) -> Settings:
 
 def test_the_defaults() -> None:
     settings = read()
+
     assert settings.secret_prefix == "task-cleanup"
     assert settings.dry_run is False
     assert settings.event_bus_name is None
@@ -51,6 +52,7 @@ def test_empty_means_nowhere() -> None:
     settings = read(
         EVENT_BUS_NAME="", DEAD_LETTER_QUEUE_URL="", MAX_RECEIVES="", CREDENTIALS_SECRET_PREFIX="", EXTRA_REGIONS=""
     )
+
     assert settings.extra_regions == {}
     assert (settings.event_bus_name, settings.dead_letter_queue_url, settings.max_receives) == (None, None, None)
     assert settings.secret_prefix == "task-cleanup"
@@ -64,6 +66,7 @@ def test_every_value_is_read() -> None:
         DEAD_LETTER_QUEUE_URL="https://sqs.eu-central-1.amazonaws.com/1/dead",
         MAX_RECEIVES="5",
     )
+
     assert settings.secret_prefix == "team/cleanup"
     assert settings.dry_run is True
     assert (settings.event_bus_name, settings.max_receives) == ("bus", 5)
@@ -142,6 +145,7 @@ def test_a_bad_value_is_refused_by_its_variable_s_name(name: str) -> None:
 @pytest.mark.parametrize("present", [True, False])
 def test_what_is_missing_is_named(name: str, present: bool) -> None:
     env = {**BASE, name: ""} if present else {key: value for key, value in BASE.items() if key != name}
+
     with pytest.raises(SettingsError, match=name):
         Settings.from_env(SERVICES, env)
 
@@ -161,6 +165,7 @@ def test_an_https_endpoint_is_a_base_url(value: str) -> None:
 
 def test_only_the_function_s_own_endpoint_variable_is_judged() -> None:
     env = {**BASE, "HUAWEI_OMS_ENDPOINT": "http://127.0.0.1:1", "SOMEBODYS_ENDPOINT": "nonsense"}
+
     assert Settings.from_env(["otc_dms"], env).provider_endpoints == {}
 
 
@@ -168,19 +173,24 @@ def test_only_the_function_s_own_endpoint_variable_is_judged() -> None:
 def test_the_standard_aws_overrides_are_honoured(name: str, service: str) -> None:
     """A service's own variable wins over the general one."""
     settings = read(AWS_ENDPOINT_URL="http://127.0.0.1:5000", **{name: "http://127.0.0.1:6000"})
+
     expected = dict.fromkeys(AWS_ENDPOINTS.values(), "http://127.0.0.1:5000") | {service: "http://127.0.0.1:6000"}
+
     assert settings.aws_endpoints == expected
 
 
 def test_china_has_another_suffix() -> None:
     endpoints = read(AWS_REGION="cn-north-1").aws_endpoints.values()
+
     assert all(endpoint.endswith(".cn-north-1.amazonaws.com.cn") for endpoint in endpoints)
 
 
 def test_extra_regions_are_every_service_s() -> None:
     """All functions of a stack have the same variable: that it names others' services is no mistake."""
     value = '{"huawei.oms": ["xx-name-1", "yy-name-2"], "else.where": ["xx-name-1"]}'
+
     expected = {"huawei_oms": ("xx-name-1", "yy-name-2"), "else_where": ("xx-name-1",)}
+
     assert read(EXTRA_REGIONS=value).extra_regions == expected
     assert Settings.from_env(["otc_dms"], {**BASE, "EXTRA_REGIONS": value}).extra_regions == expected
 

@@ -28,13 +28,16 @@ def test_header_and_query_order_never_matter(
     entries, pairs = list(headers.items()), list(query)
     random.Random(seed).shuffle(entries)
     random.Random(seed).shuffle(pairs)
+
     one = scheme.canonical_request("GET", "/a", query, headers, "hash")
+
     assert one == scheme.canonical_request("GET", "/a", pairs, dict(entries), "hash")
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_header_names_are_case_insensitive_and_values_trimmed(scheme: Any) -> None:
     one = scheme.canonical_request("get", "/a", [], {"Host": " h ", "X-A": "b  c"}, "hash")
+
     assert one == scheme.canonical_request("GET", "/a", [], {"x-a": "b  c", "HOST": "h"}, "hash")
     assert "x-a:b  c\n" in one[0]
 
@@ -54,6 +57,7 @@ def test_header_names_are_case_insensitive_and_values_trimmed(scheme: Any) -> No
 )
 def test_any_change_changes_the_canonical_request(scheme: Any, change: dict[str, Any]) -> None:
     base = {"method": "GET", "path": "/a", "query": [("a", "b")], "headers": {"host": "h"}, "payload_sha256": "hash"}
+
     assert scheme.canonical_request(**base)[0] != scheme.canonical_request(**{**base, **change})[0]
 
 
@@ -61,13 +65,16 @@ def test_any_change_changes_the_canonical_request(scheme: Any, change: dict[str,
 @given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
 def test_percent_encoding_leaves_only_unreserved_characters(text: str) -> None:
     encoded = signing.percent_encode(text)
+
     allowed = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~%")
+
     assert set(encoded) <= allowed
     assert "%" not in text or "%25" in encoded
 
 
 def test_the_canonical_query_is_in_code_point_order_and_keeps_empty_values() -> None:
     query = [("b", ""), ("a", "2"), ("B", "x"), ("a", "1"), ("a b", "é")]
+
     assert signing.canonical_query(query) == "B=x&a=1&a=2&a%20b=%C3%A9&b="
 
 
@@ -87,7 +94,9 @@ def test_the_signed_date_is_utc_in_whole_seconds_whatever_the_zone(now: datetime
         "now": now,
     }
     alibaba: dict[str, Any] = {**common, "action": "A", "version": "1", "nonce": "n"}
+
     huawei: dict[str, Any] = {**common, "project_id": "p"}
+
     assert acs3_hmac_sha256.sign(**alibaba)["x-acs-date"] == "2026-11-21T08:30:00Z"
     assert sdk_hmac_sha256.sign(**huawei)["X-Sdk-Date"] == "20261121T083000Z"
 

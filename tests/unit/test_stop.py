@@ -28,7 +28,9 @@ def test_a_running_task_is_told_to_stop_and_the_conflict_stays() -> None:
     assert result.error is not None
     assert (result.outcome, result.error.code, result.http_status) == (Outcome.CONFLICT, "OMS.0063", 400)
     assert (result.error.detail, result.retryable, result.attempts) == ({"stop": "requested"}, True, 2)
+
     delete, stop = faked.script.sent
+
     assert (delete.method, stop.method) == ("DELETE", "POST")
     assert stop.url == f"{delete.url}/stop"
     assert not stop.body
@@ -38,7 +40,9 @@ def test_a_running_task_is_told_to_stop_and_the_conflict_stays() -> None:
 @pytest.mark.parametrize("changes", [{}, {"stop_running": False}])
 def test_nothing_is_stopped_unasked(changes: dict[str, bool]) -> None:
     faked = world(OMS_DELETE, RUNNING)
+
     result = faked.run(direct(DELETE, **changes))
+
     assert result.error is not None
     assert (result.outcome, result.error.detail, len(faked.script.sent)) == (Outcome.CONFLICT, None, 1)
 
@@ -48,12 +52,15 @@ def test_nothing_is_stopped_unasked(changes: dict[str, bool]) -> None:
 )
 def test_only_a_task_that_runs_is_stopped(answer: Answer) -> None:
     faked = world(OMS_DELETE, answer)
+
     faked.run(TO_STOP)
+
     assert [sent.method for sent in faked.script.sent] == ["DELETE"]
 
 
 def test_a_dry_run_stops_nothing() -> None:
     faked = world(OMS_DELETE, RUNNING, dry_run=True)
+
     assert faked.run(TO_STOP).outcome is Outcome.PLANNED
     assert faked.script.sent == []
 
@@ -74,6 +81,7 @@ def test_a_stop_that_fails_leaves_the_conflict_and_says_how(
     answer: Answer | Exception, said: str, attempts: int
 ) -> None:
     result = world(OMS_DELETE, RUNNING, answer).run(TO_STOP)
+
     assert result.error is not None
     assert (result.outcome, result.error.code, result.attempts) == (Outcome.CONFLICT, "OMS.0063", attempts)
     assert result.error.detail == {"stop": said}
@@ -84,11 +92,13 @@ def test_every_delivery_of_the_request_stops_again_until_it_is_gone() -> None:
     gone = success(DELETE)
     faked = world(OMS_DELETE, RUNNING, success(DELETE), RUNNING, refusal(DELETE, "OMS.0066", 400), gone)
     stops = []
+
     for _delivery in range(2):
         error = faked.run(TO_STOP).error
         assert error is not None
         assert error.detail is not None
         stops.append(error.detail["stop"])
+
     assert stops == ["requested", "OMS.0066"]
     assert faked.run(TO_STOP).outcome is Outcome.SUCCEEDED
 
@@ -96,6 +106,7 @@ def test_every_delivery_of_the_request_stops_again_until_it_is_gone() -> None:
 @pytest.mark.parametrize("name", [name for name in NAMES if name != OMS_DELETE])
 def test_no_other_operation_takes_stop_running(name: str) -> None:
     result = world(name, success(OPERATIONS[name])).run(direct(OPERATIONS[name], stop_running=True))
+
     assert result.error is not None
     assert result.error.category.value == "invalid_request"
 
@@ -106,6 +117,7 @@ def test_no_other_operation_takes_stop_running(name: str) -> None:
 @pytest.mark.parametrize("code", ["OMS.0066", "OMS.0070"])
 def test_a_task_that_does_not_run_is_unchanged(code: str) -> None:
     result = world(OMS_STOP, refusal(OPERATIONS[OMS_STOP], code, 400)).run()
+
     assert result.error is not None
     assert (result.outcome, result.error.code, result.retryable) == (Outcome.UNCHANGED, code, False)
 
@@ -114,6 +126,7 @@ def test_a_task_that_does_not_run_is_unchanged(code: str) -> None:
 def test_stopping_an_unknown_task_is_not_found(code: str) -> None:
     """It is not known to have stopped: it may run under another id."""
     result = world(OMS_STOP, refusal(OPERATIONS[OMS_STOP], code, 400)).run()
+
     assert result.error is not None
     assert (result.outcome, result.error.category.value, result.retryable) == (Outcome.FAILED, "not_found", False)
 
@@ -121,4 +134,5 @@ def test_stopping_an_unknown_task_is_not_found(code: str) -> None:
 @pytest.mark.parametrize("code", ["OMS.0065", "OMS.1038"])
 def test_no_other_already_so_is_a_stop(code: str) -> None:
     result = world(OMS_STOP, refusal(OPERATIONS[OMS_STOP], code, 400)).run()
+
     assert result.outcome is Outcome.FAILED

@@ -64,6 +64,7 @@ UNKNOWN: list[tuple[str, object]] = [
 @pytest.mark.parametrize(("name", "status", "meaning", "deletable"), STATUSES)
 def test_every_documented_status(name: str, status: object, meaning: str, deletable: bool) -> None:
     task = shown(name, status=status)
+
     assert (task["status"], task["provider_status"], task["deletable"]) == (meaning, str(status), deletable)
     assert task["why_not"] == (None if deletable else f"the provider refuses while it is {meaning}")
 
@@ -71,6 +72,7 @@ def test_every_documented_status(name: str, status: object, meaning: str, deleta
 @pytest.mark.parametrize(("name", "status"), UNKNOWN)
 def test_any_other_status_is_unknown_and_not_deletable(name: str, status: object) -> None:
     task = shown(name, status=status)
+
     assert (task["status"], task["deletable"]) == ("unknown", False)
     assert task["why_not"] == "its status is not documented"
     assert (task["ended_at"], task["age_basis"] == "ended") == (None, False)
@@ -79,7 +81,9 @@ def test_any_other_status_is_unknown_and_not_deletable(name: str, status: object
 @pytest.mark.parametrize("table", [alibaba_elasticsearch.STATUSES, dms.STATUSES, huawei_oms.STATUSES])
 def test_only_states_with_a_meaning_are_deletable(table: StatusTable) -> None:
     assert table.deletable <= set(table.meanings)
+
     running = {Status.RUNNING, Status.WAITING, Status.UNKNOWN}
+
     assert not {table.meanings[word] for word in table.deletable} & running
 
 
@@ -90,6 +94,7 @@ ABSURD_MILLISECONDS = [None, 0, -1, 1, 1795249800, 10**15, 10**400, True, 179524
 
 def test_oms_times_are_milliseconds_and_the_end_is_inferred() -> None:
     task = shown(OMS_LIST, start_time=1795249800123, total_time=90_000)
+
     assert (task["created_at"], task["ended_at"]) == ("2026-11-21T08:30:00.123Z", "2026-11-21T08:31:30.123Z")
     assert task["age_basis"] == "ended"
 
@@ -98,12 +103,14 @@ def test_oms_times_are_milliseconds_and_the_end_is_inferred() -> None:
 def test_an_oms_task_without_a_usable_start_has_no_age(value: object) -> None:
     """Zero is OMS's "not yet"; seconds taken for milliseconds would make it decades old."""
     task = shown(OMS_LIST, start_time=value)
+
     assert (task["created_at"], task["ended_at"], task["age_basis"]) == (None, None, None)
 
 
 @pytest.mark.parametrize("value", [None, -1, -(10**12), 10**400, True, 60_000.0, "60000"], ids=lambda v: repr(v)[:20])
 def test_an_oms_task_without_a_usable_duration_has_no_end(value: object) -> None:
     task = shown(OMS_LIST, total_time=value)
+
     assert (task["created_at"], task["ended_at"], task["age_basis"]) == ("2026-11-21T08:30:00.000Z", None, None)
 
 
@@ -112,6 +119,7 @@ def test_an_oms_task_without_a_usable_duration_has_no_end(value: object) -> None
 )
 def test_an_oms_task_that_still_runs_has_not_ended(status: int, ended: bool) -> None:
     task = shown(OMS_LIST, status=status)
+
     assert (task["ended_at"] is not None, task["age_basis"] == "ended") == (ended, ended)
 
 
@@ -126,6 +134,7 @@ def test_an_oms_task_that_still_runs_has_not_ended(status: int, ended: bool) -> 
 @pytest.mark.parametrize("name", [DMS_LIST, HUAWEI_DMS_LIST])
 def test_dms_times_have_their_zone(name: str, text: str, utc: str) -> None:
     task = shown(name, created_at=text, updated_at=text)
+
     assert (task["created_at"], task["ended_at"], task["age_basis"]) == (utc, utc, "ended")
 
 
@@ -149,6 +158,7 @@ ABSURD_TEXTS += [
 @pytest.mark.parametrize("value", ABSURD_TEXTS)
 def test_a_dms_task_without_a_usable_time_has_no_age(value: object) -> None:
     task = shown(DMS_LIST, created_at=value, updated_at=value)
+
     assert (task["created_at"], task["ended_at"], task["age_basis"]) == (None, None, None)
 
 
@@ -156,11 +166,13 @@ def test_a_dms_task_without_a_usable_time_has_no_age(value: object) -> None:
 def test_the_update_of_a_dms_task_that_is_not_final_is_not_its_end(status: str) -> None:
     """`updated_at` is filled while a task runs, too."""
     task = shown(DMS_LIST, status=status)
+
     assert (task["created_at"], task["ended_at"], task["age_basis"]) == ("2026-11-21T08:30:00.000Z", None, None)
 
 
 def test_alibaba_times_have_no_zone_and_are_taken_for_chinas() -> None:
     task = shown(DATA_TASKS, createTime="2026-11-21 08:30:00")
+
     assert (task["created_at"], task["ended_at"], task["age_basis"]) == ("2026-11-21T00:30:00.000Z", None, "created")
 
 
@@ -169,6 +181,7 @@ def test_alibaba_times_have_no_zone_and_are_taken_for_chinas() -> None:
 )
 def test_an_alibaba_task_without_a_usable_time_has_no_age(value: object) -> None:
     task = shown(DATA_TASKS, createTime=value)
+
     assert (task["created_at"], task["age_basis"]) == (None, None)
 
 
@@ -179,7 +192,9 @@ def test_an_alibaba_task_without_a_usable_time_has_no_age(value: object) -> None
 def test_a_record_with_nothing_but_its_id_is_listed(name: str) -> None:
     operation = OPERATIONS[name]
     key = "taskId" if name == DATA_TASKS else "id"
+
     task = _read(operation, {key: record(operation)[key]})
+
     assert (task["task_id"], task["name"], task["group_id"]) == (str(record(operation)[key]), "", None)
     assert (task["status"], task["deletable"], task["age_basis"]) == ("unknown", False, None)
 
@@ -195,6 +210,7 @@ BAD_RECORDS: dict[str, list[object]] = {
 def test_one_record_without_an_id_refuses_the_page(name: str, bad: Any) -> None:
     """A list that cannot be read whole is not read: what is missing from it could be what somebody protects."""
     operation = OPERATIONS[name]
+
     assert operation.listing is not None
     assert operation.listing.read(Reply(200, {}, listing(operation, record(operation), bad).body)) is None
 
@@ -212,6 +228,7 @@ def test_an_oms_task_may_belong_to_a_group(group: object, expected: object) -> N
 @pytest.mark.parametrize(("count", "total"), [("4", 4), (4, 4), ("0004", 4)])
 def test_the_dms_count_is_text(count: object, total: int) -> None:
     page = dms.read_page(Reply(200, {}, json.dumps({"task_count": count, "tasks": []}).encode()))
+
     assert page is not None
     assert page.total == total
 
@@ -232,13 +249,16 @@ NAMES = {"dataSourceType": "elasticsearch", "index": "b", "type": "_doc"}
 @pytest.mark.parametrize(("source", "sink"), [(ADDRESS, NAMES), (NAMES, ADDRESS)], ids=["sample", "table"])
 def test_source_and_sink_are_kept_whichever_way_round_they_come(source: dict[str, str], sink: dict[str, str]) -> None:
     task = shown(DATA_TASKS, sourceCluster=source, sinkCluster=sink)
+
     assert task["provider_detail"] == {"sourceCluster": source, "sinkCluster": sink}
     assert task["name"] == source["index"]
 
 
 def test_a_port_may_be_a_number_and_long_texts_are_clipped() -> None:
     kept = shown(DATA_TASKS, sourceCluster={**ADDRESS, "vpcInstancePort": 9200, "type": "t" * 5000})
+
     source = kept["provider_detail"]["sourceCluster"]
+
     assert (source["vpcInstancePort"], source["type"]) == ("9200", "t" * 256)
 
 
@@ -250,7 +270,9 @@ def test_only_names_and_addresses_go_on() -> None:
     """The create call of the same service sent passwords back, and anything may be in documents and nested values."""
     source = {**ADDRESS, **WRITTEN, "username": "elastic", "password": SECRET, "vpcId": {"password": SECRET}}
     task = shown(DATA_TASKS, sourceCluster=source, sinkCluster={**NAMES, **WRITTEN}, password=SECRET)
+
     left = {name: value for name, value in ADDRESS.items() if name != "vpcId"}
+
     assert task["provider_detail"] == {"sourceCluster": left, "sinkCluster": NAMES}
     assert SECRET not in json.dumps(task)
 
@@ -295,6 +317,7 @@ def test_of_an_endpoint_nothing_but_scheme_host_and_port_goes_on(endpoint: objec
 @given(st.text() | st.text(alphabet="ab:/@?#%4\\[]. \n"), st.sampled_from(["", "http://", "https://"]), st.booleans())
 def test_whatever_user_information_goes_in_none_of_it_comes_out(text: str, scheme: str, path: bool) -> None:
     sent = f"{scheme}{text}@192.0.2.10:9200{'/a?b=' + text.replace('@', '') if path else ''}"
+
     # Without a scheme, the text may bring one.
     assert endpoint_shown(sent) in {None, *(known + "192.0.2.10:9200" for known in {scheme, "http://", "https://"})}
 
@@ -302,6 +325,7 @@ def test_whatever_user_information_goes_in_none_of_it_comes_out(text: str, schem
 @pytest.mark.parametrize("side", [None, "text", 7, [], {}])
 def test_a_missing_side_is_empty_and_the_sink_gives_the_name(side: object) -> None:
     task = shown(DATA_TASKS, sourceCluster=side, sinkCluster=NAMES)
+
     assert task["provider_detail"] == {"sourceCluster": {}, "sinkCluster": NAMES}
     assert task["name"] == "b"
 
@@ -310,7 +334,9 @@ def test_a_missing_side_is_empty_and_the_sink_gives_the_name(side: object) -> No
 def test_of_the_other_services_no_field_goes_on_that_is_not_a_name_a_state_or_a_time(name: str) -> None:
     nested = {"bucket": SECRET, "ak": SECRET, "sk": SECRET, "json_auth_file": SECRET}
     more = {"src_node": nested, "dst_node": nested, "source_cdn": nested, "description": SECRET, "params": SECRET}
+
     more |= {"error_reason": {"error_msg": SECRET}, "smn_info": nested, "user_name": SECRET, "user_id": SECRET}
+
     assert shown(name, **more) == {**shown(name), "provider_detail": {}}
 
 
@@ -318,6 +344,8 @@ def test_of_the_other_services_no_field_goes_on_that_is_not_a_name_a_state_or_a_
 def test_half_a_surrogate_pair_in_a_name_is_replaced(escape: str) -> None:
     """JSON can name it and UTF-8 cannot hold it: neither Lambda's reply nor a log line could be written."""
     body = listing(OPERATIONS[OMS_LIST], record(OPERATIONS[OMS_LIST], name="a-NAME-\U0001f600")).body
+
     page = huawei_oms.read_page(Reply(200, {}, body.replace(b"NAME", escape.encode())))
+
     assert page is not None
     assert page.tasks[0].name == "a-" + "?" * (len(escape) // 6) + "-\U0001f600"

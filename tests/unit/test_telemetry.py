@@ -35,5 +35,7 @@ def test_metrics_that_could_not_be_written_are_not_part_of_the_next(capsys: pyte
         observability.record(result(Outcome.CONFLICT, 7), Trigger.DIRECT)
     observability.record(result(Outcome.SUCCEEDED, 1), Trigger.DIRECT)
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
     [metrics] = [line for line in lines if "_aws" in line]
+
     assert (metrics["outcome"], metrics["Results"], metrics["Attempts"]) == ("succeeded", [1.0], [1.0])

@@ -68,7 +68,9 @@ def answer(session: requests.Session, *steps: Step, seconds: float = 10.0) -> Re
 def test_accept_and_user_agent_are_set_and_our_headers_go_out_as_signed(session: requests.Session) -> None:
     with ScriptedServer(reply(204)) as server:
         exchange(session, request(server), deadline())
+
     [arrived] = server.arrived
+
     assert arrived.headers["accept"] == "application/json"
     assert arrived.headers["user-agent"].startswith("task-cleanup/")
     assert arrived.headers["authorization"] == "signed-by-us"
@@ -81,6 +83,7 @@ def test_accept_and_user_agent_are_set_and_our_headers_go_out_as_signed(session:
 def test_the_url_that_is_signed_is_the_url_that_is_sent(session: requests.Session, target: str) -> None:
     with ScriptedServer(reply(204)) as server:
         exchange(session, request(server, target), deadline())
+
     assert [arrived.target for arrived in server.arrived] == [target]
 
 
@@ -112,6 +115,7 @@ def test_length_of_the_body_is_told(
 ) -> None:
     with ScriptedServer(reply(204)) as server:
         exchange(session, SignedRequest(method, server.url + "/", {}, body), deadline())
+
     assert server.arrived[0].headers.get("content-length") == length
     assert "transfer-encoding" not in server.arrived[0].headers
 
@@ -123,8 +127,10 @@ def test_netrc_is_ignored(session: requests.Session, tmp_path: Path, monkeypatch
     netrc.chmod(0o600)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("NETRC", str(netrc))
+
     with ScriptedServer(reply(204)) as server:
         exchange(session, request(server), deadline())
+
     assert server.arrived[0].headers["authorization"] == "signed-by-us"
 
 
@@ -141,8 +147,10 @@ def test_proxy_variables_are_ignored(session: requests.Session, monkeypatch: pyt
 def test_tls_is_verified_and_no_variable_switches_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CURL_CA_BUNDLE", "")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "")
+
     with new_session(System()) as session:
         settings = session.merge_environment_settings("https://example.invalid/", {}, None, None, None)
+
     assert settings["verify"] is True
 
 
@@ -161,6 +169,7 @@ def test_connections_are_reused(session: requests.Session) -> None:
     with ScriptedServer(reply(200, b"{}")) as server:
         for _ in range(3):
             exchange(session, request(server), deadline())
+
     assert {arrived.connection for arrived in server.arrived} == {1}
 
 
@@ -169,6 +178,7 @@ def test_cookies_do_not_travel_from_call_to_call(session: requests.Session) -> N
     with ScriptedServer(reply(200, b"{}", Set_Cookie="session=abc; Path=/")) as server:
         for _ in range(2):
             exchange(session, request(server), deadline())
+
     assert "cookie" not in server.arrived[1].headers
 
 
@@ -177,17 +187,21 @@ def test_cookies_do_not_travel_from_call_to_call(session: requests.Session) -> N
 
 def test_a_reply_is_read_whole_with_lower_case_header_names(session: requests.Session) -> None:
     got = answer(session, reply(404, b'{"a": 1}', X_Request_Id="abc"))
+
     assert (got.status, got.body, got.headers["x-request-id"]) == (404, b'{"a": 1}', "abc")
 
 
 def test_a_header_that_comes_twice_is_joined(session: requests.Session) -> None:
     got = answer(session, raw(b"HTTP/1.1 204 X\r\nX-A: 1\r\nx-a: 2\r\nX-B: 3\r\n\r\n"))
+
     assert got.headers == {"x-a": "1, 2", "x-b": "3"}
 
 
 def test_a_chunked_reply_is_read_whole(session: requests.Session) -> None:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
     got = answer(session, raw(head + b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"))
+
     assert got.body == b"abcde"
 
 
@@ -244,6 +258,7 @@ def test_a_compressed_reply_is_not_unpacked(session: requests.Session) -> None:
 def test_half_a_reply_is_no_reply(session: requests.Session, step: Step, category: Category) -> None:
     with pytest.raises(NoAnswerError) as caught:
         answer(session, step)
+
     assert caught.value.category is category
     assert caught.value.sent, "it may have been carried out"
 
@@ -260,10 +275,12 @@ def test_half_a_reply_is_no_reply(session: requests.Session, step: Step, categor
 )
 def test_whatever_the_far_end_does_the_deadline_holds(session: requests.Session, step: Step) -> None:
     started = time.monotonic()
+
     with ScriptedServer(step) as server:
         with pytest.raises(NoAnswerError) as caught:
             exchange(session, request(server), deadline(0.25))
         assert time.monotonic() - started < 0.25 + SLACK
+
     assert (caught.value.category, caught.value.code) == (Category.TIMEOUT, Code.TIMEOUT)
     assert caught.value.sent
 
@@ -271,6 +288,7 @@ def test_whatever_the_far_end_does_the_deadline_holds(session: requests.Session,
 def test_a_refused_connection_cannot_have_changed_anything(session: requests.Session) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
+
     with pytest.raises(NoAnswerError) as caught:
         exchange(session, SignedRequest("DELETE", f"http://127.0.0.1:{port}/", {}), deadline())
     assert (caught.value.category, caught.value.sent) == (Category.UNAVAILABLE, False)
@@ -279,6 +297,7 @@ def test_a_refused_connection_cannot_have_changed_anything(session: requests.Ses
 def test_exception_texts_hold_no_url_and_no_header(session: requests.Session) -> None:
     with ScriptedServer(reset) as server, pytest.raises(NoAnswerError) as caught:
         exchange(session, request(server, "/v2/tasks/1?clientToken=secret-token"), deadline())
+
     assert "secret-token" not in str(caught.value)
     assert "signed-by-us" not in repr(caught.value)
     assert "127.0.0.1" not in str(caught.value)
@@ -287,6 +306,7 @@ def test_exception_texts_hold_no_url_and_no_header(session: requests.Session) ->
 def test_the_http_library_does_not_log_requests(session: requests.Session, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
         answer(session, reply(204))
+
     assert [record.name for record in caplog.records if record.name.startswith("urllib3")] == []
 
 
@@ -295,8 +315,10 @@ def test_the_http_library_logs_no_url_of_a_reply_that_it_cannot_parse(
 ) -> None:
     """A token never reaches a log; client tokens are in the query."""
     odd = raw(b"HTTP/1.1 200 OK\r\nno colon here\r\nContent-Length: 0\r\n\r\n")
+
     with ScriptedServer(odd) as server, caplog.at_level(logging.DEBUG), contextlib.suppress(NoAnswerError):
         exchange(session, request(server, "/v2/tasks/1?clientToken=secret-token"), deadline())
+
     assert "secret-token" not in caplog.text
 
 
@@ -334,6 +356,7 @@ def test_a_connection_that_was_closed_meanwhile_is_reopened(name: str) -> None:
             outcomes.append(faked.run().outcome)
             time.sleep(0.01)
         faked.transport.session.close()
+
     assert outcomes == [Outcome.SUCCEEDED] * 3
     assert faked.slept == []
     assert len(server.arrived) == 3
@@ -363,6 +386,7 @@ def test_after_an_attempt_without_an_answer_no_connection_is_used_again() -> Non
             faked.run()
         exchange(faked.transport.session, request(aws), deadline())
         faked.transport.session.close()
+
     assert [arrived.connection for arrived in server.arrived] == [1, 1, 2]
     assert [arrived.connection for arrived in aws.arrived] == [1, 1, 2]
 
@@ -371,11 +395,13 @@ def test_after_an_attempt_without_an_answer_no_connection_is_used_again() -> Non
 @pytest.mark.parametrize("step", [silence, drip(b"HTTP/1.1 200 OK\r\nX: ")], ids=["silence", "drip"])
 def test_an_operation_answers_before_its_deadline(name: str, step: Step) -> None:
     started = time.monotonic()
+
     with ScriptedServer(step) as server:
         faked = Wire(name, server)
         result = faked.run(seconds=0.15)
         assert time.monotonic() - started < 0.15 + SLACK
         faked.transport.session.close()
+
     assert result.error is not None
     assert (result.outcome, result.error.category) == (Outcome.FAILED, Category.TIMEOUT)
     assert result.retryable
@@ -517,4 +543,5 @@ def test_a_reply_that_breaks_off_is_never_a_success(name: str, content: bytes) -
         faked = Wire(name, server)
         result = faked.run()
         faked.transport.session.close()
+
     assert result.outcome is Outcome.FAILED

@@ -70,14 +70,18 @@ def key_id(request: requests.PreparedRequest) -> str:
 def test_transient_failures_are_retried_until_one_answer_settles_it(name: str, kind: str) -> None:
     operation = OPERATIONS[name]
     faked = world(name, MAKERS[kind](operation), MAKERS[kind](operation), success(operation))
+
     result = faked.run()
+
     assert (result.outcome, result.attempts, len(faked.script.sent)) == (Outcome.SUCCEEDED, 3, 3)
 
 
 @pytest.mark.parametrize("kind", MAKERS)
 def test_retries_end(name: str, kind: str) -> None:
     faked = world(name, MAKERS[kind](OPERATIONS[name]))
+
     result = faked.run(seconds=3600)
+
     assert (result.outcome, result.retryable) == (Outcome.FAILED, True)
     assert result.attempts == len(faked.script.sent)
     assert 2 <= result.attempts <= 10
@@ -105,7 +109,9 @@ def test_backoff_is_full_jitter_that_doubles_up_to_a_cap(name: str) -> None:
     longest.run(seconds=3600)
     shortest = world(name, Answer(503), clock=Clock(fraction=0.0))
     shortest.run(seconds=3600)
+
     waits = longest.clock.slept
+
     assert shortest.clock.slept == [0.0] * len(waits), "full jitter begins at no wait at all"
     assert all(later >= earlier for earlier, later in itertools.pairwise(waits))
     assert waits[1] == pytest.approx(2 * waits[0], rel=0.01)
@@ -129,7 +135,9 @@ def test_the_providers_own_hint_is_obeyed(name: str, headers: dict[str, str], se
         faked = world(name, Answer(first.status, first.body, headers), success(operation), clock=Clock(fraction))
         assert faked.run().outcome is Outcome.SUCCEEDED
         waits += faked.clock.slept
+
     soonest, latest = waits
+
     assert soonest == seconds
     assert seconds < latest <= seconds + 5.0, "all who were told the same do not come back in the same instant"
 
@@ -137,7 +145,9 @@ def test_the_providers_own_hint_is_obeyed(name: str, headers: dict[str, str], se
 def test_a_hint_beyond_the_deadline_is_not_waited_for_but_handed_on(name: str) -> None:
     operation = OPERATIONS[name]
     faked = world(name, throttle(operation, Retry_After="120"), success(operation))
+
     result = faked.run(seconds=20)
+
     assert (result.attempts, faked.clock.slept, result.retryable) == (1, [], True)
     assert result.error is not None
     assert result.error.category is Category.THROTTLED
@@ -150,7 +160,9 @@ def test_a_hint_that_is_no_number_is_no_hint(name: str, value: str) -> None:
     operation = OPERATIONS[name]
     first = throttle(operation)
     hints = {"Retry-After": value.encode().decode("latin-1")}
+
     faked = world(name, Answer(first.status, first.body, hints), success(operation))
+
     assert faked.run().outcome is Outcome.SUCCEEDED
     assert sum(faked.clock.slept) <= 5.0
 
@@ -175,7 +187,9 @@ def test_a_date_that_no_clock_can_show_sets_no_clock(name: str, date: str) -> No
     operation = OPERATIONS[name]
     rejected = auth_failure(operation)
     faked = world(name, Answer(rejected.status, rejected.body, {"Date": date}))
+
     result = faked.run()
+
     assert result.error is not None
     assert (result.error.category, result.attempts) == (Category.UNAUTHENTICATED, 1)
 
@@ -184,7 +198,9 @@ def test_a_date_that_no_clock_can_show_sets_no_clock(name: str, date: str) -> No
 def test_a_date_that_no_clock_can_show_is_no_hint(name: str, date: str) -> None:
     operation = OPERATIONS[name]
     first = throttle(operation)
+
     faked = world(name, Answer(first.status, first.body, {"Retry-After": date, "Date": date}), success(operation))
+
     assert faked.run().outcome is Outcome.SUCCEEDED
     assert sum(faked.clock.slept) <= 5.0
 
@@ -192,7 +208,9 @@ def test_a_date_that_no_clock_can_show_is_no_hint(name: str, date: str) -> None:
 def test_nothing_is_sent_after_the_deadline(name: str) -> None:
     faked = world(name, Answer(503), clock=Clock(fraction=0.9))
     started = faked.clock.seconds
+
     result = faked.run(seconds=1.0)
+
     assert result.retryable
     assert faked.clock.seconds - started <= 1.0
 
@@ -210,7 +228,9 @@ def test_no_second_attempt_begins_without_the_time_to_end(name: str, kind: str) 
     operation = OPERATIONS[name]
     faked = world(name, success(operation), CURABLE[kind](operation), success(operation), clock=Clock(fraction=0.0))
     faked.run()
+
     faked.aws.secrets[faked.secret_name] = ROTATED
+
     assert faked.run(seconds=0.4).attempts <= 1
     assert len(faked.script.sent) <= 2
 
@@ -224,7 +244,9 @@ def test_timeouts_come_from_the_time_that_is_left(name: str) -> None:
     [much], [few] = plenty.script.timeouts, little.script.timeouts
     assert (much.connect_timeout, much.read_timeout) == (3.0, 10.0)
     assert (few.connect_timeout, few.read_timeout) == (1.5, 1.5)
+
     little.clock.pass_(1)
+
     assert few.read_timeout == 0.5, "what connecting has left"
 
 
@@ -235,7 +257,9 @@ def conflict(operation: Operation) -> Answer:
 
 def test_a_conflict_is_not_retried_inside_a_call(name: str) -> None:
     faked = world(name, conflict(OPERATIONS[name]))
+
     result = faked.run()
+
     assert (result.outcome, result.attempts, result.retryable) == (Outcome.CONFLICT, 1, True)
     assert len(faked.script.sent) == 1
 
@@ -243,7 +267,9 @@ def test_a_conflict_is_not_retried_inside_a_call(name: str) -> None:
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 418, 301, 302, 307])
 def test_permanent_failures_are_sent_once(name: str, status: int) -> None:
     faked = world(name, Answer(status, headers={"Location": "https://elsewhere.example/"}))
+
     result = faked.run()
+
     assert result.error is not None
     assert len(faked.script.sent) == 1
     assert not result.retryable
@@ -255,7 +281,9 @@ def test_permanent_failures_are_sent_once(name: str, status: int) -> None:
 def test_a_rejected_signature_is_not_retried(name: str) -> None:
     operation = OPERATIONS[name]
     faked = world(name, auth_failure(operation, Date=http_date(timedelta(minutes=-4, seconds=-59))))
+
     result = faked.run()
+
     assert result.error is not None
     assert (result.error.category, result.attempts) == (Category.UNAUTHENTICATED, 1)
     assert len(faked.script.sent) == 1
@@ -269,7 +297,9 @@ def test_the_clock_is_corrected_once_and_the_offset_is_kept(name: str, minutes: 
     assert (result.outcome, result.attempts) == (Outcome.SUCCEEDED, 2)
     faked.run()
     assert len(faked.script.sent) == 3, "the kept offset signs the next call right at once"
+
     expected = [timedelta(0), offset, offset]
+
     assert [signed_time(request) for request in faked.script.sent] == [
         in_provider_format(operation, moment) for moment in expected
     ]
@@ -294,7 +324,9 @@ def test_a_kept_offset_is_no_reason_to_correct_the_clock_again(name: str) -> Non
     operation, date = OPERATIONS[name], http_date(timedelta(minutes=16))
     faked = world(name, auth_failure(operation, Date=date), success(operation), auth_failure(operation, Date=date))
     faked.run()
+
     result = faked.run()
+
     assert (result.outcome, result.attempts, len(faked.script.sent)) == (Outcome.FAILED, 1, 3)
 
 
@@ -314,14 +346,18 @@ def test_an_offset_that_was_not_accepted_is_not_kept(name: str, second: Callable
     assert faked.run().attempts == 2, "the clock is corrected once"
     faked.clock.pass_(3600)  # until the credentials are no longer suspended
     faked.run()
+
     signed = signed_time(faked.script.sent[-1])
+
     assert signed == in_provider_format(operation, timedelta(hours=1)), "one hour later, by our own clock"
 
 
 def test_a_date_that_is_far_off_is_no_reason_to_repeat_a_success(name: str) -> None:
     operation = OPERATIONS[name]
     promised = success(operation)
+
     faked = world(name, Answer(promised.status, promised.body, {"Date": http_date(timedelta(days=3))}))
+
     assert (faked.run().outcome, len(faked.script.sent)) == (Outcome.SUCCEEDED, 1)
 
 
@@ -330,7 +366,9 @@ def test_rotated_credentials_are_fetched_and_tried_once(name: str) -> None:
     faked = world(name, success(operation), auth_failure(operation), success(operation))
     faked.run()
     faked.aws.secrets[faked.secret_name] = ROTATED
+
     result = faked.run()
+
     assert (result.outcome, result.attempts) == (Outcome.SUCCEEDED, 2)
     assert [key_id(request)[-1] for request in faked.script.sent] == ["1", "1", "2"]
     assert faked.aws.asked == [faked.secret_name] * 2
@@ -356,7 +394,9 @@ def test_a_store_that_fails_meanwhile_leaves_the_rejection_as_the_result(name: s
     faked = world(name, success(operation), auth_failure(operation))
     faked.run()
     faked.aws.error = "InternalServiceError"
+
     result = faked.run()
+
     assert result.error is not None
     assert (result.error.category, result.attempts) == (Category.UNAUTHENTICATED, 1)
 
@@ -368,7 +408,9 @@ def test_corrections_are_three_at_most_each_once(name: str) -> None:
     faked = world(name, refusal(operation, code, status, Date=http_date(timedelta(hours=7))))
     faked.environment.credentials.get("default", faked.clock.deadline())
     faked.aws.secrets[faked.secret_name] = ROTATED
+
     result = faked.run(seconds=3600)
+
     assert result.attempts <= 4
     assert result.attempts == (4 if operation.service.provider == "alibaba" else 3)
     assert not result.retryable
@@ -384,7 +426,9 @@ def test_after_a_final_rejection_the_credentials_are_suspended_for_the_caches_ti
     assert second.outcome is Outcome.FAILED
     assert (second.error.category, second.error.code) == (Category.UNAUTHENTICATED, Code.CREDENTIAL_SUSPENDED)
     assert (second.attempts, second.retryable, len(faked.script.sent)) == (0, True, 1)
+
     faked.clock.pass_(3600)
+
     assert faked.run().outcome is Outcome.SUCCEEDED
 
 
@@ -395,7 +439,9 @@ def test_a_rotated_key_that_is_rejected_as_well_is_not_tried_by_the_next_call(na
     faked.run()
     faked.aws.secrets[faked.secret_name] = ROTATED
     assert faked.run().attempts == 2
+
     last = faked.run()
+
     assert last.error is not None
     assert (last.error.code, last.attempts) == (Code.CREDENTIAL_SUSPENDED, 0)
     assert [key_id(request)[-1] for request in faked.script.sent] == ["1", "1", "2"]
@@ -409,7 +455,9 @@ def test_a_rotated_key_that_is_suspended_is_not_sent(name: str) -> None:
     faked.aws.secrets["task-cleanup/" + operation.service.provider + "/other"] = ROTATED
     faked.run(direct(operation, account="other"))
     faked.aws.secrets[faked.secret_name] = ROTATED
+
     result = faked.run()
+
     assert (result.outcome, result.attempts) == (Outcome.FAILED, 1)
     assert [key_id(request)[-1] for request in faked.script.sent] == ["1", "2", "1"]
 
@@ -419,7 +467,9 @@ def test_other_credentials_are_not_suspended(name: str) -> None:
     operation = OPERATIONS[name]
     faked = world(name, auth_failure(operation), success(operation))
     faked.run()
+
     faked.aws.secrets["task-cleanup/" + operation.service.provider + "/other"] = ROTATED
+
     assert faked.run(direct(operation, account="other")).outcome is Outcome.SUCCEEDED
 
 
@@ -436,7 +486,9 @@ REJECTED = {
 def test_a_full_queue_with_a_bad_key_sends_at_most_one_call(name: str, shape: str | None) -> None:
     operation = OPERATIONS[name]
     faked = world(name, REJECTED[shape] if shape else auth_failure(operation))
+
     results = [faked.run() for _ in range(20)]
+
     assert len(faked.script.sent) == 1
     assert {result.error.category for result in results if result.error} == {Category.UNAUTHENTICATED}
     assert [result.retryable for result in results] == [False] + [True] * 19
@@ -448,7 +500,9 @@ def test_a_rotated_key_is_fetched_whatever_shape_the_rejection_has(name: str, sh
     faked = world(name, success(operation), REJECTED[shape], success(operation))
     faked.run()
     faked.aws.secrets[faked.secret_name] = ROTATED
+
     result = faked.run()
+
     assert (result.outcome, result.attempts) == (Outcome.SUCCEEDED, 2)
 
 
@@ -468,15 +522,19 @@ def test_a_rejection_of_unknown_meaning_stops_one_project_and_the_second_stops_t
     assert projects == OTHER_PROJECTS[:2]
     faked.clock.pass_(3600)
     faked.run(direct(operation, project_id=OTHER_PROJECTS[3]))
+
     faked.run(direct(operation, project_id=OTHER_PROJECTS[2]))
+
     assert len(faked.script.sent) == 4, "what is over counts as no second project"
 
 
 def test_a_known_rejection_stops_the_key_in_every_project(name: str) -> None:
     operation = OPERATIONS[name]
     faked = world(name, auth_failure(operation), success(operation))
+
     for project in OTHER_PROJECTS if operation.service.needs_project else [None]:
         faked.run(direct(operation, **({"project_id": project} if project else {})))
+
     assert len(faked.script.sent) == 1
 
 
@@ -496,7 +554,9 @@ def test_a_failure_after_an_attempt_without_answer_says_that_the_change_may_have
 
 def test_a_call_that_never_left_leaves_no_doubt(name: str) -> None:
     faked = world(name, NO_CONNECTION, conflict(OPERATIONS[name]))
+
     result = faked.run()
+
     assert result.error is not None
     assert "note" not in (result.error.detail or {})
 
@@ -506,7 +566,9 @@ def test_an_internal_error_leaves_doubt_whatever_its_status(name: str) -> None:
     operation = OPERATIONS[name]
     codes = {"elasticsearch": "InternalError", "oms": "OMS.1001", "dms": "DMS.00500006"}
     faked = world(name, refusal(operation, codes[operation.service.name], 400), conflict(operation))
+
     result = faked.run()
+
     assert result.error is not None
     assert (result.outcome, result.attempts) == (Outcome.CONFLICT, 2)
     assert bool((result.error.detail or {}).get("note")) is (name not in LISTS)
@@ -515,7 +577,9 @@ def test_an_internal_error_leaves_doubt_whatever_its_status(name: str) -> None:
 @pytest.mark.parametrize("status", [501, 520, 599])
 def test_a_server_error_with_a_code_that_nobody_knows_leaves_doubt(name: str, status: int) -> None:
     operation = OPERATIONS[name]
+
     result = world(name, refusal(operation, "Nobody.Knows", status)).run()
+
     assert result.error is not None
     assert (result.outcome, result.error.category) == (Outcome.FAILED, Category.PROVIDER_ERROR)
     assert bool((result.error.detail or {}).get("note")) is (name not in LISTS)

@@ -96,6 +96,7 @@ def test_the_trigger_is_told_from_the_event(event: object, trigger: Trigger) -> 
 
 def test_a_direct_event_is_the_request() -> None:
     received = from_direct(REQUEST, "request-id")
+
     assert (received.request, received.origin_id, received.is_queued) == (REQUEST, "request-id", False)
     assert received.first_sent is None
 
@@ -103,6 +104,7 @@ def test_a_direct_event_is_the_request() -> None:
 @pytest.mark.parametrize("detail", [REQUEST, json.dumps(REQUEST)], ids=["object", "JSON string"])
 def test_an_event_s_detail_is_the_request(detail: object) -> None:
     received = from_eventbridge({**RULE_EVENT, "detail": detail}, "fallback")
+
     assert (received.request, received.unreadable) == (REQUEST, None)
     assert received.origin_id == RULE_EVENT["id"]
     assert received.first_sent == datetime(2026, 11, 21, 8, tzinfo=UTC)
@@ -117,6 +119,7 @@ def test_a_schedule_is_named_as_the_requester() -> None:
 @pytest.mark.parametrize("source", ["task-cleanup", "aws.scheduler"])
 def test_resources_tell_the_requester_of_a_schedule_and_of_our_own_requests(source: str) -> None:
     event = {**RULE_EVENT, "source": source, "resources": [SCHEDULE]}
+
     assert from_eventbridge(event, "fallback").requested_by == SCHEDULE
 
 
@@ -124,12 +127,14 @@ def test_resources_tell_the_requester_of_a_schedule_and_of_our_own_requests(sour
 def test_resources_of_any_other_source_are_not_believed(source: str) -> None:
     """Whoever may put events on the bus can name anybody there."""
     event = {**RULE_EVENT, "source": source, "resources": [SCHEDULE]}
+
     assert from_eventbridge(event, "fallback").requested_by == source
 
 
 @pytest.mark.parametrize("detail", ["{", "", '{"a": 1, "a": 2}', '{"task_id": NaN}', "[" * 100_000])
 def test_a_detail_that_is_no_json_is_refused(detail: str) -> None:
     error = refusal_of(from_eventbridge({**RULE_EVENT, "detail": detail}, "fallback"))
+
     assert error.code == Code.UNREADABLE_REQUEST
 
 
@@ -161,6 +166,7 @@ def test_an_event_without_a_time_has_none(moment: object) -> None:
 
 def test_a_body_is_the_request_and_the_message_id_the_first_id() -> None:
     received = unwrapped(REQUEST)
+
     assert received.request == REQUEST
     assert received.origin_id == "059f36b4-87a3-44ab-83d2-661975830a7d"
     assert received.requested_by == "AROAFAKE:queue-sender"
@@ -177,6 +183,7 @@ def test_the_time_of_the_queue_is_not_when_a_request_was_first_sent(stamp: str) 
 @pytest.mark.parametrize("detail", [REQUEST, json.dumps(REQUEST)], ids=["object", "JSON string"])
 def test_a_body_may_be_an_eventbridge_event_whose_id_is_the_first(detail: object) -> None:
     received = unwrapped({**RULE_EVENT, "detail": detail})
+
     assert (received.request, received.origin_id) == (REQUEST, RULE_EVENT["id"])
     assert received.requested_by == "migration-platform"
 
@@ -184,12 +191,14 @@ def test_a_body_may_be_an_eventbridge_event_whose_id_is_the_first(detail: object
 def test_a_moved_message_keeps_its_first_id_and_time() -> None:
     """So that a redriven message repeats the same token, and CancelTask's hour is not started anew."""
     received = unwrapped(REQUEST, origin_id="first-id", origin_time="2026-11-20T23:00:00.000Z")
+
     assert received.origin_id == "first-id"
     assert received.first_sent == datetime(2026, 11, 20, 23, tzinfo=UTC)
 
 
 def test_a_moved_event_keeps_the_event_s_id() -> None:
     received = unwrapped(RULE_EVENT, origin_id=RULE_EVENT["id"], origin_time="2026-11-21T07:00:00Z")
+
     assert received.origin_id == RULE_EVENT["id"]
     assert received.first_sent == datetime(2026, 11, 21, 7, tzinfo=UTC)
 
@@ -205,7 +214,9 @@ def test_the_earliest_time_counts() -> None:
 @pytest.mark.parametrize("moment", [moment for moment in NO_TIMES if isinstance(moment, str)])
 def test_a_moved_message_whose_time_cannot_be_read_has_none(moment: str) -> None:
     assert unwrapped(REQUEST, origin_time=moment).first_sent is None
+
     kept = unwrapped(RULE_EVENT, origin_time=moment)
+
     assert kept.first_sent == datetime(2026, 11, 21, 8, tzinfo=UTC), "the event's own time is still one"
 
 
@@ -226,7 +237,9 @@ def test_a_failed_invocation_is_unwrapped_like_the_event_it_holds(payload: dict[
     }
     received = unwrapped(envelope)
     assert received.request == REQUEST
+
     expected = RULE_EVENT["id"] if payload is RULE_EVENT else "e4b46cbf-b738-xmpl-8880-a18cdf61200e"
+
     assert received.origin_id == expected
     assert received.first_sent == datetime(2026, 11, 21, 7, 30, tzinfo=UTC)
 
@@ -254,7 +267,9 @@ def test_an_unknown_age_is_refused_with_what_to_send_instead(moment: datetime | 
     with pytest.raises(CleanupError) as refused:
         sent_at(moment).age(NOW, "do otherwise")
     assert (refused.value.category, refused.value.code) == (Category.INVALID_REQUEST, Code.SENT_TIME_UNKNOWN)
+
     message = refused.value.message
+
     assert why in message
     assert message.endswith("and the request as `detail`), or do otherwise")
     assert "2099" not in message
@@ -273,17 +288,21 @@ def test_an_unreadable_detail_in_a_body_is_refused(detail: str) -> None:
 @pytest.mark.parametrize(("count", "receives"), [("1", 1), ("5", 5), ("x", 1), ("", 1), ("٣", 1)])
 def test_the_receive_count_is_read(count: str, receives: int) -> None:
     [message] = from_sqs({"Records": [record(REQUEST, {"ApproximateReceiveCount": count})]})
+
     assert message.receives == receives
 
 
 def test_the_body_is_kept_as_it_came() -> None:
     body = '{ "region":"cn-north-4",\n "task_id": 1}'
+
     [message] = from_sqs({"Records": [record(body)]})
+
     assert message.body == body
 
 
 def test_a_batch_reply_names_the_records_that_must_come_again() -> None:
     messages = from_sqs({"Records": [{**record(REQUEST), "messageId": name} for name in ("a", "b", "c")]})
+
     assert batch_reply([messages[0], messages[2]]) == {
         "batchItemFailures": [{"itemIdentifier": "a"}, {"itemIdentifier": "c"}]
     }
@@ -316,7 +335,9 @@ def test_no_record_however_odd_breaks_the_batch(body: object, stamp: str, count:
     odd = record(
         body, {"SentTimestamp": stamp, "ApproximateReceiveCount": count}, origin_id=origin, origin_time=origin
     )
+
     messages = from_sqs({"Records": [odd, record(REQUEST)]})
+
     assert len(messages) == 2
     assert messages[1].received.request == REQUEST
 
@@ -326,6 +347,7 @@ def test_no_record_however_odd_breaks_the_batch(body: object, stamp: str, count:
 
 def test_path_query_and_body_are_merged() -> None:
     received = http(rawQueryString="account=acme&dry_run=true", body=json.dumps({"correlation_id": "abc"}))
+
     assert received.request == {**REQUEST, "account": "acme", "dry_run": True, "correlation_id": "abc"}
     assert received.origin_id == "JKJaXmPLvHcESHA="
     assert received.requested_by == "arn:aws:iam::111122223333:user/operator"
@@ -337,6 +359,7 @@ def test_path_query_and_body_are_merged() -> None:
 )
 def test_query_true_and_false_become_booleans_where_the_schema_wants_one(text: str, value: object) -> None:
     received = http(rawQueryString=f"dry_run={text}&account=true")
+
     assert received.request == {**REQUEST, "dry_run": value, "account": "true"}
 
 
@@ -358,6 +381,7 @@ def test_only_the_query_s_text_becomes_a_boolean_not_the_body_s() -> None:
 )
 def test_the_same_name_twice_is_refused(changes: dict[str, Any]) -> None:
     error = refusal_of(http(**changes))
+
     assert "repeated" in str(error.detail)
 
 
@@ -367,6 +391,7 @@ def test_the_same_name_twice_in_the_body_is_refused() -> None:
 
 def test_a_joined_query_parameter_is_not_a_repeated_one_where_the_raw_query_says_so() -> None:
     received = http(rawQueryString="account=a%2Cb", queryStringParameters={"account": "a,b"})
+
     assert received.request == {**REQUEST, "account": "a,b"}
 
 
@@ -376,7 +401,9 @@ def test_the_parsed_query_is_read_where_there_is_no_raw_one() -> None:
 
 def test_neither_raw_path_nor_route_key_is_read() -> None:
     plain = http()
+
     odd = http(rawPath="/huawei/oms/eu-de/tasks/1", routeKey="$default")
+
     assert plain.request == odd.request == REQUEST
 
 
@@ -404,9 +431,11 @@ def test_no_body_is_no_body(body: str | None) -> None:
 @pytest.mark.parametrize("header", ["idempotency-key", "Idempotency-Key", "IDEMPOTENCY-KEY"])
 def test_idempotency_key_is_the_client_token_where_the_operation_has_one(header: str) -> None:
     path = {"region": "cn-hangzhou", "instance_id": "es-cn-nif1q9o8r00080001"}
+
     for name in (CANCEL_TASK, DELETE_DATA_TASK):
         received = http(name, pathParameters=path, headers={header: "my-token"})
         assert received.request == {**path, "client_token": "my-token"}
+
     assert http(OMS_DELETE, headers={header: "my-token"}).request == REQUEST, "else ignored"
 
 
@@ -430,6 +459,7 @@ def test_refusals_never_repeat_a_value() -> None:
 )
 def test_no_http_event_however_odd_raises(query: str, body: str | None, encoded: bool, path: Any) -> None:
     received = http(rawQueryString=query, body=body, isBase64Encoded=encoded, pathParameters=path)
+
     assert (received.unreadable is None) == isinstance(received.request, dict)
 
 
@@ -465,6 +495,7 @@ def result(outcome: Outcome, category: Category | None = None, **detail: Any) ->
 )
 def test_what_is_well_is_a_200_with_the_result(given_result: Result) -> None:
     reply = http_reply(given_result)
+
     assert (reply["statusCode"], reply["headers"]["Content-Type"]) == (200, "application/json")
     assert json.loads(reply["body"]) == given_result.to_dict()
 
@@ -474,7 +505,9 @@ def test_everything_else_is_problem_details_with_the_whole_result(category: Cate
     outcome = Outcome.CONFLICT if category is Category.CONFLICT else Outcome.FAILED
     given_result = result(outcome, category)
     reply = http_reply(given_result)
+
     body = json.loads(reply["body"])
+
     assert reply["statusCode"] == body["status"] == STATUS[category.value] == HTTP_STATUS[category]
     assert reply["headers"]["Content-Type"] == "application/problem+json"
     assert body["result"] == given_result.to_dict()
@@ -485,7 +518,9 @@ def test_everything_else_is_problem_details_with_the_whole_result(category: Cate
 @pytest.mark.parametrize(("hint", "header"), [(None, None), (0, "1"), (7, "7"), (2.1, "3"), (120, "120")])
 def test_a_429_says_when_to_come_again(hint: float | None, header: str | None) -> None:
     detail = {} if hint is None else {"retry_after_seconds": hint}
+
     sent = http_reply(result(Outcome.FAILED, Category.THROTTLED, **detail))["headers"]["Retry-After"]
+
     assert sent == (header or sent)
     assert int(sent) >= 1
 

@@ -58,6 +58,7 @@ def request(name: str, /, **changes: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("path", SCHEMAS, ids=lambda path: path.parent.name + "/" + path.name)
 def test_every_schema_is_one(path: Any) -> None:
     schema = json.loads(path.read_bytes())
+
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     Draft202012Validator.check_schema(schema)
 
@@ -66,7 +67,9 @@ def test_every_schema_is_one(path: Any) -> None:
 def test_every_request_schema_refuses_unknown_fields_and_shares_the_common_ones(name: str) -> None:
     schema = OPERATIONS[name].schema
     assert schema["additionalProperties"] is False
+
     common = {"operation", "region", "account", "dry_run", "not_after", "correlation_id"}
+
     assert common <= set(schema["properties"])
     assert "region" in schema["required"]
     assert not (common - {"region"}) & set(schema["required"])
@@ -76,6 +79,7 @@ def test_every_request_schema_refuses_unknown_fields_and_shares_the_common_ones(
 @pytest.mark.parametrize("path", SCHEMAS, ids=lambda path: path.parent.name + "/" + path.name)
 def test_no_pattern_takes_other_scripts_digits_or_a_newline_at_its_end(path: Any) -> None:
     patterns = re.findall(r'"pattern": "((?:[^"\\]|\\.)*)"', path.read_text(encoding="utf-8"))
+
     for pattern in patterns:
         assert r"\\d" not in pattern
         assert r"\\w" not in pattern
@@ -88,7 +92,9 @@ def test_a_region_is_the_same_pattern_everywhere_and_no_schema_lists_any(folder:
     """Which regions there are is in the service's module alone; EXTRA_REGIONS takes what a request takes."""
     schema = request_schema(folder)
     parts = [schema, *schema.get("$defs", {}).values()]
+
     rules = [part["properties"]["region"] for part in parts if "region" in part["properties"]]
+
     assert rules
     for rule in rules:
         assert {name: value for name, value in rule.items() if name not in ("title", "description")} == {
@@ -129,13 +135,16 @@ def test_what_only_code_can_tell_is_listed_with_the_schema_s_violations_and_once
 @pytest.mark.parametrize("name", NAMES)
 def test_the_example_is_valid_and_defaults_are_filled_in(name: str) -> None:
     accepted = OPERATIONS[name].validator.validate(REQUESTS[name])
+
     assert accepted == {**accepted, **REQUESTS[name], "account": "default", "dry_run": False}
     assert accepted.get("task_type") == ("MigrateData" if name == CANCEL_TASK else None)
 
 
 def test_validation_does_not_change_what_it_was_given() -> None:
     given_request = dict(REQUESTS[CANCEL_TASK])
+
     OPERATIONS[CANCEL_TASK].validator.validate(given_request)
+
     assert given_request == REQUESTS[CANCEL_TASK]
 
 
@@ -235,6 +244,7 @@ def test_every_violation_is_a_pointer_and_a_rule(name: str, field: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_all_violations_are_listed_at_once(name: str) -> None:
     required = sorted(OPERATIONS[name].schema["required"])
+
     assert violations(name, {}) == [(f"/{field}", "required") for field in required]
     assert violations(name, {"dry_run": "x", "surprise": 1}) == sorted(
         [("/dry_run", "type"), ("/surprise", "additionalProperties"), *((f"/{f}", "required") for f in required)]
@@ -260,6 +270,7 @@ def test_unknown_fields_are_refused_with_an_rfc_6901_pointer(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_no_object_is_refused_as_a_whole(name: str) -> None:
     no_objects: list[Any] = [None, [], "text", 7, True, [{}]]
+
     for value in no_objects:
         assert violations(name, value) == [("", "type")]
 
@@ -268,6 +279,7 @@ def test_what_is_no_object_is_refused_as_a_whole(name: str) -> None:
 def test_many_violations_stay_bounded(name: str) -> None:
     """What a stranger sends does not decide how much we log."""
     flood = {f"surprise{number}": "v" for number in range(5000)} | {"x" * 100_000: "v"}
+
     with pytest.raises(CleanupError) as caught:
         OPERATIONS[name].validator.validate({**REQUESTS[name], **flood})
     assert len(json.dumps(caught.value.detail)) < 20_000
@@ -366,11 +378,13 @@ def test_every_time_that_is_read_can_be_counted_with_and_written(moment: datetim
     """Also at the ends of the calendar, where a conversion to UTC may have no result."""
     sign, (hours, minutes) = "-" if offset < 0 else "+", divmod(abs(offset), 60)
     text = f"{moment.replace(tzinfo=None).isoformat(timespec='seconds')}{sign}{hours:02}:{minutes:02}"
+
     try:
         read = parse_time(text)
     except ValueError:
         assert moment.year in (1, 9999)
         return
+
     assert read.utcoffset() == timedelta(0)
     assert moment.replace(microsecond=0) - read == timedelta(minutes=offset)
     assert parse_time(rfc3339(read)) == read
@@ -438,7 +452,9 @@ def test_whatever_the_schema_accepts_builds_a_url_of_the_expected_shape(name: st
     region, sample = accepted["region"], REQUESTS[name]["region"]
     url = call.url(operation.service.base(region, None, [region]))
     assert urlsplit(url).hostname == operation.service.host(sample).replace(sample, region)
+
     segments = urlsplit(url).path.split("/")[1:]
+
     assert len(segments) == len(example.segments) == SEGMENTS.get(name, len(example.segments))
     assert all(unquote(segment) == sent for segment, sent in zip(segments, call.segments, strict=True))
     assert not {"", ".", ".."} & {unquote(segment) for segment in segments}
