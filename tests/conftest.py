@@ -1,6 +1,5 @@
 """For all tests: an environment without the developer's own settings, no network but loopback, and the build."""
 
-import fcntl
 import logging
 import os
 import socket
@@ -161,25 +160,7 @@ def runtime_python() -> str:
 
 
 @pytest.fixture(scope="session")
-def architecture() -> str:
-    """This machine's processor; tests that look at the build for each ask for each."""
-    from tests.support.build import HERE
-
-    return HERE
-
-
-@pytest.fixture(scope="session")
-def built(architecture: str, runtime_python: str, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
-    """The build folder for one processor; parallel workers build it once between them."""
-    from tests.support.build import build
-
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """One folder for all workers of this run."""
     base = tmp_path_factory.getbasetemp()
-    shared = base if worker_id == "master" else base.parent
-    project = shared / f"build-{architecture}"
-    with (shared / f"build-{architecture}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (project / "done").exists():
-            project.mkdir()
-            build(project, architecture, runtime_python)
-            (project / "done").touch()
-    return project / ".aws-sam" / "build"
+    return base if worker_id == "master" else base.parent

@@ -21,7 +21,6 @@ COPIED = (
     "layers",
     "local",
     "bench",
-    "docs",
     "tests",
     "template.yaml",
     "samconfig.toml",

@@ -182,9 +182,13 @@ def check_two_deliveries_are_one_sweep(night: Night) -> None:
 
 def check_every_request_has_a_result_and_no_other_has_one(night: Night) -> None:
     told = Counter((result["operation"], result["target"]["task_id"]) for result in night.results)
-    services = {"Elasticsearch": "alibaba.elasticsearch.DeleteDataTask", "OMS": "huawei.oms.DeleteTask"}
-    services |= {"DMS": "otc.dms.DeleteBackgroundTask", "Huawei DMS": "huawei.dms.DeleteBackgroundTask"}
-    assert told.keys() == {(services[service], task_id) for service, _, task_id in night.plan}
+    deletes = {
+        "alibaba_elasticsearch": "alibaba.elasticsearch.DeleteDataTask",
+        "huawei_oms": "huawei.oms.DeleteTask",
+        "huawei_dms": "huawei.dms.DeleteBackgroundTask",
+        "otc_dms": "otc.dms.DeleteBackgroundTask",
+    }
+    assert told.keys() == {(deletes[service], task_id) for service, _, task_id in night.plan}
     assert {result["correlation_id"] for result in night.results} == {"night-1"}
 
 

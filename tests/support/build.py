@@ -1,5 +1,6 @@
 """``sam build`` as ``make build`` runs it, on a copy of what it reads."""
 
+import fcntl
 import platform
 import shutil
 import subprocess
@@ -51,6 +52,18 @@ def make_venv(project: Path, python: str) -> None:
     found.parent.mkdir(parents=True)
     found.write_text(f'#!/bin/sh\nexec "{python}" "$@"\n')
     found.chmod(0o755)
+
+
+def built_once(architecture: str, python: str, shared: Path) -> Path:
+    """The build folder for one processor; parallel workers that share a folder build it once between them."""
+    project = shared / f"build-{architecture}"
+    with (shared / f"build-{architecture}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (project / "done").exists():
+            project.mkdir()
+            build(project, architecture, python)
+            (project / "done").touch()
+    return project / ".aws-sam" / "build"
 
 
 def build(project: Path, architecture: str, python: str) -> None:

@@ -1,8 +1,10 @@
 """A test that asks for ``operation`` runs once for each function folder; ``change`` and ``listing``: of that kind."""
 
+from pathlib import Path
+
 import pytest
 
-from tests.support.build import ARCHITECTURES
+from tests.support.build import ARCHITECTURES, built_once
 from tests.support.template import CHANGES, LISTS, OPERATIONS
 
 
@@ -16,3 +18,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def architecture(request: pytest.FixtureRequest) -> str:
     """Each processor that the template can be built for."""
     return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def built(architecture: str, runtime_python: str, shared_folder: Path) -> Path:
+    """What ``sam build`` makes for this processor."""
+    return built_once(architecture, runtime_python, shared_folder)
