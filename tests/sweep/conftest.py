@@ -1,6 +1,7 @@
 """The sweep with everything around it, on loopback."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import boto3
 import pytest
@@ -15,10 +16,27 @@ def _sweep_clouds() -> Iterator[tuple[Emulators, SweepAws]]:
         yield cloud, aws
 
 
+class KeptClients(boto3.session.Session):
+    """Makes each client once: that takes longer than a whole run of a small sweep, and a cold start makes two."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._clients: dict[tuple[object, ...], tuple[Any, Any]] = {}
+
+    def client(self, service_name: Any, *arguments: Any, **options: Any) -> Any:
+        """A client with these options; its connections are kept, like a warm function's."""
+        config = options.get("config")
+        rest = tuple(sorted((name, str(value)) for name, value in options.items() if name != "config"))
+        key = (service_name, arguments, rest, id(config))
+        if key not in self._clients:  # the configuration is kept, too, so that its id is nobody else's
+            self._clients[key] = (super().client(service_name, *arguments, **options), config)
+        return self._clients[key][0]
+
+
 @pytest.fixture(scope="session")
 def _aws_session() -> boto3.session.Session:
     """Not the process's: that one has the credentials of whatever test was the first to ask."""
-    return boto3.session.Session()
+    return KeptClients()
 
 
 @pytest.fixture
