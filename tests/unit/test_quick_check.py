@@ -14,7 +14,7 @@ from jsonschema.exceptions import ValidationError
 
 from task_cleanup.quick_check import certainly_valid
 from task_cleanup.schema_errors import validator
-from tests.support.functions import FUNCTIONS, function_folders, request_schema, sample_event
+from tests.support.functions import FUNCTIONS, function_folders, representative_folders, request_schema, sample_event
 from tests.support.references import REGISTRY
 
 Json = dict[str, Any]
@@ -65,6 +65,8 @@ CASES: dict[str, tuple[Json, Json]] = {  # schema, and a request that it takes
 CERTAIN = [case for case, (schema, sample) in CASES.items() if certainly_valid(schema, sample)]
 
 every_case = pytest.mark.parametrize("case", CASES)
+# For what searches by many examples: the edges of every schema are tried one by one.
+case_of_each_kind = pytest.mark.parametrize("case", [*representative_folders(), MADE_UP])
 
 # What JSON can hold, and what only looks alike: 1 and 1.0 and true, digits of other scripts, a newline at the end.
 STRANGE = [
@@ -133,7 +135,7 @@ def test_quick_check_and_jsonschema_agree_on_every_edge_of_every_field(case: str
         assert quick == slow if case in CERTAIN else slow or not quick, request
 
 
-@every_case
+@case_of_each_kind
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_quick_check_and_jsonschema_agree(case: str, data: st.DataObject) -> None:
@@ -145,7 +147,7 @@ def test_quick_check_and_jsonschema_agree(case: str, data: st.DataObject) -> Non
         assert quick == slow
 
 
-@every_case
+@case_of_each_kind
 @settings(max_examples=50, deadline=None)
 @given(request=st.recursive(st.sampled_from(STRANGE), lambda inner: st.dictionaries(st.text(), inner, max_size=3)))
 def test_whatever_is_no_request_gets_no_yes(case: str, request: Any) -> None:
@@ -159,7 +161,7 @@ def test_every_request_that_can_be_checked_quickly_is() -> None:
     assert list(CASES) == CERTAIN
 
 
-@pytest.mark.parametrize("folder", function_folders())
+@pytest.mark.parametrize("folder", representative_folders())
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_filled_in_schema_refuses_what_the_one_with_references_does(folder: str, data: st.DataObject) -> None:
