@@ -165,7 +165,7 @@ def test_no_file_imports_from_a_test_from_a_conftest_or_a_helpers_private_name(f
     assert wrong == []
 
 
-def tests_without_steps() -> Iterator[str]:
+def without_steps() -> Iterator[str]:
     """Tests that end in asserts behind other statements, with no blank line anywhere."""
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         text = path.read_text()
@@ -180,4 +180,4 @@ def tests_without_steps() -> Iterator[str]:
 
 def test_a_test_shows_its_steps() -> None:
     """Given, when, then: a blank line is between them, at least before the last asserts."""
-    assert list(tests_without_steps()) == []
+    assert list(without_steps()) == []
