@@ -1,7 +1,7 @@
-"""What a field may hold, in words made of its schema and never of a value. Imported when a request is refused.
+"""Says what a field may hold, from its schema and never from the value. Imported only when a request is refused.
 
-Each sentence goes on from the field's name: "must be one of eu-de, eu-nl". A schema's ``title`` says in words what a
-pattern says in signs, ``examples`` show it.
+Each text is the rest of a sentence that begins with the field's name: "must be one of eu-de, eu-nl". For a pattern,
+it has the schema's ``title`` and ``examples``, if there are any, and not the pattern.
 """
 
 import json
@@ -9,8 +9,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-MAX_VALUES = 40  # of an enumeration
-MAX_FIELDS = 20
+MAX_VALUES = 40  # of an enumeration, in one text
+MAX_FIELDS = 20  # names of fields in one text
 
 Schema = Mapping[str, Any]
 
@@ -26,21 +26,21 @@ _KINDS: Mapping[str, str] = {
 
 
 def sentence(keyword: str, schema: Schema) -> str:
-    """What ``keyword`` of this part of a schema allows."""
+    """What ``keyword`` allows in this part of a schema: ``must be an integer from 1 to 100``."""
     if keyword in _SENTENCES:
         return _SENTENCES[keyword](schema)
     return f"must satisfy the keyword {keyword} of its schema{_described(schema)}"
 
 
 def required(schema: Schema | None) -> str:
-    """For a field that is missing; ``schema`` is its own, where it is known."""
+    """The text for a missing field. ``schema`` is the field's own, None if it is unknown."""
     wanted = {} if schema is None else schema
     telling = next((keyword for keyword in ("const", "enum", "pattern", "type") if keyword in wanted), None)
     return "is required" if telling is None else f"is required, and {sentence(telling, wanted)}"
 
 
 def unknown(name: str, known: Collection[str]) -> str:
-    """For a field that has no place where it is: the nearest name that has one, else all of them."""
+    """The text for an unknown field: with the most similar known name, or with all known names."""
     by_folded = {each.casefold(): each for each in known}
     nearest = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.75)
     if nearest:
@@ -49,13 +49,13 @@ def unknown(name: str, known: Collection[str]) -> str:
 
 
 def misplaced(beside: Collection[str], known: Collection[str]) -> str:
-    """For a field that the request has a place for, but not ``beside`` some others."""
+    """The text for a known field that is not allowed together with the fields ``beside``."""
     others = [name for name in known if name not in beside]
     return f"is not allowed beside {_listed(list(beside), MAX_FIELDS)}, only {_listed(others, MAX_FIELDS)} are"
 
 
 def one_of(values: Sequence[object]) -> str:
-    """``one of eu-de, eu-nl``; of very many, the first ones and how many more there are."""
+    """``one of eu-de, eu-nl``; of more than ``MAX_VALUES``, the first ones and how many more there are."""
     return _written(values[0]) if len(values) == 1 else f"one of {_listed(values, MAX_VALUES)}"
 
 
@@ -65,7 +65,7 @@ def _listed(values: Sequence[object], most: int) -> str:
 
 
 def _written(value: object) -> str:
-    """A text as it is, anything else as JSON: a text that could be taken for more or less than it is gets quotes."""
+    """A plain word as it is, anything else as JSON: text with a comma, or ``true`` as text, needs its quotes."""
     plain = (
         isinstance(value, str) and value and not set(value) & set(' ,"') and value not in ("true", "false", "null")
     )

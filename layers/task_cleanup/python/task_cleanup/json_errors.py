@@ -1,7 +1,6 @@
-"""What is wrong with a text that should be JSON, for the person who wrote it. Imported when something is.
+"""Explains why a text is not JSON, for the person who wrote it. Imported only when one is not.
 
-Nothing of the text is quoted: people paste keys into the wrong place. What is told is the place, and what is most
-often wrong there.
+The text is not quoted, since it may hold a secret. The explanation has the line, the column and the likely mistake.
 """
 
 import json
@@ -9,7 +8,7 @@ import re
 
 _YAML = re.compile(r"\s*(---|- |[A-Za-z_][\w.-]*:(\s|$))")
 _FORM = re.compile(r"\s*[A-Za-z_][\w.-]*=")
-# A string without an end is matched to the text's end: tried again from each quote in it, it would take minutes.
+# A string without an end matches up to the text's end. A new search from each quote in it would take minutes.
 _STRING_OR_CONSTANT = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|(-?Infinity|NaN)', re.DOTALL)
 _WORD = re.compile(r"[A-Za-z_]")
 _TYPOGRAPHIC = ("\u201c", "\u201d", "\u201e", "\u2018", "\u2019")
@@ -24,7 +23,7 @@ def explained(text: str, error: ValueError) -> str:
         return f"line {error.lineno}, column {error.colno}: {_hint(text, error)}"
     constant = next((token for token in _STRING_OR_CONSTANT.finditer(text) if token[1]), None)
     if constant is None:
-        return "a number has too many digits"  # the one other thing that the parser refuses
+        return "a number has too many digits"  # the parser's only other plain ValueError
     line, column = text.count("\n", 0, constant.start()) + 1, constant.start() - text.rfind("\n", 0, constant.start())
     return f"line {line}, column {column}: NaN and Infinity are not JSON numbers"
 
@@ -58,5 +57,5 @@ def _hint(text: str, error: json.JSONDecodeError) -> str:
 
 
 def _is_trailing_comma(before: str, here: str, rest: str) -> bool:
-    """Python 3.13 points at the comma, earlier ones at the bracket."""
+    """Whether a comma is before a closing bracket. Python 3.13 reports its position, earlier ones the bracket's."""
     return (before == "," and here in ("}", "]")) or (here == "," and rest.lstrip(_BLANK)[:1] in ("}", "]"))

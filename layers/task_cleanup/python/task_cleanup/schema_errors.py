@@ -1,4 +1,4 @@
-"""What is wrong with a request, by jsonschema. Imported when something is: see ``quick_check``."""
+"""Finds a request's violations with jsonschema. Imported only if ``quick_check`` did not accept the request."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -23,7 +23,7 @@ def _is_rfc3339(value: object) -> bool:
 
 
 def _is_integer(_checker: object, value: object) -> bool:
-    """JSON Schema takes 1.0 for an integer. In an id that would be somebody's rounding error."""
+    """Whether the value is an integer; 1.0 is not, unlike in JSON Schema: an id written so may have been rounded."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -33,9 +33,9 @@ def _unique_items(
     instance: object,
     schema: Mapping[str, Any],
 ) -> Iterator[ValidationError]:
-    """As the library's, which compares each item with each other: minutes for some thousand of them."""
+    """``uniqueItems`` without the library's comparison of every pair, which takes minutes for thousands of items."""
     if not wanted or not isinstance(instance, list) or len(instance) > schema.get("maxItems", len(instance)):
-        return  # too many: that is said already
+        return  # too many: `maxItems` reports it
     if len({json.dumps(item, sort_keys=True) for item in instance}) < len(instance):
         yield ValidationError("items are repeated")
 
@@ -48,17 +48,17 @@ _Validator = extend(  # type: ignore[no-untyped-call]
 
 
 def validator(schema: Mapping[str, Any]) -> Validator:
-    """A validator that is strict where the library is lenient."""
+    """A validator that also checks ``date-time``, and that takes no 1.0 for an integer."""
     made: Validator = _Validator(schema, format_checker=_FORMATS)
     return made
 
 
-_CHOICE = {"const": "enum"}  # two ways to say which values there are
+_CHOICE = {"const": "enum"}  # both list the allowed values, so they count as one rule
 
 
 @dataclass(frozen=True)
 class _Found:
-    """A violation before it is put into words; ``name`` is that of a field that is missing or unknown."""
+    """A violation without its text; ``name`` is the missing or unknown field, if ``rule`` is about one."""
 
     pointer: str
     rule: str
@@ -67,17 +67,17 @@ class _Found:
 
     @property
     def kind(self) -> tuple[str, str]:
-        """One of each is told."""
+        """Pointer and rule. Of several violations of one kind, only one is reported."""
         return (self.pointer, _CHOICE.get(self.rule, self.rule))
 
     @property
     def depth(self) -> int:
-        """A rule deeper in the schema is the more particular one."""
+        """How deep in the schema the rule is: of one kind, the deepest is reported, since it is the most specific."""
         return len(self.error.absolute_schema_path)
 
 
 def violations_of(schema: Mapping[str, Any], request: Any) -> list[Violation]:  # noqa: ANN401 - any JSON value
-    """Every violation, one for a field and rule, up to ``MAX_VIOLATIONS``; none of them holds a rejected value."""
+    """The violations, one for each field and rule, at most ``MAX_VIOLATIONS``; none has the rejected value."""
     try:
         found = [one for error in validator(schema).iter_errors(request) for one in _found(error)]
     except RecursionError:
@@ -88,7 +88,7 @@ def violations_of(schema: Mapping[str, Any], request: Any) -> list[Violation]:  
 
 
 def _found(error: ValidationError) -> Iterator[_Found]:
-    """One error of the library can be about several fields: each gets its own pointer."""
+    """The fields that one error of the library is about, each with its own pointer."""
     rule, place = str(error.validator), [str(part) for part in error.absolute_path]
     instance = error.instance if isinstance(error.instance, dict) else {}
     if rule == "required":
@@ -110,7 +110,7 @@ def _allowed(schema: Mapping[str, Any], found: _Found) -> str:
     error = found.error
     known, at_root = _properties(error.schema), not error.absolute_path
     if found.rule == "required":
-        # A condition at the root names fields that the root describes.
+        # A condition at the root requires a field whose rule is in the root's `properties`.
         described = known.get(found.name) or (_properties(schema).get(found.name) if at_root else None)
         return required(described)
     if found.rule == "additionalProperties":

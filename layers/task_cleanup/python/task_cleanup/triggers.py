@@ -1,4 +1,4 @@
-"""Any trigger's event ⇄ requests and replies. The only module that knows what AWS events look like.
+"""Reads requests from the events of all triggers, and writes their replies. No other module knows AWS event formats.
 
 Sources: the Lambda developer guide's event formats (SQS, EventBridge, HTTP API payload format 2.0), RFC 9457.
 """
@@ -35,7 +35,7 @@ CLOCK_SKEW = timedelta(minutes=5)  # how far a sender's clock may be ahead of ou
 
 
 class Trigger(StrEnum):
-    """What made the function run."""
+    """What invoked the function."""
 
     DIRECT = "direct"
     EVENTBRIDGE = "eventbridge"
@@ -45,13 +45,13 @@ class Trigger(StrEnum):
 
 @dataclass(frozen=True)
 class Received:
-    """One unwrapped request, not yet validated, and where it came from.
+    """One request as a trigger delivered it, not yet validated, and where it came from.
 
-    ``origin_id`` is the trigger's own first id, the same at every redelivery and redrive. One case has none: a plain
-    body that SQS itself moved to the dead-letter queue and that somebody sent back. That is a new message.
-    ``first_sent`` is the earliest time that the event or message tells and that a redrive does not change; None where
-    there is none. ``unreadable`` is why no request could be unwrapped; ``request`` is then None. ``redriven`` marks a
-    message that a function had moved to the dead-letter queue, and that somebody sent back.
+    ``origin_id`` is the first id that the trigger gave the request; redeliveries and redrives keep it. Only a plain
+    body that SQS itself moved to the dead-letter queue gets a new id when somebody sends it back.
+    ``first_sent`` is the earliest time in the event or message that a redrive does not change; None if there is none.
+    ``unreadable`` is why no request could be read; ``request`` is then None. ``redriven`` marks a message that a
+    function had moved to the dead-letter queue, and that somebody sent back.
     """
 
     trigger: Trigger
@@ -64,25 +64,25 @@ class Received:
 
     @property
     def is_queued(self) -> bool:
-        """Whether it may arrive long after somebody meant it."""
+        """Whether the request can arrive long after it was sent."""
         return self.trigger in (Trigger.EVENTBRIDGE, Trigger.SQS)
 
     def origin_time(self, now: datetime) -> str | None:
-        """For a message that is moved: when it was first sent, None where nothing tells.
+        """When the request was first sent, for its move to the dead-letter queue; None if that is unknown.
 
-        A time that is still to come is not handed on. It would make the request young when it has come; what is
-        certain is that the request was sent by now.
+        A time in the future is replaced by ``now``. Otherwise a redrive after that time would take the request for a
+        new one.
         """
         return None if self.first_sent is None else rfc3339(min(self.first_sent, now))
 
     def age(self, now: datetime, otherwise: str) -> timedelta:
-        """How long ago it was first sent. ``otherwise`` ends the advice of what to send instead.
+        """How long ago the request was first sent. ``otherwise`` ends the error's advice: what the caller can do.
 
         Raises
         ------
         CleanupError
-            ``invalid_request``, ``SentTimeUnknown``: nothing tells, or it was sent in the future. Such a request
-            would stay young until that time has come.
+            ``invalid_request``, ``SentTimeUnknown``: ``first_sent`` is None, or in the future by more than
+            ``CLOCK_SKEW``. Until that time, such a request would never be too old.
         """
         if self.first_sent is None:
             why = "nothing tells when this request was first sent"
@@ -99,7 +99,7 @@ class Received:
 
 @dataclass(frozen=True)
 class QueueMessage:
-    """One record of an SQS batch: what it asks for, and what a dead-letter move needs."""
+    """One record of an SQS batch: its request, and what is needed to move it to the dead-letter queue."""
 
     message_id: str
     body: str
@@ -108,7 +108,7 @@ class QueueMessage:
 
 
 def trigger_of(event: object) -> Trigger:
-    """Tell the triggers apart. What looks like none of them is a direct request, and the schema judges it."""
+    """The trigger, by the event's shape. Any other event is a direct request, which the schema accepts or refuses."""
     if not isinstance(event, dict):
         return Trigger.DIRECT
     records = event.get("Records")
@@ -134,7 +134,7 @@ def _is_eventbridge(event: Event) -> bool:
 
 
 def from_direct(event: object, request_id: str) -> Received:
-    """The event itself is the request. Lambda keeps the request id over its own retries."""
+    """The event itself is the request. Lambda's own retries keep ``request_id``, so it is the ``origin_id``."""
     return Received(Trigger.DIRECT, event, request_id)
 
 
@@ -157,7 +157,7 @@ def from_eventbridge(event: Event, fallback_id: str) -> Received:
 
 
 def _requester(event: Event) -> str | None:
-    """The schedule's or the HTTP caller's ARN where one of them is behind the event, else the event's source."""
+    """The ARN of the schedule or HTTP caller that caused the event; for any other event, its ``source``."""
     source, resources = _text(event.get("source")), event.get("resources")
     if source in ("aws.scheduler", SOURCE) and isinstance(resources, list) and resources:
         return _text(resources[0]) or source
@@ -168,7 +168,7 @@ def _requester(event: Event) -> str | None:
 
 
 def from_sqs(event: Event) -> list[QueueMessage]:
-    """Every record of the batch, readable or not."""
+    """All messages of the batch, also those without a readable request."""
     return [_queue_message(record) for record in event["Records"]]
 
 
@@ -188,11 +188,11 @@ def _from_body(record: Event, attributes: Event, message_id: str, body: str) -> 
     moved = _object(record.get("messageAttributes"))
     origin_id = _attribute(moved, "origin_id") or message_id
     content, unreadable = _read_json("the message's body", body)
-    # Not SentTimestamp: a redrive makes a new message, so there an old request would be young again.
+    # Not SentTimestamp: a redrive sets it to its own time, so an old request would look new.
     sent = [_time(_attribute(moved, "origin_time"))]
     requested_by = _text(attributes.get("SenderId"))
     if _is_failed_invocation(content):
-        # What Lambda sends to an OnFailure destination: a redrive of it must work like any other.
+        # Lambda's record of a failed invocation, from the OnFailure destination: the request is inside.
         sent.append(_time(content.get("timestamp")))
         origin_id = _text(_object(content["requestContext"]).get("requestId")) or origin_id
         content = content["requestPayload"]
@@ -222,7 +222,7 @@ def _attribute(attributes: Event, name: str) -> str | None:
 
 
 def batch_reply(failed: Sequence[QueueMessage]) -> dict[str, Any]:
-    """The records that must come again."""
+    """The reply that makes SQS deliver the ``failed`` messages again and delete the others."""
     return {"batchItemFailures": [{"itemIdentifier": message.message_id} for message in failed]}
 
 
@@ -232,9 +232,9 @@ def batch_reply(failed: Sequence[QueueMessage]) -> dict[str, Any]:
 def from_http(
     event: Event, validator: RequestValidator, fallback_id: str, idempotency_field: str = "client_token"
 ) -> Received:
-    """Path parameters, query and body merged. A name that comes twice is refused: nothing tells which value is meant.
+    """Merge path parameters, query and body into one request. A name that comes twice is refused.
 
-    The header ``Idempotency-Key`` is the ``idempotency_field``, where the schema has one.
+    The header ``Idempotency-Key`` becomes the ``idempotency_field``, if the schema has that field.
     """
     context = _object(event.get("requestContext"))
     origin_id = _text(context.get("requestId")) or fallback_id
@@ -274,9 +274,9 @@ def _merged(event: Event, validator: RequestValidator, idempotency_field: str) -
 
 
 def _query(event: Event) -> list[tuple[str, str]]:
-    """The raw query tells repeated names apart, which ``queryStringParameters`` joins with a comma.
+    """The parameters of ``rawQueryString``; of ``queryStringParameters``, those that are not in it.
 
-    Only the raw query is read where both are there and agree; a parameter that only one of them knows counts.
+    ``rawQueryString`` shows a name that comes twice; ``queryStringParameters`` joins the two values with a comma.
     """
     raw = parse_qsl(str(event.get("rawQueryString") or ""), keep_blank_values=True)
     parsed = _object(event.get("queryStringParameters"))
@@ -352,7 +352,7 @@ def http_reply(result: Result) -> dict[str, Any]:
 
 
 def http_problem(error: Error, request_id: str, **members: object) -> dict[str, Any]:
-    """RFC 9457 problem details for an error, with these members too."""
+    """RFC 9457 problem details for an error, with ``members`` added."""
     status = HTTP_STATUS[error.category]
     problem = {
         "type": f"urn:task-cleanup:problem:{error.category.value}",
@@ -384,9 +384,9 @@ def http_response(
 
 
 def json_text(value: object) -> str:
-    """JSON with characters, not escapes, which would be escaped once more within a reply.
+    """JSON with non-ASCII characters as they are. Escapes would be escaped again within a reply, and take more bytes.
 
-    Half of a surrogate pair has no bytes in UTF-8, so it stays an escape.
+    Half of a surrogate pair stays an escape: UTF-8 cannot encode it.
     """
     return json.dumps(value, ensure_ascii=False).encode(errors="backslashreplace").decode()
 
@@ -406,7 +406,7 @@ def _object(value: object) -> dict[str, Any]:
 
 
 def _text(value: object) -> str | None:
-    """A printable, bounded string, or None: ids and names from outside end up in logs."""
+    """The value if it is a printable string that is not too long, else None: it goes into logs."""
     return value if isinstance(value, str) and 0 < len(value) <= MAX_ID * 2 and value.isprintable() else None
 
 

@@ -1,4 +1,4 @@
-"""Requests against JSON Schema: strict where the library is lenient, silent about values."""
+"""Validates requests by their JSON Schema. The errors name each wrong field and what is allowed there, no value."""
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -11,7 +11,7 @@ from task_cleanup.errors import CleanupError, Code, TaskCleanupError, invalid_re
 from task_cleanup.quick_check import certainly_valid
 
 MAX_VIOLATIONS = 50
-MAX_TOLD = 10  # of them in the message; all are in the detail
+MAX_TOLD = 10  # violations in the error's message; its detail has them all
 MAX_NAME = 64  # characters of an unknown field's name that are repeated to the caller
 _COMMON = Path(__file__).with_name("common.schema.json")
 
@@ -21,8 +21,8 @@ class Violation:
     """One field that is wrong, and what would be right.
 
     ``pointer`` is an RFC 6901 JSON Pointer into the request, ``rule`` the JSON Schema keyword (or ``repeated``,
-    ``nesting``). ``allowed`` goes on with the sentence that the pointer begins ("must be one of eu-de, eu-nl"). It is
-    made of the schema, never of the rejected value.
+    ``nesting``). ``allowed`` is the rest of a sentence that begins with the pointer ("must be one of eu-de, eu-nl").
+    It is made from the schema, never from the rejected value.
     """
 
     pointer: str
@@ -31,15 +31,15 @@ class Violation:
 
 
 def load_schema(path: Path, definitions: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """A request's schema, with the shared rules of ``common.schema.json`` in the place of references to them.
+    """Load a request's schema, and replace its references to ``common.schema.json`` by the shared rules.
 
-    ``definitions`` are made in code and become the schema's ``$defs``. References to those stay, for jsonschema to
-    follow. Tests run ``check_schema`` over every schema, so that no start-up has to.
+    ``definitions`` are made in code and become the schema's ``$defs``. References to them stay, for jsonschema to
+    follow. ``check_schema`` is called by tests only: here it would make every start-up longer.
 
     Raises
     ------
     ValueError
-        For a reference to a rule that there is not, or one with members beside it: they would be lost.
+        If a reference names a rule that does not exist, or has other members beside ``$ref``: they would be lost.
     """
     schema = json.loads(path.read_bytes())
     if definitions is not None:
@@ -49,13 +49,13 @@ def load_schema(path: Path, definitions: Mapping[str, Any] | None = None) -> dic
 
 
 def reference(name: str) -> dict[str, str]:
-    """How a schema refers to the shared rule of this name."""
+    """The ``$ref`` object that refers to the shared rule of this name."""
     return {"$ref": f"urn:task-cleanup:common#/$defs/{name}"}
 
 
 @cache
 def _shared_rules() -> dict[str, Any]:
-    """Shared rules by the references to them."""
+    """The rules of ``common.schema.json``, by the ``$ref`` that refers to each."""
     rules = json.loads(_COMMON.read_bytes())["$defs"]
     return {reference(name)["$ref"]: rule for name, rule in rules.items()}
 
@@ -99,15 +99,16 @@ class RequestValidator:
     def validate(
         self, request: object, more: Callable[[Mapping[str, Any]], Iterable[Violation]] = lambda _: ()
     ) -> dict[str, Any]:
-        """The request with the schema's defaults filled in.
+        """Check the request, and return it with the schema's defaults.
 
-        ``more`` finds violations that the schema cannot, in an object that may violate the schema too. They are told
-        with the schema's own. Where the schema refuses the same field, its rule is told with what ``more`` allows.
+        ``more`` returns violations that the schema cannot express; its argument may violate the schema too. They are
+        reported with the schema's own. For a field that both refuse, ``rule`` is the schema's and ``allowed`` is
+        that of ``more``.
 
         Raises
         ------
         CleanupError
-            ``invalid_request`` with every violation and what is allowed there, never the rejected value.
+            ``invalid_request`` if there is a violation. It has all of them, and never the rejected value.
         """
         violations = [] if certainly_valid(self._schema, request) else self._violations_of(request)
         if isinstance(request, dict):
@@ -118,13 +119,13 @@ class RequestValidator:
         return {**defaults, **request}
 
     def _violations_of(self, request: object) -> list[Violation]:
-        from task_cleanup.schema_errors import violations_of  # noqa: PLC0415 - only a refusal pays for it
+        from task_cleanup.schema_errors import violations_of  # noqa: PLC0415 - slow, and for refusals only
 
         return violations_of(self._schema, request)
 
 
 def short_name(name: str) -> str:
-    """The caller's own name of a field as any log can hold it: cut, and characters that UTF-8 lacks replaced."""
+    """The caller's name of a field, cut to ``MAX_NAME`` characters; what UTF-8 cannot encode becomes ``?``."""
     return name[:MAX_NAME].encode(errors="replace").decode()
 
 
@@ -134,9 +135,7 @@ def pointer(*parts: str) -> str:
 
 
 def violation_error(violations: Iterable[Violation], code: Code = Code.SCHEMA_VIOLATION) -> CleanupError:
-    """``invalid_request`` that tells all violations, each once: the first ones in the message, and up to
-    ``MAX_VIOLATIONS`` in the detail.
-    """
+    """``invalid_request`` with each violation once: ``MAX_TOLD`` in the message, ``MAX_VIOLATIONS`` in the detail."""
     listed = sorted(set(violations))[:MAX_VIOLATIONS]
     told = [f"{violation.pointer or 'the request'} {violation.allowed}" for violation in listed[:MAX_TOLD]]
     more = ["and so on"] if len(listed) > MAX_TOLD else []
@@ -162,7 +161,7 @@ def _narrowed(violation: Violation, by: Violation | None) -> Violation:
 
 
 def not_one_of(place: str, values: Iterable[str]) -> Violation:
-    """For a field whose values no schema lists: a region, which is its service's to know."""
+    """The violation for a value that is not one of ``values``, which are in no schema: the regions of a service."""
     from task_cleanup.allowed import one_of  # noqa: PLC0415
 
     return Violation(place, "enum", f"must be {one_of(list(values))}")
@@ -173,12 +172,12 @@ class NotJsonError(TaskCleanupError, ValueError):
 
 
 def strict_json(text: str) -> Any:  # noqa: ANN401 - any JSON value
-    """JSON without the parser's leniencies: no repeated names, no NaN.
+    """Parse JSON, but refuse what ``json.loads`` accepts too: repeated names, NaN and Infinity.
 
     Raises
     ------
     NotJsonError
-        Also for nesting that is too deep.
+        If the text is not such JSON, or is nested too deeply.
     """
     try:
         return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
@@ -187,7 +186,7 @@ def strict_json(text: str) -> Any:  # noqa: ANN401 - any JSON value
     except NotJsonError:
         raise
     except ValueError as error:
-        from task_cleanup.json_errors import explained  # noqa: PLC0415 - only a refusal pays for it
+        from task_cleanup.json_errors import explained  # noqa: PLC0415 - for refusals only
 
         raise NotJsonError(explained(text, error)) from None
 
