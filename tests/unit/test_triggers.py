@@ -257,7 +257,7 @@ def test_the_age_is_counted_from_when_it_was_first_sent(seconds: float) -> None:
 @pytest.mark.parametrize(
     ("moment", "why"),
     [
-        (None, "nothing tells"),
+        (None, "does not say when"),
         (NOW + CLOCK_SKEW + timedelta(seconds=1), "in the future"),
         (datetime(2099, 1, 1, tzinfo=UTC), "in the future"),
         (datetime.max.replace(tzinfo=UTC), "in the future"),

@@ -1,4 +1,4 @@
-"""The three AWS calls a function makes, signed by requests-aws4auth: boto3 alone would double the cold start.
+"""Makes the three AWS calls of a function, signed by requests-aws4auth: boto3 would double the cold start.
 
 Sources: the API references of Secrets Manager, EventBridge and SQS (JSON protocols).
 """
@@ -19,8 +19,8 @@ from task_cleanup.transport import NoAnswerError, ReplyTooLargeError, exchange
 
 CALL_TIMEOUT = 2.5  # seconds for one call with its repetitions
 
-# What AWS says of a signature that was good when it was made: the environment was frozen in the middle of a call, or
-# its clock is off. The next one is good.
+# AWS's codes for a signature that is too old: Lambda froze the environment during the call, or its clock is wrong.
+# The call is then signed and sent once more.
 STALE_SIGNATURE = frozenset(
     {"InvalidSignatureException", "SignatureDoesNotMatch", "RequestExpired", "RequestTimeTooSkewed"}
 )
@@ -47,7 +47,7 @@ _SEND_MESSAGE = _Action("sqs", "AmazonSQS.SendMessage", "1.0")
 
 
 class Aws:
-    """Calls AWS with the function's own role. ``session`` is asked for each call: it may have been replaced."""
+    """Calls AWS with the function's own role. ``session`` is called each time, since the session can be replaced."""
 
     def __init__(self, settings: Settings, session: Callable[[], requests.Session]) -> None:
         self._endpoints = settings.aws_endpoints
@@ -88,7 +88,7 @@ class Aws:
         Raises
         ------
         AwsError
-            If AWS does not answer, answers with an error, or tells no message id.
+            If AWS does not answer, answers with an error, or returns no ``MessageId``.
         """
         payload = {
             "QueueUrl": queue_url,

@@ -13,9 +13,9 @@ from task_cleanup.system import Deadline, System
 
 CACHE_SECONDS = 300.0
 
-DEFAULT_ACCOUNT = "default"  # as the schemas have it
+DEFAULT_ACCOUNT = "default"  # the default of `account` in the schemas
 _NOT_STORED = "ResourceNotFoundException"
-_MARKED = "InvalidRequestException"  # for deletion: somebody stored it, so the caller's alias is right
+_MARKED = "InvalidRequestException"  # the secret is marked for deletion, so the caller's alias is right
 _DENIED = frozenset(
     {
         "AccessDeniedException",
@@ -37,7 +37,7 @@ class CredentialStore:
         self._prefix = f"{prefix}/{provider}"
         self._system = system
         self._cache: dict[str, tuple[float, Credentials]] = {}
-        self._suspended: dict[tuple[str, str | None], float] = {}  # by key and project; None: in every project
+        self._suspended: dict[tuple[str, str | None], float] = {}  # by key and project; None means every project
 
     def get(self, account: str, deadline: Deadline) -> Credentials:
         """The account's credentials, at most ``CACHE_SECONDS`` old.
@@ -45,9 +45,9 @@ class CredentialStore:
         Raises
         ------
         CleanupError
-            ``invalid_request`` where nobody stored this account, ``internal`` (the default account's secret is
-            missing, any is marked for deletion, denied or malformed) or ``unavailable``. It names the secret, never
-            its content.
+            ``invalid_request`` if this account has no secret; ``internal`` if the default account has none, or a
+            secret is marked for deletion, denied or malformed; ``unavailable`` if it cannot be read now. The message
+            has the secret's name, never its content.
         """
         fetched_at, credentials = self._cache.get(account, (float("-inf"), None))
         if credentials is not None and self._system.monotonic() - fetched_at < CACHE_SECONDS:
@@ -55,7 +55,7 @@ class CredentialStore:
         return self.refetch(account, deadline)
 
     def refetch(self, account: str, deadline: Deadline) -> Credentials:
-        """The account's credentials as the secret holds them now. Raises like ``get``."""
+        """Read the account's credentials from the secret again, and cache them. Raises like ``get``."""
         name = f"{self._prefix}/{account}"
         try:
             text = self._aws.get_secret_value(name, deadline)
@@ -68,8 +68,8 @@ class CredentialStore:
     def suspend(self, credentials: Credentials, project_id: str | None = None) -> None:
         """Refuse these credentials for ``CACHE_SECONDS``: six bad signatures lock a Huawei key for every user of it.
 
-        With a ``project_id``, in that project only: for a 401 that may be about the project and not about the key.
-        Where a second project meets one, it is about the key.
+        With a ``project_id``, in that project only: the 401 may be about the project, and not about the key. After a
+        401 in a second project, in every project.
         """
         key, now = _digest(credentials), self._system.monotonic()
         elsewhere = [
@@ -80,7 +80,7 @@ class CredentialStore:
         self._suspended[key, None if elsewhere else project_id] = now + CACHE_SECONDS
 
     def refuse_if_suspended(self, credentials: Credentials, project_id: str | None = None) -> None:
-        """Raise ``CleanupError`` (``unauthenticated``, ``CredentialSuspended``) while they are suspended there."""
+        """Raise ``CleanupError`` (``CredentialSuspended``) while these credentials are suspended in this project."""
         if not self._suspended:
             return
         digest, now = _digest(credentials), self._system.monotonic()
@@ -99,7 +99,7 @@ def _digest(credentials: Credentials) -> str:
 
 def _secret_error(name: str, account: str, code: str) -> CleanupError:
     if code == _NOT_STORED and account != DEFAULT_ACCOUNT:
-        # The request named it. The default account is everybody's, so its absence is the stack's fault.
+        # The caller chose this account. A missing default account is a mistake in the stack's setup.
         return invalid_request(
             Code.SECRET_NOT_FOUND, f"no credentials are stored for this account: there is no secret {name}"
         )

@@ -1,4 +1,4 @@
-"""Removes secrets and quoted requests from providers' texts: they repeat what they were sent, tokens included."""
+"""Removes secrets and quoted requests from providers' texts: providers repeat what they receive, tokens included."""
 
 import re
 from base64 import b64encode
@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote
 
 MAX_LENGTH = 500
-_MAX_READ = 10_000  # characters of a text; what is behind them would not be shown
-_SHARED = 10  # characters in a row that are no accident
-_ROUNDS = 4  # encodings inside each other that are undone: a gateway that quotes another gateway's quotation
+_MAX_READ = 10_000  # characters of a text that are searched; later ones would not be shown
+_SHARED = 10  # characters in a row of a secret; so many in a text are removed
+_ROUNDS = 4  # nested encodings that are decoded: a gateway can quote the error of another gateway
 
 _ID = re.compile("[0-9A-Fa-f-]{1,64}")  # no encoding has only these characters
 
@@ -26,20 +26,20 @@ _ENCODINGS = (
     re.compile(r"&#0*(?P<decimal>[0-9]{1,7});?|&#[xX]0*(?P<hex>[0-9A-Fa-f]{1,6});?|&(?P<entity>[A-Za-z]{2,8});"),
 )
 _LETTERS = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
-# A form's plus is a blank, and Base64 has two alphabets: each pair counts as one character, in texts and in secrets.
+# In a form, "+" means a blank, and Base64 writes "+/" or "-_": each such pair is compared as one character.
 _ALIKE = str.maketrans("+-_", "  /")
 
 
 def redact(text: str, secrets: Iterable[str]) -> str:
     """A provider's text without these secrets, in any usual encoding, and without any request that it quotes.
 
-    Known are: plain, percent-encoding, JSON and HTML escapes (each also inside each other), and Base64 of the secret
-    or of a text that holds it; and parts of these, from ``_SHARED`` characters on. The result has at most
-    ``MAX_LENGTH`` characters, on one line.
+    It finds a secret that is plain, percent-encoded, escaped for JSON or HTML (also several of these), or in Base64,
+    alone or within a longer text; also a part of at least ``_SHARED`` characters of any of these. The result has at
+    most ``MAX_LENGTH`` characters, on one line.
     """
     secrets = list(secrets)
     if _ID.fullmatch(text) and not _shares(text, "\0".join(secrets)):
-        return text  # as nearly every request id is: what follows takes milliseconds
+        return text  # nearly every request id; the rest would take milliseconds
     if len(text) > _MAX_READ:
         text = text[:_MAX_READ].rpartition(" ")[0]  # no secret has a blank, so none is cut into two
     found: list[tuple[int, int]] = []
@@ -67,7 +67,7 @@ def _shares(text: str, secrets: str) -> bool:
 
 
 def _places(alike: str, needles: Mapping[int, Iterable[str]]) -> Iterator[tuple[int, int]]:
-    """Where so many characters in a row are in one of the needles."""
+    """The first position, and the one after the last, of each run of ``size`` characters that is also in a needle."""
     for size, forms in needles.items():
         places: dict[str, list[int]] = {}
         for at in range(len(alike) - size + 1):
@@ -78,10 +78,10 @@ def _places(alike: str, needles: Mapping[int, Iterable[str]]) -> Iterator[tuple[
 
 
 def _needles(secrets: Iterable[str]) -> dict[int, list[str]]:
-    """What is looked for, by how many characters of it are enough.
+    """The texts to search for, by the number of their characters in a row that count as a find.
 
-    Each secret, and what Base64 makes of it, as it is and as JSON or a URL writes it. A part of a secret is enough,
-    since providers cut what they quote; but not of a header's value, which has ordinary words in it.
+    These are each secret, and the Base64 of it and of its JSON and URL forms. A part counts, since providers cut
+    what they quote; but a header's value (it has a blank) counts only as a whole, since it contains ordinary words.
     """
     known = {secret for secret in secrets if secret}
     written = {form for secret in known for form in (secret, secret.replace("/", "\\/"), quote(secret, safe=""))}
@@ -93,17 +93,17 @@ def _needles(secrets: Iterable[str]) -> dict[int, list[str]]:
 
 
 def _base64_forms(secret: str) -> Iterator[str]:
-    """What Base64 makes of the secret, wherever it is in the encoded text: less what its neighbours' bits are in."""
+    """The Base64 of the secret for each place in an encoded text, less the characters that depend on neighbours."""
     for shift in range(3):
         encoded = b64encode(b"\0" * shift + secret.encode()).decode().rstrip("=")
-        whole = (shift + len(secret.encode())) * 8 // 6  # characters that no byte behind it can change
+        whole = (shift + len(secret.encode())) * 8 // 6  # characters that do not depend on the bytes after it
         core = encoded[(shift * 8 + 5) // 6 : whole]
-        if len(core) >= 8:  # shorter ones are in many innocent words
+        if len(core) >= 8:  # shorter ones occur in ordinary words
             yield core
 
 
 def _merged(found: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """The same places in order, those that touch or overlap made one."""
+    """The places in order; those that touch or overlap are joined."""
     first = last = -1
     for begin, end in sorted(found):
         if begin > last:
@@ -116,9 +116,9 @@ def _merged(found: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
 
 
 def _views(text: str) -> Iterator[tuple[str, list[int] | range]]:
-    """The text as it is, and with encodings undone, one after another in every order.
+    """The text as it is, and decoded with one encoding after another, in every order.
 
-    Each with where in the text its characters begin (one more for the end).
+    With each comes, for each of its characters and for its end, the position in the text where it begins.
     """
     seen = {text}
     views: list[tuple[str, list[int] | range]] = [(text, range(len(text) + 1))]

@@ -1,4 +1,4 @@
-"""Lists that fit into Lambda's reply: Lambda drops a larger one, and the caller would be told of a crash.
+"""Shortens lists so that they fit into Lambda's reply. Lambda drops a larger reply, and the caller gets an error.
 
 Source: Lambda's quotas ("Invocation payload", 6 MB, which its error message states as 6,291,556 bytes).
 """
@@ -12,12 +12,12 @@ from task_cleanup.results import Result, TaskList
 from task_cleanup.triggers import Trigger, json_text
 
 MAX_BYTES = 6_291_556
-RESERVE = 2_048  # for what is around a list: the reply's status and headers, and a count of more digits
+RESERVE = 2_048  # bytes for the reply's status and headers, and for more digits of a count
 NOTE = "the reply would be larger than Lambda's 6 MB: ask with a lower limit"
 
 
 def fitted(result: Result, trigger: Trigger) -> Result:
-    """The result, with no more of its tasks than Lambda can hand back; it then is not complete, and says so."""
+    """The result with as many of its tasks as fit. If some do not, ``complete`` is false, and ``note`` says why."""
     listed, size = result.listed, _in_a_body if trigger is Trigger.HTTP else _in_a_reply
     if listed is None or size(result.to_dict()) <= MAX_BYTES - RESERVE:
         return result

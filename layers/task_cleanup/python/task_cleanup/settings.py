@@ -1,4 +1,4 @@
-"""The environment contract: the only module that reads environment variables, once, at start-up."""
+"""Reads and checks the environment variables, once, at start-up. No other module reads any."""
 
 import os
 import re
@@ -12,12 +12,12 @@ from task_cleanup.errors import TaskCleanupError
 from task_cleanup.startup import wired
 from task_cleanup.validation import strict_json
 
-# One label of a host name, as in every schema: no dot, so that a region can never name a host of somebody else.
+# One label of a host name, as in every schema. A region with a dot could name somebody else's host.
 REGION = re.compile("[a-z][a-z0-9-]{0,61}[a-z0-9]")
 _SERVICE = re.compile(r"[a-z][a-z0-9]*\.[a-z][a-z0-9]*")
 
 _AWS_SERVICES = {
-    # signing name: (variable suffix, the AWS SDKs' own; host label)
+    # signing name: suffix of the AWS SDKs' own variable AWS_ENDPOINT_URL_<suffix>
     "secretsmanager": "SECRETS_MANAGER",
     "events": "EVENTBRIDGE",
     "sqs": "SQS",
@@ -63,7 +63,7 @@ class Settings:
         Raises
         ------
         SettingsError
-            If one is missing or malformed: a guard that cannot be read must not be taken as off.
+            If one is missing or malformed. A mistyped ``DRY_RUN`` must not mean false.
         """
         region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or ""
         if not region:
@@ -113,32 +113,32 @@ def _positive(env: Mapping[str, str], name: str) -> int | None:
 
 
 def _provider_endpoints(env: Mapping[str, str], services: Iterable[str]) -> dict[str, str]:
-    """The overrides of these services only: another ``*_ENDPOINT`` variable is not this function's."""
+    """The base URLs from the ``<ID>_ENDPOINT`` variables of these services; those of others are not read."""
     variables = {service: f"{service.upper()}_ENDPOINT" for service in services}
     return {service: base_url(name, env[name]) for service, name in variables.items() if env.get(name)}
 
 
 def _extra_regions(env: Mapping[str, str], name: str) -> dict[str, tuple[str, ...]]:
-    """``{"huawei.oms": ["xx-name-1"]}``: of all services, since all functions of a stack have the same variable.
+    """Parse ``{"huawei.oms": ["xx-name-1"]}``, which has all services: the functions of a stack share one value.
 
-    Which services there are is the sweep's to check. One function knows one service; to know them all it would have
-    to import them all, at every cold start. An id that nobody has adds no region to anything.
+    Only the sweep checks that the services exist: it imports them all, which would make every other function's cold
+    start longer. In the other functions, an unknown service has no effect.
     """
     if not env.get(name):
         return {}
     try:
         value = strict_json(env[name])
     except ValueError:
-        raise SettingsError(f"{name} is not JSON, or a name is in it twice") from None
+        raise SettingsError(f"{name} is not JSON, or has a name twice") from None
     if not isinstance(value, dict) or not value:
         raise SettingsError(f"{name} must be a JSON object of lists of regions")
     if not all(_SERVICE.fullmatch(service) for service in value):
-        raise SettingsError(f"{name}: a service is named as in huawei.oms")
+        raise SettingsError(f"{name}: a service is written like huawei.oms")
     return {service.replace(".", "_"): _regions(name, regions) for service, regions in value.items()}
 
 
 def _regions(name: str, regions: object) -> tuple[str, ...]:
-    """Regions of the service's own list are no mistake: a later release may have what this stack added."""
+    """Check one service's list. It may repeat regions of the service's own: a later release may have added them."""
     if not isinstance(regions, list) or not regions:
         raise SettingsError(f"{name}: a service has a list of regions")
     if not all(isinstance(region, str) and REGION.fullmatch(region) for region in regions):
@@ -157,12 +157,12 @@ def _aws_endpoint(env: Mapping[str, str], service: str, region: str) -> str:
 
 
 def base_url(name: str, value: str) -> str:
-    """A scheme and a host, nothing else; plain ``http`` only where the traffic cannot leave the machine.
+    """Check that the value is a scheme and a host only, and that ``http`` is used for a loopback host only.
 
     Raises
     ------
     SettingsError
-        Naming the variable.
+        If it is not; the text has the variable's ``name``.
     """
     try:
         parts = urlsplit(value)

@@ -1,4 +1,4 @@
-"""Clock, sleep, random numbers and nonces, as arguments: a test gives its own, so that each run is the same."""
+"""Clock, sleep, random numbers and nonces as arguments, so that tests can give their own."""
 
 import random
 import secrets
@@ -26,14 +26,14 @@ class System:
 
 @wired
 class Deadline:
-    """A moment on the monotonic clock after which nothing may be waited for."""
+    """A moment on the monotonic clock, at which every wait must end."""
 
     at: float
     monotonic: Callable[[], float]
 
     @classmethod
     def after(cls, seconds: float, monotonic: Callable[[], float]) -> "Deadline":
-        """``seconds`` from now."""
+        """The deadline ``seconds`` from now."""
         return cls(monotonic() + seconds, monotonic)
 
     def remaining(self) -> float:
@@ -45,5 +45,5 @@ class Deadline:
         return Deadline(min(self.at, self.monotonic() + seconds), self.monotonic)
 
     def less(self, reserve: float) -> "Deadline":
-        """This deadline with ``reserve`` seconds kept back for what must still happen after it."""
+        """A deadline ``reserve`` seconds earlier than this one, so that they are left for what comes after it."""
         return Deadline(self.at - reserve, self.monotonic)

@@ -1,4 +1,4 @@
-"""RFC 3339 times, in and out."""
+"""Reads and writes RFC 3339 times."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -9,13 +9,13 @@ _RFC3339 = re.compile(
 
 
 def parse_time(text: str) -> datetime:
-    """An RFC 3339 time with a zone, as UTC.
+    """Parse an RFC 3339 time with a zone, and convert it to UTC.
 
     Raises
     ------
     ValueError
-        Also for a time that UTC cannot hold, such as ``0001-01-01T00:00:00+23:59``: whoever converted or printed it
-        later would get an ``OverflowError`` that nobody expects.
+        If the text is no such time, or UTC cannot hold it (``0001-01-01T00:00:00+23:59``): converting it later would
+        raise an ``OverflowError``.
     """
     if not _RFC3339.fullmatch(text):
         raise ValueError("not an RFC 3339 time with a zone")
@@ -29,9 +29,9 @@ _EARLIEST, _LATEST = datetime(2010, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzin
 
 
 def plausible(moment: datetime) -> datetime | None:
-    """The time, or None for one that no task can have: a zero value, seconds taken for milliseconds.
+    """The time, or None outside the years 2010 to 2099: it was a zero, or seconds that were read as milliseconds.
 
-    Taken at its word, such a time would make the task look decades old.
+    A sweep would take such a task for decades old, and select it.
     """
     return moment if _EARLIEST <= moment < _LATEST else None
 
@@ -42,7 +42,7 @@ def rfc3339(moment: datetime) -> str:
 
 
 def in_words(length: timedelta) -> str:
-    """``1 hour``, ``7 days``, ``90 minutes``: whole, in the largest unit that has no rest."""
+    """``1 hour``, ``7 days``, ``90 minutes``: a whole number of the largest unit for which it is whole."""
     seconds = round(length.total_seconds())
     unit, size = next((unit, size) for unit, size in _UNITS if seconds % size == 0)
     number = seconds // size

@@ -85,9 +85,9 @@ class Received:
             ``CLOCK_SKEW``. Until that time, such a request would never be too old.
         """
         if self.first_sent is None:
-            why = "nothing tells when this request was first sent"
+            why = "this request does not say when it was first sent"
         elif self.first_sent - now > CLOCK_SKEW:
-            why = "the time at which this request says that it was first sent is in the future"
+            why = "the time at which this request was first sent is in the future"
         else:
             return now - self.first_sent
         advice = (
@@ -311,7 +311,7 @@ def _decoded(body: str) -> str:
     except UnicodeDecodeError as error:
         why = f"is not UTF-8 text: its byte {error.start + 1} is wrong"
     except ValueError:
-        why = "is said to be base64, and is not"
+        why = "is not base64, although isBase64Encoded is true"
     raise invalid_request(Code.UNREADABLE_REQUEST, f"the body {why}")
 
 
