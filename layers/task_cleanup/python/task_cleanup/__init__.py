@@ -6,7 +6,7 @@ Read it in the order data flows: ``triggers`` → ``validation`` → ``operation
 
 import warnings
 
-# requests says at import that it cannot guess encodings: the layer leaves out what it would guess with, on purpose.
+# requests warns at import that no library for guessing encodings is there: the layer leaves it out on purpose.
 warnings.filterwarnings("ignore", "Unable to find acceptable character detection dependency")
 
 __version__ = "1.0.0"

@@ -1,4 +1,4 @@
-"""The events that the functions put on the bus or are asked by: their source, and their types (`detail-type`)."""
+"""Source and types (`detail-type`) of the events that the functions put on the bus or receive from it."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ SOURCE = "task-cleanup"  # of every event that a function puts on the bus
 
 
 class EventType(StrEnum):
-    """Every `detail-type` that is this project's own. Rules, roles and the schedule in the template name them too."""
+    """Every `detail-type` of this project. The template repeats them in rules, roles and the schedule."""
 
     DELETE_REQUESTED = "Task Cleanup Requested"
     TASK_COMPLETED = "Task Cleanup Completed"

@@ -1,7 +1,6 @@
-"""From an operation to its Lambda handler: unwrap the event of any trigger, run the operation, answer that trigger.
+"""Makes an operation's Lambda handler: it reads any trigger's event, runs the operation, and answers that trigger.
 
-One execution environment keeps one session, one credential cache and one clock offset; nothing of a request
-outlives it.
+One execution environment keeps one session, one credential cache and one clock offset, and nothing of a request.
 """
 
 from task_cleanup.startup import UncollectedImports
@@ -132,7 +131,7 @@ class _Handler:
             if left < MIN_START:
                 failed += messages[position:]
                 break
-            # A fair share each, so that a provider that hangs does not starve the rest of the batch.
+            # An equal share of the time for each, so that one slow call does not use up the time of the others.
             share = max(MIN_START, left / (len(messages) - position))
             if not self._settled(message, deadline.within(share), deadline):
                 failed.append(message)

@@ -1,4 +1,4 @@
-"""One log line and one set of metrics per result: never an event, a body, a header or a value that was refused."""
+"""Writes one log line and one set of metrics per result. It logs no event, body, header or rejected value."""
 
 from collections.abc import Mapping
 
@@ -12,28 +12,28 @@ from task_cleanup.triggers import Trigger
 
 
 class Telemetry:
-    """Logger and metrics of one execution environment, as every function has them."""
+    """Logger and metrics of one execution environment, for the operations and for the sweep."""
 
     def __init__(self, settings: Settings) -> None:
-        # No message of ours is JSON: to try and fail to read each as such takes as long as to write the line.
+        # By default, Logger tries to parse each message as JSON, which takes as long as to write the line.
         self._logger = Logger(service=settings.service_name, use_rfc3339=True, utc=True, json_deserializer=str)
-        # Not the usual kind, which shares its dimensions with every other instance.
+        # Not `Metrics`, whose instances share their dimensions.
         self._metrics = EphemeralMetrics(namespace=settings.metrics_namespace, service=settings.service_name)
 
     def undelivered(self, what: str, code: str) -> None:
-        """A result could not be published, or a message not be moved: it comes again."""
+        """Log that a result was not published, or a message not moved to its dead-letter queue: SQS redelivers it."""
         self._logger.warning("not delivered, will come again", extra={"what": what, "code": code})
 
     def unpublished(self, what: str, code: str) -> None:
-        """The result of a direct invocation could not be published: only the caller has it, if there is one."""
+        """Log that a direct invocation's result was not published: only a caller who waits for the reply gets it."""
         self._logger.warning("not published, only returned", extra={"what": what, "code": code})
 
     def unforeseen(self, what: str, error: Exception) -> None:
-        """A bug. The exception's text may hold anything, so only its type is logged."""
+        """Log a bug. The exception's text may hold anything, so only its type is logged."""
         self._logger.error("unforeseen exception", extra={"what": what, "exception_type": type(error).__name__})
 
     def _measure(self, dimensions: Mapping[str, str], *metrics: tuple[str, MetricUnit, float]) -> None:
-        """Write one set of metrics, whatever became of the one before it."""
+        """Write one set of metrics, without what an earlier call that failed may have left."""
         self._metrics.clear_metrics()
         for name, value in dimensions.items():
             self._metrics.add_dimension(name, value)
@@ -43,10 +43,10 @@ class Telemetry:
 
 
 class Observability(Telemetry):
-    """The results of an operation."""
+    """Logs and counts the results of an operation."""
 
     def ran(self, milliseconds: float) -> None:
-        """Tell how long a whole invocation took, of all functions of the stack together: one alarm watches them."""
+        """Record an invocation's duration. No dimensions: one alarm watches all functions of the stack together."""
         self._measure({}, ("RunDuration", MetricUnit.Milliseconds, milliseconds))
 
     def record(self, result: Result, trigger: Trigger) -> None:

@@ -11,7 +11,7 @@ from task_cleanup.retries import Verdict
 from task_cleanup.tasks import Page, Task
 from task_cleanup.transport import FinishedCall
 
-READINGS = 3  # of a list that moves while it is read
+READINGS = 3  # at most, of a list that changes while it is read
 
 
 def check_page_with(read: Callable[[Reply], Page | None]) -> Callable[[Reply], Error | None]:
@@ -33,7 +33,7 @@ class _End(StrEnum):
     LIMIT = "there are more tasks than the request's limit"
     TIME = "time ran out before the last page"
     MOVED = f"tasks came or went while they were listed, in each of {READINGS} readings: some may be missing"
-    COUNT = "the provider counts other tasks than it lists"
+    COUNT = "the provider's count is not the number of tasks that it listed"
 
 
 @dataclass
@@ -74,7 +74,7 @@ class _Reading:
     def _end_with(self, page: Page, *, progress: bool) -> _End | None:
         if self._moved and not self.to_the_end:
             return _End.MOVED
-        # A full page that says that it was all may have counted itself only: the page behind it is asked for.
+        # The total of a full page may count that page only, so ask for the next page too.
         if not self.paged or (self._is_all_read and not page.full):
             return self._at_the_end()
         if len(self.tasks) > self.limit or (len(self.tasks) == self.limit and page.total > self.limit):

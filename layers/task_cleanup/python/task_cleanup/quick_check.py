@@ -1,8 +1,8 @@
-"""A quick yes to requests that are certainly valid, so that they need not wait for jsonschema.
+"""Accepts most valid requests without jsonschema, whose import takes a fifth of a cold start.
 
-jsonschema is a fifth of a cold start, all of it import. It stays the authority: only a yes counts here. Whatever is
-not known below, keyword, type or format, is a no, and every no is jsonschema's to decide and to explain. That no yes
-is given where jsonschema would refuse is proven in tests/unit/test_quick_check.py.
+All other requests go to jsonschema, which accepts them or explains what is wrong. A keyword, type or format that is
+not listed below is never accepted here. tests/unit/test_quick_check.py proves that no request is accepted here that
+jsonschema refuses.
 """
 
 import re
@@ -24,7 +24,7 @@ def certainly_valid(schema: Mapping[str, Any], request: object) -> bool:
 
 
 def _fits_object(schema: Mapping[str, Any], value: object, fits: Callable[[Mapping[str, Any], object], bool]) -> bool:
-    """``fits`` says whether a member fits its rule. A member without a rule never does, so the object is closed."""
+    """Whether the value is an object with all required members, and each member has a rule that it ``fits``."""
     if not isinstance(value, dict) or schema.get("type") != "object" or not schema.keys() <= _OF_AN_OBJECT:
         return False
     properties = schema.get("properties", {})
@@ -68,8 +68,8 @@ def _is_time(wanted: str, text: str) -> bool:
         return False
 
 
-# Each says yes only for the kind of value that it is about, for null, and for texts where it is about numbers: of
-# others, jsonschema knows best.
+# Each accepts only values of the type that it is about, null, and strings if it is about numbers; jsonschema decides
+# about all others.
 _CHECKS: Mapping[str, Callable[[Any, Any], bool]] = {
     "type": _is_of_type,
     "const": lambda wanted, value: isinstance(value, str | None) and value == wanted,

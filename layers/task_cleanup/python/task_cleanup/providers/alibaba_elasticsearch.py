@@ -2,7 +2,7 @@
 
 Sources: the pages of DeleteDataTask and CancelTask, the product's and the gateway's error-code lists, and the
 product metadata's endpoint list. ap-northeast-2 (Seoul) and ap-southeast-7 (Bangkok) are on the help page "Regions"
-only. Throttling comes as HTTP 400: only the code tells.
+only. Throttling comes as HTTP 400: only the code identifies it.
 """
 
 import re
@@ -84,7 +84,7 @@ _MEANINGS = {
         "InvalidApi.NotFound InvalidProduct.NotFound InvalidRegion.NotFound InvalidProtocol.NeedSsl "
         "UnsupportedHTTPMethod ContentMD5NotMatched ContentLengthDoesNotMatch AlreadyReceivedInterruptSignal "
         "CssCheckUpdowngradeError "
-        "RepetitionOperationError"  # "already so": the cancel claims it
+        "RepetitionOperationError"  # CancelTask has it in `already_done_codes`
     ),
 }
 ERRORS = ErrorTable(
@@ -110,7 +110,7 @@ def sign(call: Call, host: str, credentials: Credentials, *, now: datetime, nonc
 
 
 def read_error(reply: Reply) -> ProviderError | None:
-    """The error in a reply. Sister operations send one inside a 200, so the status is not looked at."""
+    """The error in a reply of any status: other operations of this service send errors with HTTP 200."""
     body = reply.json_object()
     if body is None:
         return None
@@ -119,7 +119,7 @@ def read_error(reply: Reply) -> ProviderError | None:
 
 
 def request_id(reply: Reply) -> str | None:
-    """From the body, else from the gateway's header."""
+    """The request id from the body, else from the gateway's header."""
     body = reply.json_object() or {}
     return text_member(body, ("RequestId", "requestId")) or reply.headers.get("x-acs-request-id") or None
 
@@ -150,16 +150,16 @@ def list_call(request: Request, received: int) -> Call:
     return instance_call("ListDataTasks", "GET", request["instance_id"], "data-task")
 
 
-# The only status that any page documents. Whatever else comes is not taken for an end.
+# `SUCCESS` is the only documented status. A task with any other may still run, so it is not deletable.
 STATUSES = StatusTable(meanings={"SUCCESS": Status.SUCCEEDED}, deletable=frozenset({"SUCCESS"}))
 _CREATED = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
 _CHINA = timezone(timedelta(hours=8))  # `createTime` has no zone; China time is assumed
 _MAX_DETAIL = 256  # characters
-# Names and addresses, of what the page documents for either side. Its sister call sent passwords back, so nothing
-# else goes on, and neither do `settings`, `mapping` and `routing`: JSON documents and text that somebody wrote.
+# Only names and addresses are kept of each side. A similar call returned passwords, so undocumented fields are
+# dropped, and also `settings`, `mapping` and `routing`, into which users write any text.
 _CLUSTER_FIELDS = ("dataSourceType", "index", "type", "endpoint", "vpcId", "vpcInstanceId", "vpcInstancePort")
-# User information, path and query may hold passwords or tokens. With an `@` behind the first `/`, `?` or `#`, nobody
-# can tell the host from a password.
+# User information, path and query may hold passwords or tokens. With an `@` after the first `/`, `?` or `#` there is
+# no match: what looks like the host may then be part of a password.
 _ENDPOINT = re.compile(
     r"(?P<scheme>https?://)?([^/?#\\]*@)?(?P<host>([\w.-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?)([/?#][^@]*)?",
     re.ASCII | re.IGNORECASE,
@@ -167,7 +167,7 @@ _ENDPOINT = re.compile(
 
 
 def read_page(reply: Reply) -> Page | None:
-    """``{"Result": […]}``: all data tasks of the instance; the service has no paging."""
+    """Read ``{"Result": […]}``, all data tasks of the instance: the service has no paging."""
     records = (reply.json_object() or {}).get("Result")
     if not isinstance(records, list):
         return None
@@ -175,14 +175,14 @@ def read_page(reply: Reply) -> Page | None:
 
 
 def _task(record: Mapping[str, Any]) -> Task | None:
-    """None for a record without an id."""
+    """The task of a record; None if it has no id."""
     task_id = text_member(record, ("taskId",))
     if not task_id:
         return None
     provider_status = text_member(record, ("status",))
     status, deletable, why_not = STATUSES.judge(provider_status)
     created = _china_time(record.get("createTime"))
-    # The field tables of the two are swapped against the samples: whatever is there is kept.
+    # The documentation's field tables show the two sides exchanged, its samples do not: keep each side's own fields.
     clusters = {side: _cluster(record.get(side)) for side in ("sourceCluster", "sinkCluster")}
     return Task(
         task_id=task_id,
@@ -198,7 +198,7 @@ def _task(record: Mapping[str, Any]) -> Task | None:
 
 
 def _cluster(cluster: object) -> dict[str, str]:
-    """The fields that go on, as text: at most ``_MAX_DETAIL`` characters each, and of an endpoint the host only."""
+    """The ``_CLUSTER_FIELDS`` as text, at most ``_MAX_DETAIL`` characters each; of an endpoint the host only."""
     members = cluster if isinstance(cluster, dict) else {}
     values = {name: members.get(name) for name in _CLUSTER_FIELDS}
     values["endpoint"] = _host_only(values["endpoint"])

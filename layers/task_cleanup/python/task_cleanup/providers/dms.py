@@ -1,7 +1,7 @@
 """DMS (Distributed Message Service) background tasks, API v2: the same API on two clouds.
 
 Sources: Open Telekom Cloud's DMS API reference ("Error Codes", "Deleting a Background Task") and its list of
-endpoints. Traps: throttling can come as HTTP 404 (``DMS.10240407``), and no code is known for a missing task.
+endpoints. Throttling can come as HTTP 404 (``DMS.10240407``), and no code is known for a missing task.
 """
 
 import re
@@ -91,7 +91,7 @@ CODES = {
 
 
 def _huawei_host(region: str) -> str:
-    """One region is on another domain."""
+    """``eu-west-101`` is in the domain ``.eu``, all other regions are in ``.com``."""
     return f"dms.{region}.myhuaweicloud.{'eu' if region == 'eu-west-101' else 'com'}"
 
 
@@ -101,9 +101,9 @@ def task_call(method: str, project_id: str, instance_id: str, task_id: str) -> C
 
 
 _COUNT = re.compile("[0-9]{1,9}")
-PAGE_SIZE = 100  # what other clients ask for; the pages give no maximum
+PAGE_SIZE = 100  # what other clients ask for; the documentation states no maximum
 
-# "Past the end", in the words of the sister lists; the pages of this one do not say.
+# Codes of similar DMS lists for a start past the end; the documentation of this list has none.
 PAST_END = frozenset({"DMS.00400062", "DMS.40050010"})
 
 STATUSES = StatusTable(
@@ -120,9 +120,9 @@ STATUSES = StatusTable(
 
 
 def list_call(request: Request, received: int) -> Call:
-    """``GET …/tasks``; ``start`` is the 1-based index of the first record, whatever the page calls it.
+    """``GET …/tasks``; ``start`` is the 1-based index of the first record.
 
-    No parameter asks for an order, and no page tells which one the list has.
+    No parameter sets the order of the records, and no document states it.
     """
     project_id = request["project_id"]
     query = (("start", str(received + 1)), ("limit", str(PAGE_SIZE)))
@@ -130,7 +130,7 @@ def list_call(request: Request, received: int) -> Call:
 
 
 def read_page(reply: Reply) -> Page | None:
-    """``{task_count, tasks}``: the count is a string of digits, and of all matching records."""
+    """Read ``{task_count, tasks}``. The count is a string of digits, and counts all matching records."""
     body = reply.json_object() or {}
     records, count = body.get("tasks"), str(body.get("task_count", ""))
     if not isinstance(records, list) or not _COUNT.fullmatch(count):
@@ -139,13 +139,13 @@ def read_page(reply: Reply) -> Page | None:
 
 
 def _task(record: Mapping[str, Any]) -> Task | None:
-    """None for a record without an id."""
+    """The task of a record; None if it has no id."""
     task_id = text_member(record, ("id",))
     if not task_id:
         return None
     provider_status = text_member(record, ("status",))
     status, deletable, why_not = STATUSES.judge(provider_status)
-    # `updated_at` is filled while a task runs, too: only in a final state is it the end.
+    # `updated_at` is set while a task runs, too; only in a final state is it the time of the end.
     ended = _time(record.get("updated_at")) if deletable else None
     return Task(
         task_id=task_id,

@@ -42,7 +42,7 @@ def read_error(reply: Reply) -> ProviderError | None:
     candidates: list[dict[str, Any]] = [body, *(value for value in body.values() if isinstance(value, dict))]
     for candidate in candidates:
         if code := text_member(candidate, _CODE_NAMES) or _status_as_code(candidate):
-            # `error_detail` names the bad parameter; it is undocumented and the official SDK throws it away.
+            # `error_detail` names the bad parameter; it is undocumented, and the official SDK drops it.
             detail = text_member(candidate, ("error_detail",))
             return ProviderError(
                 code,
@@ -59,7 +59,7 @@ def _status_as_code(candidate: Mapping[str, Any]) -> str:
 
 
 def request_id(reply: Reply) -> str | None:
-    """From the header, or from the body of a gateway error."""
+    """The request id from the header, or from the body of a gateway error."""
     return reply.headers.get("x-request-id") or text_member(reply.json_object() or {}, ("request_id",)) or None
 
 

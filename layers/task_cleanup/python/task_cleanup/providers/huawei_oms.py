@@ -1,7 +1,7 @@
 """Huawei Cloud OMS (Object Storage Migration Service), API v2.
 
 Sources: the OMS API reference ("Error Codes", "Deleting a Migration Task") and the official SDK's region list.
-OMS sends nearly every error with HTTP 400, internal ones and missing tasks included: only the code tells.
+OMS sends nearly every error with HTTP 400, also for internal errors and missing tasks: only the code identifies it.
 """
 
 from collections.abc import Mapping
@@ -56,13 +56,13 @@ CODES = coded(
             "0001 0002 0004 0005 0051 0052 0054 0057-0061 0064 0067 0074 0078-0081 0083-0085 0087 0151 "
             "1002-1004 1006-1008 1010"
         ),
-        Category.NOT_FOUND: "0089 0306 1009 2002",  # 1009 is the task: the delete claims it as "gone"
+        Category.NOT_FOUND: "0089 0306 1009 2002",  # 1009: no such task; DeleteTask has it in `already_done_codes`
         Category.CONFLICT: "0063 0077 1021 1036 1037",
         Category.UNAUTHENTICATED: "0068 1005",
         Category.FORBIDDEN: "0072 0201-0206 1041",
         Category.UNAVAILABLE: "0053 0062 0073 0086 0152 0153 0155 0159-0161 1001 2004",
         Category.PROVIDER_ERROR: (
-            "0065 0066 0070 1038 "  # "already so": an operation claims those that mean its own success
+            "0065 0066 0070 1038 "  # nothing to change; StopTask has 0066 and 0070 in `already_done_codes`
             "0156-0158 0167-0169 0302-0305 0307 0308 1011-1020 1022-1035 1039 1040"
         ),
     },
@@ -94,14 +94,14 @@ _STOPPED = frozenset({"3", "4", "5"})
 def list_call(request: Request, received: int) -> Call:
     """``GET /v2/{project_id}/tasks``; ``offset`` is the index of the first record, not a page number.
 
-    No parameter asks for an order, and no page tells which one the list has.
+    No parameter sets the order of the records, and no document states it.
     """
     query = (("limit", str(PAGE_SIZE)), ("offset", str(received)))
     return Call("GET", ("v2", request["project_id"], "tasks"), query, project_id=request["project_id"])
 
 
 def read_page(reply: Reply) -> Page | None:
-    """``{tasks, count}``: by its page, ``count`` is of all matching tasks."""
+    """Read ``{tasks, count}``. By the documentation, ``count`` counts all matching tasks."""
     body = reply.json_object() or {}
     records, count = body.get("tasks"), body.get("count")
     if not isinstance(records, list) or not _is_whole(count):
@@ -110,14 +110,14 @@ def read_page(reply: Reply) -> Page | None:
 
 
 def _task(record: Mapping[str, Any]) -> Task | None:
-    """None for a record without an id."""
+    """The task of a record; None if it has no id."""
     task_id = str(record.get("id", ""))
     if not (task_id.isascii() and task_id.isdigit()):
         return None
     provider_status = str(record.get("status", ""))
     status, deletable, why_not = STATUSES.judge(provider_status)
     started = _milliseconds(record.get("start_time"))
-    # No field says when a task ended; its start and the time that it ran do, for a task that runs no more.
+    # No field holds the end. For a task that does not run any more, it is `start_time` plus `total_time`.
     ran = record.get("total_time")
     ended = None
     if provider_status in _STOPPED and started is not None and _is_whole(ran):
@@ -141,7 +141,7 @@ def _is_whole(value: object) -> TypeGuard[int]:
 
 
 def _milliseconds(value: object) -> datetime | None:
-    """Unix milliseconds; 0 is OMS's "not yet"."""
+    """The time of Unix milliseconds; None for 0, which OMS sends for "not yet"."""
     if not _is_whole(value):
         return None
     try:

@@ -241,7 +241,7 @@ _STATUS_CATEGORIES: Mapping[int, Category] = {
 
 
 def category_of_unknown(code: str, status: int) -> Category:
-    """What a failure means whose code is in no table, or that has none: the HTTP status says it.
+    """The category of a failure whose code is in no table, or that has no code, by its HTTP status.
 
     Providers add codes: one for "too many requests" that is new must be tried again like the old ones. (Alibaba's all
     have ``Throttl`` in them, and come with HTTP 400.)
