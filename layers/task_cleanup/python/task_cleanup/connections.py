@@ -91,7 +91,7 @@ class _WholeHeadResponse(http.client.HTTPResponse):
         if self.headers.defects or not all(_LENGTH.fullmatch(value) for value in lengths):
             raise http.client.HTTPException("the head is not one of HTTP")
         if len(lengths) + len(codings) > 1 or (codings and not self.chunked) or (bodiless and set(lengths) - {"0"}):
-            raise http.client.HTTPException("where the body ends is said twice, or in a way that is not known")
+            raise http.client.HTTPException("the body's length is given twice, or in an unknown way")
 
     def _read_status(self) -> tuple[str, int, str]:
         """The status line of the final reply.
@@ -119,7 +119,7 @@ class _WholeHeadResponse(http.client.HTTPResponse):
 
 
 class _HTTPConnection(HTTPConnection):
-    """Resolves the name, connects, shakes hands and sends within ``timeout`` seconds, all in all."""
+    """Resolves the name, connects, does the TLS handshake and sends, all within ``timeout`` seconds together."""
 
     timeout: float  # seconds: ``exchange`` always sets one
 

@@ -5,7 +5,7 @@
     TaskCleanupError              every exception of this package
         CleanupError              a failure with its category and code: it becomes the ``error`` of a result
         AwsError                  an AWS call failed (``aws``)
-            BusError              an event was not taken (``sweep.bus``)
+            BusError              the bus did not take an event (``sweep.bus``)
             StoreError            the report bucket could not be read or written (``sweep.store``)
         NoAnswerError             no whole reply came (``transport``)
         ReplyTooLargeError        a reply is larger than allowed (``transport``)
@@ -61,7 +61,7 @@ class Code(StrEnum):
 
 
 class SweepCode(StrEnum):
-    """The sweep's own codes: why nothing was requested, and why a run failed or cannot be told."""
+    """The sweep's own codes: why nothing was requested, why a run failed, and why its summary cannot be returned."""
 
     ALREADY_APPLIED = "AlreadyApplied"
     AWS_UNAVAILABLE = "AwsUnavailable"
@@ -70,7 +70,7 @@ class SweepCode(StrEnum):
     FRACTION_TOO_HIGH = "FractionTooHigh"
     LIST_FAILED = "ListFailed"
     LIST_INCOMPLETE = "ListIncomplete"
-    MORE = "More"  # refusals than an event, a log line or a dead letter has room for
+    MORE = "More"  # how many refusals an event, a log line or a dead letter leaves out
     PLAN_TOO_OLD = "PlanTooOld"
     REGION_UNKNOWN = "RegionUnknown"
     REPORT_NOT_A_PLAN = "ReportNotAPlan"

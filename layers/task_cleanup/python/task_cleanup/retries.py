@@ -141,7 +141,7 @@ def with_hints(verdict: Verdict, headers: Mapping[str, str], now: datetime, sign
 
 
 def _http_date(value: str | None) -> datetime | None:
-    """None for what is no date, and for one that no clock of today shows: we would set our clock by it."""
+    """The header's date; None if it is no date or not ``plausible``, since we would set our clock by it."""
     try:
         moment = parsedate_to_datetime(value) if value else None
     except (ValueError, TypeError, OverflowError):

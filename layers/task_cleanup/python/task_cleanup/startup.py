@@ -13,7 +13,7 @@ import gc
 
 
 class UncollectedImports:
-    """Within this block nothing is collected, and what exists at its end is never looked through again."""
+    """Switches garbage collection off within this block, and excludes from it what exists at the block's end."""
 
     def __enter__(self) -> None:
         self._was_enabled = gc.isenabled()
@@ -34,5 +34,5 @@ _Class = TypeVar("_Class")
 
 @dataclass_transform(frozen_default=True, eq_default=False, field_specifiers=(field,))
 def wired(cls: type[_Class]) -> type[_Class]:
-    """A frozen dataclass for what is made once: without ``__eq__`` and ``__repr__``, so one equals only itself."""
+    """A frozen dataclass without ``__eq__`` and ``__repr__``, for objects made once: each equals only itself."""
     return dataclass(frozen=True, eq=False, repr=False)(cls)

@@ -1,4 +1,4 @@
-"""The event bus: sends requests in batches of ten, and sends again what it did not take."""
+"""Puts requests on the event bus in batches of ten, and sends those again that the bus did not take."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,12 +15,12 @@ from task_cleanup.system import Deadline, System
 
 BATCH = 10  # entries that PutEvents takes in one call
 SENDERS = 4  # calls at once
-MAX_ROUNDS = 6  # how often an entry is tried
+MAX_ROUNDS = 6  # how often an entry is sent at most
 ROUND_WAIT = 0.2  # seconds; doubled each round, then full jitter
 
 
 class BusError(AwsError):
-    """An event was not taken."""
+    """The bus did not take an event."""
 
 
 class Bus:
@@ -32,7 +32,7 @@ class Bus:
         self._system = system
 
     def publish(self, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = ()) -> str:
-        """Put one event; its id.
+        """Put one event on the bus, and return its id.
 
         Raises
         ------
@@ -50,7 +50,7 @@ class Bus:
         return taken["EventId"]
 
     def request_all(self, details: Iterable[Mapping[str, Any]], deadline: Deadline) -> list[bool]:
-        """Ask for all of these; for each in turn, whether the bus took it."""
+        """Put a request on the bus for each of these; returns for each, in their order, whether the bus took it."""
 
         def send(batch: tuple[Mapping[str, Any], ...]) -> list[bool]:
             return self._send([self._entry(EventType.DELETE_REQUESTED, detail) for detail in batch], deadline)
@@ -69,7 +69,7 @@ class Bus:
             try:
                 reply = self._client.put_events(Entries=[entries[position] for position in open_])
             except (BotoCoreError, ClientError):
-                continue  # the library has repeated the call already; the next round does again, after a wait
+                continue  # boto3 has repeated the call already; the next round waits, and sends these entries again
             for position, answer in zip(open_, _answers(reply, len(open_)), strict=True):
                 taken[position] = bool(answer.get("EventId"))
         return taken
@@ -84,7 +84,7 @@ class Bus:
 
 
 def _answers(reply: Mapping[str, Any], number: int) -> Sequence[Mapping[str, str]]:
-    """What the bus says of each entry. A reply that does not say it has taken none."""
+    """The bus's answer for each entry. If the reply has another number of answers, no entry counts as taken."""
     answers: Sequence[Mapping[str, str]] = reply.get("Entries", ())
     return answers if len(answers) == number else [{"ErrorCode": Code.UNEXPECTED_REPLY}] * number
 

@@ -31,7 +31,7 @@ class RunElsewhereError(TaskCleanupError):
 
 
 def digest_of(request: Mapping[str, Any]) -> str:
-    """Tells requests apart that came under one run id. Of the validated request, defaults included."""
+    """The digest of a validated request, defaults included, by which two requests with one run id are told apart."""
     asked = {name: value for name, value in request.items() if name != "run_id"}
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
@@ -72,7 +72,7 @@ class Claims:
         return None if claim is None else claim.document.get("digest")
 
     def claim(self, run_id: str, digest: str, deadline: Deadline) -> datetime:
-        """Hold the run for as long as this worker can live; until when.
+        """Hold the run for as long as this worker can live, and return until when.
 
         Raises
         ------

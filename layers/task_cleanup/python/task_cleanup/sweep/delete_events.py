@@ -1,4 +1,4 @@
-"""From selected tasks to the events that ask for their deletes."""
+"""Makes the requests that delete the selected tasks."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ def _request(planned: TargetPlan, item: Judged, run_id: str, not_after: datetime
         "not_after": rfc3339(not_after),
     }
     if planned.project_id is not None:
-        request["project_id"] = planned.project_id  # the one that was listed: by then, the secret may name another
+        request["project_id"] = planned.project_id  # the secret may name another project when the delete runs
     if target.instance_id is not None:
         request["instance_id"] = target.instance_id
     if item.stop:
@@ -41,5 +41,5 @@ def _request(planned: TargetPlan, item: Judged, run_id: str, not_after: datetime
 
 
 def _token(run_id: str, place: tuple[str | None, ...], task_id: str) -> str:
-    """The same for a task whenever the run is resumed, so that the provider takes a second request for the first."""
+    """A client token that is the same when the run is resumed: the provider recognizes the repeated request."""
     return hashlib.sha256(json.dumps([run_id, place, task_id]).encode()).hexdigest()

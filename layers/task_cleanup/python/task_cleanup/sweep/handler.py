@@ -1,7 +1,7 @@
 """The sweep's Lambda handler: events, messages and direct invocations run a sweep.
 
-A sweep takes minutes, and an HTTP API gives up after 30 seconds. So `POST` puts a request on the bus, and `GET` reads
-the summary from the bucket.
+A sweep takes minutes, and an HTTP API waits 30 seconds only. So `POST` puts a request on the bus, and `GET` reads the
+summary from the bucket.
 """
 
 import json
@@ -45,14 +45,14 @@ _RUN_ID_WANTED = (
 )
 POLL_SECONDS = 10  # what `Retry-After` says while a sweep runs
 
-# The library's own repetitions; every call that is made here may be made twice.
+# boto3 repeats failed calls. Every call that is made here may be made twice.
 _AWS_CONFIG = Config(
     connect_timeout=3, read_timeout=20, max_pool_connections=20, retries={"mode": "standard", "total_max_attempts": 4}
 )
 
 
 class SweepFailedError(TaskCleanupError):
-    """Raised to Lambda for an event whose sweep may end better later, so that Lambda's own retries take over."""
+    """Raised to Lambda for an event whose sweep failed and can succeed later: Lambda then sends the event again."""
 
 
 def make_sweep_handler(
@@ -67,13 +67,13 @@ def make_sweep_handler(
     """
     settings = Settings.from_env(SERVICES)
     if not settings.extra_regions.keys() <= SERVICES.keys():
-        raise SettingsError("EXTRA_REGIONS names a service that there is not")
+        raise SettingsError("EXTRA_REGIONS names an unknown service")
     if settings.report_bucket is None:
         raise SettingsError("REPORT_BUCKET is not set")
     if settings.event_bus_name is None:
         raise SettingsError("EVENT_BUS_NAME is not set")
     system = system or System()
-    # With the same addresses as every other call: the library would name some of them differently.
+    # The same endpoint URLs as for all other AWS calls: boto3's own differ for some services.
     clients = {
         service: boto3.client(
             service, region_name=settings.aws.region, endpoint_url=settings.aws_endpoints[service], config=_AWS_CONFIG
@@ -120,7 +120,7 @@ class _Handler:
                 return self._direct(triggers.from_direct(event, context.aws_request_id), deadline)
 
     def _direct(self, received: Received, deadline: Deadline) -> dict[str, Any]:
-        """The summary; of a failure it is published, too, since an asynchronous caller never sees the reply."""
+        """Return the summary. Publish it too if the run did not succeed: an asynchronous caller gets no reply."""
         ended = self._run(received, deadline)
         if not ended.ok and not ended.elsewhere:
             try:
@@ -152,7 +152,7 @@ class _Handler:
         try:
             ended = self._run(message.received, deadline)
             if ended.elsewhere:
-                return False  # the worker that holds the run publishes its summary, on whichever receive
+                return False  # the worker that holds the run publishes its summary
             told, publish = short(ended.summary), partial(self._publish, ended)
             end = MessageEnd(ended.ok, ended.retryable, self._system.now(), told, publish)
             return self._delivery.settle(message, end, deadline)
@@ -163,9 +163,10 @@ class _Handler:
         return False
 
     def _publish(self, ended: RunResult) -> None:
-        """Publish the summary once for each outcome of a run that is stored.
+        """Publish the summary, once for each outcome of a stored run.
 
-        The marker is written after the event: a worker that dies between them publishes twice, and never not at all.
+        The marker ``published.json`` is written after the event. If the worker dies between the two, the summary is
+        published twice; with the marker first, it might never be published.
         """
         store, name = self._sweeper.store, key(ended.run_id, "published.json")
         outcome = SweepOutcome(ended.summary["outcome"])
@@ -180,7 +181,7 @@ class _Handler:
     # -- HTTP ------------------------------------------------
 
     def _http_start(self, received: Received) -> dict[str, Any]:
-        """202 with the run's id: the queue's worker does the rest."""
+        """Put the request on the bus and answer 202 with the run's id; a worker of the queue runs the sweep."""
         try:
             request = self._sweeper.accept(received)
             run_id = request.get("run_id", run_id_of(received.origin_id))
@@ -188,7 +189,7 @@ class _Handler:
             requester = [received.requested_by] if received.requested_by else []
             self._sweeper.bus.publish(EventType.SWEEP_REQUESTED, {**_as_asked(received), "run_id": run_id}, requester)
         except CleanupError as error:
-            # No result holds the detail here, so that the violations are a member of their own.
+            # There is no member `result` here, so the error's detail (`violations`) becomes members of the reply.
             title = {"title": "The run id is taken"} if error.code == RUN_ID_REUSED.code else {}
             return triggers.http_problem(Error.of(error), received.origin_id, **title, **(error.detail or {}))
         except AwsError as error:
@@ -202,8 +203,8 @@ class _Handler:
         Raises
         ------
         CleanupError
-            ``conflict``, where another request has used this run id: `GET` would tell how that one ended, and its
-            report would be taken for this one's.
+            ``conflict``, if another request has used this run id: `GET` would return the summary and the report of
+            that one.
         """
         store = self._sweeper.store
         mark = {"run_id": run_id, "digest": digest}
@@ -247,7 +248,7 @@ def _fitting(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _as_asked(received: Received) -> dict[str, Any]:
-    """The request without defaults: they are the worker's to fill in."""
+    """The request as it came. The worker fills in the defaults."""
     return received.request if isinstance(received.request, dict) else {}
 
 

@@ -25,7 +25,7 @@ TARGET_SECONDS = 240.0  # for all pages of one target
 
 @dataclass(frozen=True)
 class TargetListing:
-    """What listing one target came to. ``complete`` is false, too, where it failed; ``error`` then says why."""
+    """The tasks of one target. If the list failed, ``complete`` is false and ``error`` says why."""
 
     target: SweepTarget
     tasks: tuple[Task, ...]
@@ -35,7 +35,7 @@ class TargetListing:
 
 
 class Lister:
-    """Lists targets with the same code as the list operations. ``schema`` is the sweep's."""
+    """Lists targets with the code of the list operations. ``schema`` is that of the sweep's requests."""
 
     def __init__(self, schema: Mapping[str, Any], settings: Settings, system: System) -> None:
         self._operations = {key: list_operation(service, schema["$defs"][key]) for key, service in SERVICES.items()}
@@ -103,7 +103,7 @@ class Lister:
         return _listing(target, result)
 
     def _dependencies(self, operation: Operation) -> Dependencies:
-        """With a session of its own for each target: sessions are not for several threads."""
+        """The dependencies for one target, with its own session, since threads must not share one."""
         return Dependencies(
             credentials=self._stores[operation.service.provider],
             transport=Transport(self._system),

@@ -1,4 +1,4 @@
-"""One log line and one set of metrics per run: counts, never a task's name."""
+"""Writes one log line and one set of metrics per run: counts, never a task's name."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,7 @@ MAX_REFUSALS = 20  # in logs, dead letters and events that would be too large
 
 
 class SweepObservability(Telemetry):
-    """The runs of the sweep."""
+    """Logs and counts the runs of the sweep."""
 
     def record(self, summary: Mapping[str, Any], trigger: str) -> None:
         """Log a run's summary without its targets, and count it."""
@@ -39,16 +39,16 @@ class SweepObservability(Telemetry):
         )
 
     def repeated(self, run_id: str) -> None:
-        """A second delivery of a run that is done."""
-        self._logger.info("sweep: done before, nothing to do", extra={"run_id": run_id})
+        """Log another delivery of a run that has ended."""
+        self._logger.info("sweep: this run has ended already, nothing to do", extra={"run_id": run_id})
 
     def elsewhere(self, run_id: str) -> None:
-        """A second delivery of a run that another worker is at."""
-        self._logger.info("sweep: another worker is at it, comes again", extra={"run_id": run_id})
+        """Log another delivery of a run that another worker holds."""
+        self._logger.info("sweep: another worker holds this run, will come again", extra={"run_id": run_id})
 
 
 def short(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The summary without what grows with the policy. Of many refusals, as many as fit, and how many more."""
+    """The summary without targets and policy; of the refusals ``MAX_REFUSALS``, and how many more there are."""
     brief = {name: value for name, value in summary.items() if name not in ("targets", "policy")}
     more = len(brief["refusals"]) - MAX_REFUSALS
     if more > 0:

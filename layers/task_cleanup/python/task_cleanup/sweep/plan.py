@@ -1,4 +1,4 @@
-"""The plan of a sweep: every listed task with its decision, and what speaks against carrying the plan out."""
+"""The plan of a sweep: every listed task with its decision, and the refusals that forbid to carry the plan out."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Refusal:
 
 
 class RunRefusedError(TaskCleanupError):
-    """Nothing is requested, and these refusals say why."""
+    """Ends a run without requests, for these refusals."""
 
     def __init__(self, *found: Refusal) -> None:
         super().__init__(found[0].code)
@@ -56,7 +56,7 @@ class TargetPlan:
         return counts(self.judged)
 
     def place(self) -> tuple[str | None, ...]:
-        """What tells two targets apart once the credentials have named their project. Ids in either case are one."""
+        """Identifies what was listed, with the project of the credentials; the case of ``instance_id`` is ignored."""
         target = self.target
         instance_id = None if target.instance_id is None else target.instance_id.lower()
         return (target.provider, target.service, target.region, self.project_id, instance_id)
@@ -64,7 +64,7 @@ class TargetPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run found and decided. ``listed_at`` is when it began to look: ages are counted to it."""
+    """What a run found and decided. ``listed_at`` is when it began to list; ages are those at that time."""
 
     policy: Policy
     listed_at: datetime
@@ -97,7 +97,7 @@ def _judged(listing: TargetListing, policy: Policy, now: datetime) -> TargetPlan
 
 
 def refusals(plan: Plan) -> tuple[Refusal, ...]:
-    """All guards that forbid this plan, not only the first, so that one report tells everything to change."""
+    """Every reason that forbids this plan, not only the first, so that one report shows all that must change."""
     limits = plan.policy.limits
     found = [*_over(limits, plan.totals)]
     found += [_too_many(plan)] if plan.totals["selected"] > limits.max_tasks else []
@@ -120,7 +120,7 @@ def _of_target(code: str, message: str, number: int, target: SweepTarget) -> Ref
 
 
 def target_prefix(number: int, target: SweepTarget) -> str:
-    """``/targets/1 (huawei oms cn-north-4): ``, by which a refusal's message names its target."""
+    """``/targets/1 (huawei oms cn-north-4): ``, the beginning of a refusal's message that is about one target."""
     words = [target.provider, target.service, target.region]
     words += [] if target.account == DEFAULT_ACCOUNT else [f"account {target.account}"]
     words += [word for word in (target.project_id, target.instance_id) if word is not None]

@@ -1,4 +1,4 @@
-"""What a sweep is asked to do: the validated request as frozen values, with every default in its place."""
+"""The validated request of a sweep as frozen dataclasses, with every default filled in."""
 
 import re
 import unicodedata
@@ -42,11 +42,11 @@ class SweepTarget:
 
     @property
     def service_id(self) -> str:
-        """As ``Service.id``: the key of its service wherever one is looked up."""
+        """The ``Service.id`` of its service: ``huawei_oms``."""
         return f"{self.provider}_{self.service}"
 
     def list_request(self) -> dict[str, Any]:
-        """The members that a list request has."""
+        """The request of the list operation for this target."""
         members = {
             "region": self.region,
             "account": self.account,
@@ -84,17 +84,17 @@ class Protect:
 
     @cached_property
     def folded_ids(self) -> frozenset[str]:
-        """The ids as they are compared."""
+        """The ids, each ``folded`` for comparison."""
         return frozenset(folded(task_id) for task_id in self.task_ids)
 
     @cached_property
     def folded_names(self) -> tuple[tuple[str, str], ...]:
-        """The patterns as written, and as they are compared."""
+        """Each pattern as written, and ``folded`` for comparison."""
         return tuple((pattern, folded(pattern)) for pattern in self.names)
 
     @classmethod
     def read(cls, value: Mapping[str, Any]) -> Self:
-        """From the validated member."""
+        """The value of the validated member ``protect``."""
         return cls(frozenset(str(task_id) for task_id in value.get("task_ids", ())), tuple(value.get("names", ())))
 
     def to_dict(self) -> dict[str, Any]:
@@ -122,11 +122,11 @@ class Limits:
         }
 
     def allowed_of(self, found: int) -> int:
-        """How many of so many may be selected. Exact: 0.1 of 30 is 3, whatever floating point makes of it."""
+        """How many of the ``found`` tasks may be selected, calculated exactly: 0.1 of 30 is 3, and not 2.99."""
         return int(Fraction(str(self.max_fraction)) * found)
 
     def stricter(self, value: Mapping[str, Any]) -> "Limits":
-        """These limits, with each that the validated member names made tighter, never looser."""
+        """The stricter of each of these limits and the one in ``value``, the validated member ``limits``."""
         return Limits(
             min(self.max_tasks, value.get("max_tasks", self.max_tasks)),
             min(self.max_fraction, value.get("max_fraction", self.max_fraction)),
@@ -148,12 +148,12 @@ class Policy:
 
     @classmethod
     def read(cls, request: Mapping[str, Any]) -> Self:
-        """From the validated request.
+        """The policy of a validated request.
 
         Raises
         ------
         CleanupError
-            ``invalid_request`` where two targets are the same: their tasks would count twice.
+            ``invalid_request`` if two targets are the same: their tasks would count twice.
         """
         targets = tuple(SweepTarget(**target) for target in request["targets"])
         repeated = [number for number, target in enumerate(targets) if target in targets[:number]]
@@ -199,12 +199,12 @@ class Policy:
 
 
 def folded(text: str) -> str:
-    """One form for texts that a person takes for the same: case, composed letters and blanks around do not count."""
+    """The text for comparison: case, composed letters and outer blanks make no difference, as to a person's eye."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).strip()
 
 
 def duration(text: str) -> timedelta:
-    """``P7D`` or ``PT12H``.
+    """The length of a duration such as ``P7D`` (days) or ``PT12H`` (hours).
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The documents of a run: the report with every task, which is also the plan, and the summary without them.
+"""Builds the documents of a run: the report with every task, which is also the plan, and the summary without tasks.
 
 Shapes: ``summary.schema.json``; a report has the same members, and ``tasks`` in every target.
 """
@@ -21,7 +21,7 @@ REPORT_VERSION = "1.0"
 
 
 class SweepOutcome(StrEnum):
-    """What a run came to. ``planned`` is in saved reports only: the requests are still to be sent."""
+    """How a run ended. ``planned`` is in saved reports only: the requests are not sent yet."""
 
     REPORTED = "reported"
     PLANNED = "planned"
@@ -37,7 +37,7 @@ class SweepOutcome(StrEnum):
 
 @dataclass(frozen=True)
 class Run:
-    """Who asked for what. ``dry_run``: the stack made a report of it; ``plan_of``: the key of the applied report."""
+    """Who asked for what. ``dry_run``: DRY_RUN forbids its requests; ``plan_of``: key of the applied report."""
 
     run_id: str
     started_at: datetime
@@ -50,7 +50,7 @@ class Run:
 
 @dataclass(frozen=True)
 class RunEnd:
-    """How a run ended. ``taken`` says for each selected task in turn whether the bus took its request."""
+    """How a run ended. ``taken`` says for each selected task, in their order, whether the bus took its request."""
 
     outcome: SweepOutcome
     refusals: tuple[Refusal, ...] = ()
@@ -108,7 +108,7 @@ def _targets(plan: Plan, taken: Sequence[bool]) -> list[dict[str, Any]]:
 
 
 def summary(report: Mapping[str, Any]) -> dict[str, Any]:
-    """The same without the tasks: what callers and events get."""
+    """The report without its tasks, for callers and events."""
     targets = [{name: value for name, value in target.items() if name != "tasks"} for target in report["targets"]]
     return {**report, "targets": targets}
 
@@ -119,7 +119,7 @@ def read_plan(report: Mapping[str, Any]) -> Plan:
     Raises
     ------
     CleanupError
-        ``invalid_request``, code ``ReportUnreadable``, where it is not what ``document`` writes.
+        ``invalid_request``, code ``ReportUnreadable``, if ``document`` cannot have written it.
     """
     if report.get("schema_version") != REPORT_VERSION:
         raise unreadable()

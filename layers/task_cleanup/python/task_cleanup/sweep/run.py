@@ -32,7 +32,7 @@ from task_cleanup.validation import RequestValidator, Violation
 LIST_SHARE = 0.6  # of the time; the rest is for requests and documents
 SAVE_SHARE = 0.1
 
-_SENT_STAND = "requests that were sent before stand"
+_SENT_STAND = "requests that were sent before are not withdrawn"
 
 _RUN_ID = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -311,7 +311,7 @@ class Sweeper:
     # -- close ------------------------------------------------
 
     def _save_report(self, planned: _Planned, end: RunEnd) -> dict[str, Any]:
-        """Write what people read, and return the report. Of a run with requests, the stored one stays as planned."""
+        """Write the page, and the report unless the run has requests: its stored report stays the plan."""
         run_id, report = planned.run.run_id, document(planned.run, planned.plan, end, self.system.now())
         if end.outcome in (SweepOutcome.REPORTED, SweepOutcome.REFUSED):
             self.store.put_json(key(run_id, "report.json"), report)
@@ -364,7 +364,7 @@ def _end_by(error: Exception) -> RunEnd:
         case CleanupError():
             return RunEnd(SweepOutcome.REFUSED, (_refusal_of(error),))
         case RunElsewhereError():
-            found = Error(Category.CONFLICT, SweepCode.SWEEP_RUNNING, "another worker is at this run")
+            found = Error(Category.CONFLICT, SweepCode.SWEEP_RUNNING, "another worker holds this run")
         case StoreError():
             found = Error(Category.UNAVAILABLE, SweepCode.STORE_ERROR, f"AWS refused a call ({error.code})")
         case BusError():

@@ -12,7 +12,7 @@ from task_cleanup.tasks import AgeBasis, Status, Task
 
 
 class Decision(StrEnum):
-    """What becomes of a task. All but ``selected`` stay."""
+    """What a sweep does with a task: it deletes the ``selected``, and keeps the others for the reason named."""
 
     SELECTED = "selected"
     PROTECTED = "protected"
@@ -45,10 +45,10 @@ class Judged:
 
 
 def judge(task: Task, policy: Policy, now: datetime, *, can_stop: bool) -> Judged:
-    """The first of these that applies: protected, not deletable, another status or name, no age, too young.
+    """Judge a task by the first that applies: protected, not deletable, other status or name, no age, too young.
 
-    ``can_stop`` says whether the service stops a running task before it deletes it. Such a task is as old as its
-    start: it has no end.
+    ``can_stop`` says whether the service stops a running task before it deletes it. The age of such a task is counted
+    from its start, since it has not ended.
     """
     stop = can_stop and policy.stop_running and task.status is Status.RUNNING
     since = _since(task, stop=stop)
@@ -86,21 +86,21 @@ def _days(age: float | None) -> str:
 
 
 def protection(protect: Protect, task_id: str, name: str) -> str | None:
-    """Why this task is protected, or None. What only looks the same counts: a guard errs on the side of keeping."""
+    """Why this task is protected, or None. Ids and names are compared ``folded``: in doubt, a task is kept."""
     if folded(task_id) in protect.folded_ids:
         return "its id is in protect.task_ids"
     known_as = folded(name) if protect.names else ""
     if protect.names and not known_as:
         return "it has no name, so protect.names cannot be judged"
     for pattern, folded_pattern in protect.folded_names:
-        # As written, too: folding can make two letters of one, which a `?` then misses.
+        # Also as written: folding can replace one letter by two, which a `?` does not match.
         if matches(known_as, folded_pattern) or matches(name, pattern):
             return f"its name matches {pattern} in protect.names"
     return None
 
 
 def matches(name: str, pattern: str) -> bool:
-    """``*`` and ``?`` are wildcards, and nothing else is: names do have brackets in them."""
+    """Whether the pattern matches the whole name. Only ``*`` and ``?`` are wildcards: names can have brackets."""
     return fnmatchcase(name, pattern.replace("[", "[[]"))
 
 

@@ -1,4 +1,4 @@
-"""The services that a sweep knows. What is true of each is in its own module."""
+"""The services that a sweep knows, from their modules, and the schema of a target of each."""
 
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -14,10 +14,10 @@ SERVICES: Mapping[str, Service] = {
 
 
 def region_violations(request: Mapping[str, Any], extra: Mapping[str, Collection[str]]) -> Iterator[Violation]:
-    """Every target whose region its service does not have.
+    """A violation for every target whose region its service does not have.
 
-    ``request`` need not be valid: what has not the shape of a target of a known service is left to the schema.
-    ``extra`` are the regions of ``EXTRA_REGIONS``, by service id.
+    ``request`` need not be valid: a target that is malformed or of an unknown service is skipped, since the schema
+    refuses it. ``extra`` are the regions of ``EXTRA_REGIONS``, by service id.
     """
     targets = request.get("targets")
     for number, target in enumerate(targets if isinstance(targets, list) else ()):
@@ -30,18 +30,18 @@ def region_violations(request: Mapping[str, Any], extra: Mapping[str, Collection
 
 
 def load_sweep_schema(path: Path) -> dict[str, Any]:
-    """The schema of the sweep's requests: the file, which refers to ``#/$defs/target``, with ``target_definitions``.
+    """Load the schema of the sweep's requests, with ``target_definitions`` as its ``$defs``.
 
     Raises
     ------
     ValueError
-        As ``load_schema``; also where a service's fields name a shared rule that there is not.
+        As ``load_schema``; also if a service's fields name a shared rule that does not exist.
     """
     return load_schema(path, target_definitions())
 
 
 def target_definitions() -> dict[str, Any]:
-    """What a target of each service is, by its id, and ``target``: what it is of any service."""
+    """The schema of a target for each service id, and as ``target`` the one for a target of any service."""
     return {"target": _any_target(), **{key: _target(service) for key, service in SERVICES.items()}}
 
 
@@ -60,7 +60,7 @@ def _target(service: Service) -> dict[str, Any]:
 
 
 def _any_target() -> dict[str, Any]:
-    """Refuses services that there are not, and passes the others on to their own definitions."""
+    """Refuses unknown services, and applies the definition of the service that the target names."""
     names: dict[str, list[str]] = {}
     for service in SERVICES.values():
         names.setdefault(service.provider, []).append(service.name)

@@ -1,4 +1,4 @@
-"""The report bucket: JSON documents and pages, with the conditional puts that make a run happen once."""
+"""Reads and writes the report bucket: JSON documents and pages. Conditional puts let one worker only claim a run."""
 
 import json
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from task_cleanup.errors import Code
 
 PREFIX = "reports"
 
-# AWS's codes where the condition of a put did not hold: another worker has written in between.
+# AWS's codes if the condition of a put is not met: another worker has written the document meanwhile.
 _LOST = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 
 
@@ -36,19 +36,19 @@ def key(run_id: str, name: str) -> str:
 
 
 class Store:
-    """One bucket, by a boto3 client."""
+    """Access to one bucket with a boto3 client."""
 
     def __init__(self, client: Any, bucket: str) -> None:  # noqa: ANN401 - boto3 makes its clients at run time
         self._client = client
         self.bucket = bucket
 
     def get(self, name: str) -> Stored | None:
-        """The document under this key, None if there is none.
+        """Read the document under this key; None if there is none.
 
         Raises
         ------
         StoreError
-            If the bucket refuses the read, or if what is there is no JSON object.
+            If the bucket refuses the read, or the document is no JSON object.
         """
         try:
             reply = self._client.get_object(Bucket=self.bucket, Key=name)
@@ -64,7 +64,7 @@ class Store:
         return Stored(document, reply["ETag"], reply["LastModified"])
 
     def put_json(self, name: str, document: Mapping[str, Any]) -> None:
-        """Write a document, in place of any that is there.
+        """Write a document, and overwrite the one that may be there.
 
         Raises
         ------
@@ -84,7 +84,7 @@ class Store:
         return self._put(name, json.dumps(document).encode(), "application/json", IfNoneMatch="*")
 
     def replace(self, name: str, document: Mapping[str, Any], etag: str) -> bool:
-        """Write a document in the place of this version (``If-Match``); False if it is another by now.
+        """Overwrite this version of a document (``If-Match``); False if it has another version by now.
 
         Raises
         ------
