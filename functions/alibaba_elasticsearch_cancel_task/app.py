@@ -1,7 +1,7 @@
 """Cancel the node migration that runs on an Alibaba Cloud Elasticsearch instance.
 
 Provider page: "CancelTask", Alibaba Cloud Elasticsearch API reference, version 2017-06-13. The call names no task:
-it stops whatever migration runs when it arrives. A request from a queue is therefore good for one hour only.
+it stops the migration that runs when it arrives. So a request from a queue expires after one hour.
 """
 
 from datetime import timedelta
@@ -15,7 +15,7 @@ from task_cleanup.validation import load_schema
 
 
 def call(request: Request) -> Call:
-    """``POST /openapi/instances/{InstanceId}/actions/cancel-task?taskType&clientToken`` (here with a small c)."""
+    """``POST /openapi/instances/{InstanceId}/actions/cancel-task?taskType&clientToken`` (not ``ClientToken``)."""
     return alibaba_elasticsearch.instance_call(
         "CancelTask",
         "POST",

@@ -14,7 +14,7 @@ from task_cleanup.validation import load_schema
 
 
 def call(request: Request) -> Call:
-    """``DELETE /openapi/instances/{InstanceId}/data-task?ClientToken&taskId`` (this one has a capital C)."""
+    """``DELETE /openapi/instances/{InstanceId}/data-task?ClientToken&taskId`` (not ``clientToken``)."""
     return alibaba_elasticsearch.instance_call(
         "DeleteDataTask",
         "DELETE",

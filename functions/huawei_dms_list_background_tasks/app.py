@@ -10,7 +10,7 @@ from task_cleanup.operation import list_operation
 from task_cleanup.providers import dms
 from task_cleanup.validation import load_schema
 
-# The call, and what its pages and codes mean, are in the service's module: a sweep lists by the same.
+# The call and the meaning of its replies are in the service's module, since a sweep uses them too.
 OPERATION = list_operation(dms.HUAWEI, load_schema(Path(__file__).with_name("schema.json")))
 
 lambda_handler = make_handler(OPERATION)

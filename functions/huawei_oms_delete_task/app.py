@@ -1,8 +1,8 @@
 """Delete one migration task of Huawei Cloud OMS. A running task is refused (``OMS.0063``: ``conflict``).
 
 Provider page: "Deleting a Migration Task", OMS API reference v2. Success is HTTP 200 without a body. With
-``stop_running`` a running task is told to stop, and the delete is for the next delivery: ``OMS.0063`` can come back
-even after the stop has finished.
+``stop_running``, a stop is sent to a running task, and the next delivery of the message deletes the task: OMS can
+answer ``OMS.0063`` even after the stop has finished.
 """
 
 from pathlib import Path

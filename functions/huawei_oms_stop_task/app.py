@@ -1,7 +1,7 @@
-"""Stop one migration task of Huawei Cloud OMS. It stops after a while: running, pausing, paused.
+"""Stop one migration task of Huawei Cloud OMS. It does not stop at once: it is running, then pausing, then paused.
 
 Provider page: "Stopping a Migration Task", OMS API reference v2. Success is HTTP 200 without a body, and means that
-the stop was accepted. To start again, OMS wants the buckets' secrets again: a stop cannot be undone from here.
+the stop was accepted. No function here can undo a stop: to start the task again, OMS needs the buckets' secrets.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Delete the record of one background task of a DMS instance on Open Telekom Cloud.
 
 Provider page: "Deleting a Background Task", DMS API reference v2. Success is HTTP 204 without a body. Only the
-record goes; the work that it describes goes on. No code is known for a record that is already gone, so
+record is deleted; the work that it describes goes on. No code is known for a record that is already deleted, so
 ``unchanged`` cannot occur here: a 404 may be throttling.
 """
 

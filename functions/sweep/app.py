@@ -1,7 +1,7 @@
 """Sweep: list the leftover tasks of many targets, select by a policy, check the limits, request the deletes.
 
-``POST /sweeps``, a ``Sweep Requested`` event or the nightly schedule start one; ``GET /sweeps/{run_id}`` tells how
-it ended. The deletes themselves are the other functions' work: the sweep only puts one event for each on the bus.
+``POST /sweeps``, a ``Sweep Requested`` event or the nightly schedule start one; ``GET /sweeps/{run_id}`` returns its
+summary. The sweep puts one event for each delete on the bus; other functions send the deletes to the providers.
 """
 
 from pathlib import Path
