@@ -103,7 +103,7 @@ class Result:
 
     @property
     def retryable(self) -> bool:
-        """Whether the same request can end better later."""
+        """Whether the same request can succeed later."""
         if self.error is None or self.outcome is Outcome.UNCHANGED:
             return False
         return self.error.category in RETRY_LATER or self.error.code == Code.CREDENTIAL_SUSPENDED
