@@ -95,7 +95,7 @@ def test_every_trigger_starts_a_sweep_once(sweep_world: SweepWorld, trigger: str
     assert Counter(sweep_world.requested()) == Counter(PLANNED)
     assert len(sweep_world.summaries()) == published
     _check_seen_once(sweep_world, summary)
-    assert [line["run_id"] for line in sweep_world.log_lines() if "done before" in line["message"]] == [run_id]
+    assert [line["run_id"] for line in sweep_world.log_lines() if "has ended already" in line["message"]] == [run_id]
 
 
 def _check_seen_once(sweep_world: SweepWorld, summary: Json) -> None:

@@ -333,7 +333,7 @@ def test_a_list_that_does_not_add_up_is_not_complete(name: str, odd: str) -> Non
     assert ids == [task_id(name, number) for number in sorted({n for numbers, _ in pages for n in numbers})][:150]
     assert found.complete is False
     assert found.note is not None
-    assert found.note.startswith("tasks came or went" if again else "the provider counts")
+    assert found.note.startswith("tasks came or went" if again else "the provider's count")
     assert len(faked.script.sent) == len(pages) * (READINGS if again else 1)
 
 
