@@ -1,4 +1,4 @@
-"""Publishing results on the bus, and moving messages that failed for good to the dead-letter queue."""
+"""Publishes results on the bus, and moves messages that failed finally to the dead-letter queue."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from task_cleanup.triggers import QueueMessage
 
 @wired
 class MessageEnd:
-    """What came of a message. ``publish`` tells it on the bus; ``told`` goes with the message if it is moved."""
+    """How a message ended. ``publish`` puts the result on the bus; ``told`` goes with the message if it is moved."""
 
     ok: bool
     retryable: bool
@@ -56,15 +56,15 @@ class Delivery:
         self.aws.put_event(entry, deadline)
 
     def settle(self, message: QueueMessage, end: MessageEnd, deadline: Deadline) -> bool:
-        """Publish and move as it ended: True if the queue may forget the message, False if it must come again.
+        """Publish the result, and move a failed message: True if SQS may delete it, False if it must come again.
 
-        It comes again where another receive may end better, and where there is no place to tell or to move a failure:
-        its queue then moves it by its own count.
+        A failed message comes again if another receive may succeed, and if no bus, dead-letter queue or
+        ``max_receives`` is set: its queue then moves it after its own number of receives.
 
         Raises
         ------
         AwsError
-            If publishing or moving failed: it must come again then, too.
+            If publishing or moving failed: then the message must come again, too.
         """
         if not end.ok and self._comes_again(message, retryable=end.retryable):
             return False
@@ -80,9 +80,9 @@ class Delivery:
         return retryable and message.receives < settings.max_receives
 
     def _move_to_dead_letters(self, message: QueueMessage, end: MessageEnd, deadline: Deadline) -> None:
-        """The body as it came, so that a redrive sends the same request with the same client token or run id.
+        """Send the body unchanged, so that a redrive makes the same request, with the same client token or run id.
 
-        And with the same age. Where it is unknown, no time is added: it would be known after the redrive, and wrong.
+        ``origin_time`` keeps its age. If that is unknown, no time is sent: after a redrive, it would be a wrong age.
         """
         received = message.received
         attributes = {"result": json.dumps(end.told), "origin_id": received.origin_id}

@@ -124,7 +124,7 @@ class _Handler:
         return fitted(result, received.trigger).to_dict()
 
     def _batch(self, messages: list[QueueMessage], deadline: Deadline) -> dict[str, Any]:
-        """Every record on its own: the reply names those that must come again."""
+        """Run each message separately. The reply names those that SQS must deliver again."""
         failed = []
         for position, message in enumerate(messages):
             left = deadline.less(DELIVERY_RESERVE).remaining()

@@ -198,7 +198,7 @@ class _Ready:
 
 
 def _prepare(operation: Operation, request: Request, dependencies: Dependencies, deadline: Deadline) -> _Ready:
-    """The credentials, and the call with everything that only they could tell."""
+    """The credentials and the call; the call's project is the credentials' own if the request names none."""
     base = operation.service.base(request["region"], dependencies.endpoint, dependencies.extra_regions)
     credentials = dependencies.credentials.get(request["account"], deadline)
     if operation.service.needs_project:

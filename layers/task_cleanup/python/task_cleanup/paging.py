@@ -1,4 +1,4 @@
-"""Reads a list page by page, and says whether that was the whole list (``complete``), and if not, why (``note``)."""
+"""Reads a list page by page. The result says whether it is the whole list (``complete``), and why not (``note``)."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace

@@ -21,7 +21,7 @@ BACKOFF_CAP = 5.0
 MIN_ATTEMPT = 0.5  # seconds; an attempt that has less is cut off, and leaves doubt whether the change was made
 MAX_CLOCK_SKEW = timedelta(minutes=5)
 
-SIGNATURE_NOT_ACCEPTED = RETRY_WITHIN_CALL | {Category.UNAUTHENTICATED}  # it was rejected, or nobody looked at it
+SIGNATURE_NOT_ACCEPTED = RETRY_WITHIN_CALL | {Category.UNAUTHENTICATED}  # it was rejected, or not checked at all
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Verdict:
 
     @property
     def category(self) -> Category | None:
-        """The error's category; none where there is no error or it is evidence only."""
+        """The error's category; None if there is no error, or it is the evidence of ``unchanged``."""
         return self.error.category if self.error and self.outcome is not Outcome.UNCHANGED else None
 
 
@@ -93,9 +93,9 @@ def next_step(
 
 
 def _repetition(verdict: Verdict, taken: Sequence[Action], fraction: float, reused: bool) -> Step | None:
-    """After a failure that passes by itself."""
-    # The provider closes idle connections, and we meet that after an environment was frozen. It is no sign of
-    # trouble: try at once on a new connection, but only once, since the next failure is one of the provider.
+    """The step after a failure that can pass by itself."""
+    # Providers close idle connections, which we notice after an environment was frozen. The provider itself may be
+    # available: try at once on a new connection, but only once, since the next failure is one of the provider.
     closed = verdict.error is not None and verdict.error.code == Code.CONNECTION_FAILED
     if closed and reused and Action.REOPEN not in taken:
         return Step(Action.REOPEN)
@@ -103,13 +103,13 @@ def _repetition(verdict: Verdict, taken: Sequence[Action], fraction: float, reus
     backoffs = taken.count(Action.BACK_OFF)
     if backoffs >= MAX_BACKOFFS:
         return None
-    # Never sooner than the provider asked for, and all whom it told the same do not come back in the same instant.
+    # Never sooner than the provider asked for; the jitter spreads callers that got the same `Retry-After`.
     jitter = min(BACKOFF_CAP, BACKOFF_BASE * 2.0**backoffs) * fraction
     return Step(Action.BACK_OFF, wait=(verdict.retry_after or 0.0) + jitter)
 
 
 def _correction(verdict: Verdict, taken: Sequence[Action]) -> Step | None:
-    """After a rejected signature: six of them lock a Huawei key, so each cause is put right once at most."""
+    """The step after a rejected signature. Each cause is corrected once at most: six rejections lock a Huawei key."""
     # Our clock is off: providers refuse signatures that are a quarter of an hour old.
     skew = verdict.clock_skew
     if skew is not None and abs(skew) > MAX_CLOCK_SKEW and Action.CORRECT_CLOCK not in taken:

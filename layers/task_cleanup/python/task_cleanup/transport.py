@@ -1,6 +1,6 @@
 """HTTP for provider and AWS calls: one session, one deadline, replies of a limited size, and the retries.
 
-``exchange`` sends one request and reads one reply. ``Transport.run`` sends a provider call until its verdict stands:
+``exchange`` sends a request and reads its reply. ``Transport.run`` sends a provider call until its verdict is final:
 ``retries.next_step`` says what to do before each further attempt, and ``run`` does it. Nothing here knows a provider.
 """
 
@@ -31,7 +31,7 @@ from task_cleanup.results import Error, Outcome
 from task_cleanup.retries import SIGNATURE_NOT_ACCEPTED, Action, Verdict, next_step, with_hints
 from task_cleanup.system import Deadline, System
 
-CONNECT_TIMEOUT = 3.0  # seconds; a handshake that takes longer will not get better
+CONNECT_TIMEOUT = 3.0  # seconds; a handshake that takes longer will most likely never end
 READ_TIMEOUT = 10.0
 MAX_REPLY_BYTES = 1024 * 1024
 MAX_LIST_BYTES = 16 * MAX_REPLY_BYTES  # of one page; Alibaba's list has no pages
@@ -88,7 +88,7 @@ class NoAnswerError(TaskCleanupError):
 
 
 class ReplyTooLargeError(TaskCleanupError):
-    """The reply has more than ``max_bytes``; what it says is not known."""
+    """The reply has more than ``max_bytes`` and was not read."""
 
 
 class _Until(Timeout):
@@ -168,7 +168,7 @@ def _exchange(session: requests.Session, request: SignedRequest, deadline: Deadl
 
 
 def _translated(error: Exception) -> NoAnswerError:
-    """The failure without the library's own text, which has URLs and addresses in it: only its kind goes on."""
+    """The kind of the failure, without the library's text, which has URLs and addresses in it."""
     reason = error.reason if isinstance(error, MaxRetryError) else error
     # Refused, unresolvable, or a certificate that does not verify: the request itself was not sent.
     unverified = isinstance(reason, SSLError) and "CERTIFICATE_VERIFY_FAILED" in str(reason)

@@ -184,7 +184,7 @@ class Signer(Protocol):
 
 @wired
 class Service:
-    """One provider service, with everything that is true of it wherever it is used.
+    """One provider service: how it is called, what its replies mean, and how its tasks are listed and deleted.
 
     ``title`` is its name for people; ``regions`` is its own list of them; ``host`` makes a host name of any region.
     """
@@ -211,7 +211,7 @@ class Service:
     def region_violations(
         self, region: object, extra: Collection[str] = (), pointer: str = "/region"
     ) -> list[Violation]:
-        """Where neither the service nor ``extra`` (``EXTRA_REGIONS``) has this region, with those that there are."""
+        """A violation that lists the known regions, if neither the service nor ``extra`` has this one."""
         is_known = isinstance(region, str) and (region in self.regions or region in extra)
         return [] if is_known else [not_one_of(pointer, [*self.regions, *extra])]
 

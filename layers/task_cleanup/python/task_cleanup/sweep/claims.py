@@ -44,7 +44,7 @@ class Claims:
     system: System
 
     def final_summary(self, run_id: str, digest: str, *, redriven: bool) -> dict[str, Any] | None:
-        """The summary of a run that is over; None where there is none, or where this delivery may go on with it.
+        """The summary of a run that has ended; None if it has not, or if this delivery may continue the run.
 
         Raises
         ------
@@ -61,7 +61,7 @@ class Claims:
         return done.document
 
     def digest_claimed(self, run_id: str) -> object:
-        """The digest of the request that has claimed this run; None where nobody has.
+        """The digest of the request that has claimed this run; None if none has.
 
         Raises
         ------
@@ -105,7 +105,7 @@ class Claims:
         return until
 
     def release(self, run_id: str, digest: str, until: datetime) -> None:
-        """End the lease now, so that a run that failed can go on at once. If this is not written, it ends later."""
+        """End the lease now, so that a failed run can continue at once. If this fails, the lease ends by itself."""
         now = self.system.now()
         if now < until:  # after that, another worker may have claimed the run: its lease must stay
             with suppress(StoreError):
@@ -131,6 +131,6 @@ class Claims:
 
 
 def _may_go_on(done: Stored, *, redriven: bool) -> bool:
-    """A failed run goes on when it comes again; a refused one only when somebody sent it back on purpose."""
+    """Whether a delivery continues an ended run: a failed one always, a refused one only if it was redriven."""
     outcome = done.document.get("outcome")
     return outcome == SweepOutcome.FAILED or (outcome == SweepOutcome.REFUSED and redriven)

@@ -136,7 +136,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class Policy:
-    """What to look at, what to delete of it, and how much at most."""
+    """What to list, which of the tasks to delete, and how many at most."""
 
     name: str
     mode: Mode
@@ -199,7 +199,7 @@ class Policy:
 
 
 def folded(text: str) -> str:
-    """The text for comparison: case, composed letters and outer blanks make no difference, as to a person's eye."""
+    """The text for comparison, in which case, composed letters and outer blanks make no difference."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).strip()
 
 

@@ -107,7 +107,7 @@ class Sweeper:
         )
         try:
             return self._run_under_claim(run, request, received, deadline)
-        except Exception as error:  # noqa: BLE001 - whatever it was, a summary says it
+        except Exception as error:  # noqa: BLE001 - every error ends in a summary
             return self._build_result(run, None, _end_by(error))
 
     def accept(self, received: Received) -> dict[str, Any]:
@@ -158,15 +158,15 @@ class Sweeper:
         return RunResult(found, SweepOutcome(found["outcome"]).ok, repeated=True, stored=True)
 
     def _refuse_by_age(self, run: Run, received: Received) -> None:
-        """An apply from a queue must tell when it was first sent, at most ``LIFETIME`` ago: its policy is as old.
+        """Refuse an apply from a queue if it was first sent more than ``LIFETIME`` ago, or at an unknown time.
 
-        A report may be of any age: it changes nothing.
+        Its policy is as old. A report may be of any age: it changes nothing.
 
-        This comes before the claim, so that the same request may be sent again under the same run id, with its time.
+        This is done before the claim, so that the request may be sent again under the same run id, with its time.
         """
         if run.mode is Mode.APPLY and not self.dry_run and received.is_queued:
             age = received.age(self.system.now(), "ask for the sweep by `POST /sweeps`")
-            # A run that has begun goes by the age of its plan: some of its requests may be out, and its end says so.
+            # For a run that has begun, the age of its plan counts: some of its requests may have been sent already.
             if age > LIFETIME and self.claims.digest_claimed(run.run_id) is None:
                 raise invalid_request(Code.EXPIRED, f"the sweep was first sent more than {in_words(LIFETIME)} ago")
 
@@ -187,7 +187,7 @@ class Sweeper:
                 self._save_taken(run.run_id, taken)
                 end = _end_by_bus(taken)
             return self._close(planned.run, planned.plan, end, self._save_report(planned, end))
-        except Exception as error:  # noqa: BLE001 - whatever it was, who asks for the run is told
+        except Exception as error:  # noqa: BLE001 - every error ends in a stored summary
             return self._close_failed(run, requested, error)
 
     # -- plan and save ------------------------------------------------
@@ -357,7 +357,7 @@ class Sweeper:
 
 
 def _end_by(error: Exception) -> RunEnd:
-    """How an exception ends a run. The text of one that nobody foresaw may hold anything, so it is not repeated."""
+    """How an exception ends a run. The text of an unforeseen one may hold anything, so it is not repeated."""
     match error:
         case RunRefusedError():
             return RunEnd(SweepOutcome.REFUSED, error.refusals)

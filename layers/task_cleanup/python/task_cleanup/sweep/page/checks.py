@@ -21,7 +21,7 @@ def problem(target: Json) -> str:
 
 
 def contradictions(report: Json) -> list[str]:
-    """Where the report's numbers disagree with each other: the page says so, and offers no plan."""
+    """The contradictions between the report's numbers. If there are any, the page shows them and offers no plan."""
     return [*_sums(report), *_counts(report), *_outcome(report)]
 
 

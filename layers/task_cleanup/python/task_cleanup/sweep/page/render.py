@@ -140,7 +140,7 @@ def page(report: Mapping[str, Any]) -> str:
         took=words.took(report),
         plan=_plan(report),
         can_apply=report["outcome"] == "reported" and not report["refusals"] and not wrong,
-        # The page reads no clock: it says until when the plan holds, not whether that is past.
+        # The page has no clock: it shows until when the plan can be applied, not whether that time is over.
         plan_until=rfc3339(parse_time(report["listed_at"]) + LIFETIME),
         wrong=wrong,
         troubled=[index for index, target in enumerate(targets) if flag(target)],

@@ -72,7 +72,7 @@ def kept(counts: Json) -> int:
 
 
 def split_in_words(counts: Json) -> str:
-    """The bar of decisions, for people who do not see it."""
+    """The bar of decisions as text, for screen readers."""
     found = counts["found"]
     parts = ", ".join(
         f"{counts[decision]:,} {label.name.lower()} ({share(counts[decision], found)})"
