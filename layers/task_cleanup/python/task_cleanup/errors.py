@@ -38,7 +38,7 @@ class Category(StrEnum):
 
 
 class Code(StrEnum):
-    """Our own codes, where no provider gave one."""
+    """Our own codes, for failures without a code of the provider."""
 
     CREDENTIAL_SUSPENDED = "CredentialSuspended"
     CONNECTION_FAILED = "ConnectionFailed"

@@ -16,7 +16,7 @@ _OF_AN_OBJECT = _ANNOTATIONS | {"type", "properties", "required", "additionalPro
 
 
 def certainly_valid(schema: Mapping[str, Any], request: object) -> bool:
-    """Whether an object schema (draft 2020-12) takes this request; False where that is not certain.
+    """Whether an object schema (draft 2020-12) takes this request; False if that is not certain.
 
     Its fields are strings, integers, booleans and null, or objects that hold nothing but those.
     """

@@ -33,11 +33,11 @@ class Verdict:
     http_status: int | None = None
     request_id: str | None = None
     uncertain: bool = False
-    code_known: bool = True  # false where only the HTTP status said what the failure means
+    code_known: bool = True  # false if only the HTTP status identifies the failure
     retry_after: float | None = None  # seconds, from the provider's own header
     clock_skew: timedelta | None = None  # the server's clock less the time that we sign with
     replay: bool = False  # the provider says that it has seen this nonce
-    reply: Reply | None = field(default=None, repr=False)  # where its body is the result
+    reply: Reply | None = field(default=None, repr=False)  # if its body is the result
 
     @property
     def category(self) -> Category | None:
@@ -114,7 +114,7 @@ def _correction(verdict: Verdict, taken: Sequence[Action]) -> Step | None:
     skew = verdict.clock_skew
     if skew is not None and abs(skew) > MAX_CLOCK_SKEW and Action.CORRECT_CLOCK not in taken:
         return Step(Action.CORRECT_CLOCK, clock_skew=skew)
-    # The provider has seen the nonce, for example where something on the way sent the request twice.
+    # The provider has seen the nonce, for example because a proxy sent the request twice.
     if verdict.replay and Action.NEW_NONCE not in taken:
         return Step(Action.NEW_NONCE)
     # The key was rotated after we had cached it.

@@ -31,7 +31,7 @@ class AgeBasis(StrEnum):
 
 @dataclass(frozen=True)
 class Task:
-    """One listed task. Times are aware, or None where the provider gave none that is usable.
+    """One listed task. Times are aware, or None if the provider gave no usable one.
 
     ``why_not`` says why it is not deletable; ``provider_detail`` keeps fields that no other service has.
     """

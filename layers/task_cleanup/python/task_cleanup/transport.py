@@ -78,7 +78,7 @@ def new_session(system: System, aws_endpoints: Iterable[str] = ()) -> requests.S
 
 
 class NoAnswerError(TaskCleanupError):
-    """No whole reply came. ``sent`` is false only where the request cannot have left this machine."""
+    """No whole reply came. ``sent`` is false only if the request cannot have left this machine."""
 
     def __init__(self, category: Category, code: Code, message: str, *, sent: bool) -> None:
         super().__init__(message)
@@ -92,7 +92,7 @@ class ReplyTooLargeError(TaskCleanupError):
 
 
 class _Until(Timeout):
-    """Time-outs of one exchange, also where the library repeats it: none goes past the deadline."""
+    """Time-outs of one exchange, also if the library repeats it: none is longer than the deadline allows."""
 
     def __init__(self, deadline: Deadline) -> None:
         super().__init__()
@@ -220,7 +220,7 @@ class Transport:
         deadline: Deadline,
         max_bytes: int = MAX_REPLY_BYTES,
     ) -> FinishedCall:
-        """Send the call and judge its reply, and do both again where that can help and the deadline allows it.
+        """Send the call and judge its reply, and do both again if that can help and the deadline allows it.
 
         Parameters
         ----------

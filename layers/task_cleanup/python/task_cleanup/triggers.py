@@ -340,7 +340,7 @@ _TITLES: Mapping[Category, str] = {
     Category.TIMEOUT: "The provider did not answer in time",
     Category.INTERNAL: "The function is not set up right, or has a bug",
 }
-DEFAULT_RETRY_AFTER = 5  # seconds, where the provider gave no hint
+DEFAULT_RETRY_AFTER = 5  # seconds, if the provider gave no hint
 
 
 def http_reply(result: Result) -> dict[str, Any]:

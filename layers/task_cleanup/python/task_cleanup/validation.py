@@ -168,7 +168,7 @@ def not_one_of(place: str, values: Iterable[str]) -> Violation:
 
 
 class NotJsonError(TaskCleanupError, ValueError):
-    """A text that is no strict JSON. Its message says where and why, for people, and quotes no value of the text."""
+    """A text that is no strict JSON. Its message has the place and the reason, and quotes no value of the text."""
 
 
 def strict_json(text: str) -> Any:  # noqa: ANN401 - any JSON value

@@ -206,7 +206,7 @@ def _cluster(cluster: object) -> dict[str, str]:
 
 
 def _host_only(endpoint: object) -> str | None:
-    """``http://user:password@10.0.0.5:9200/path`` → ``http://10.0.0.5:9200``; None where the host is not certain."""
+    """``http://user:password@10.0.0.5:9200/path`` → ``http://10.0.0.5:9200``; None if the host is not certain."""
     found = _ENDPOINT.fullmatch(endpoint) if isinstance(endpoint, str) else None
     return (found["scheme"] or "") + found["host"] if found else None
 

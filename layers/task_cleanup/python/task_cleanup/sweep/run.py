@@ -60,14 +60,14 @@ class RunResult:
 
 @dataclass(frozen=True)
 class _Planned:
-    """A run and its plan. The run has the policy's name by now, and ``dry_run`` where the stack forces it."""
+    """A run and its plan. The run has the policy's name by now, and ``dry_run`` if the stack forces it."""
 
     run: Run
     plan: Plan
 
 
 def run_id_of(text: str) -> str:
-    """A trigger's id as a run's id: itself where it can be a part of a key, else its readable end and its digest."""
+    """A trigger's id as a run's id: itself if it can be a part of a key, else its readable end and its digest."""
     if _RUN_ID.fullmatch(text):
         return text
     readable = re.sub("[^A-Za-z0-9._-]+", "-", text)[-60:].lstrip("._-")
@@ -203,7 +203,7 @@ class Sweeper:
         return self._planned(run, plan), None
 
     def _plan(self, run: Run, request: Mapping[str, Any], deadline: Deadline) -> tuple[_Planned, RunEnd | None]:
-        """The plan, and how the run ends by it; None where its deletes are to be requested."""
+        """The plan, and how the run ends by it; None if its deletes are to be requested."""
         plan = self._read_saved_plan(request) if run.plan_of else self._list_and_judge(run, request, deadline)
         planned = self._planned(run, plan)
         against = refusals(plan)

@@ -74,7 +74,7 @@ class Store:
         self._put(name, json.dumps(document).encode(), "application/json")
 
     def put_new(self, name: str, document: Mapping[str, Any]) -> bool:
-        """Write a document where there is none (``If-None-Match: *``); False if there is one.
+        """Write a document if there is none (``If-None-Match: *``); False if there is one.
 
         Raises
         ------

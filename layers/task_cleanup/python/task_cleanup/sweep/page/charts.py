@@ -60,7 +60,7 @@ def spread(tasks: Iterable[Json]) -> Spread:
 
 
 def charts(counts: Spread) -> tuple[Chart, Chart]:
-    """Both charts. Every age has a bar, so that targets can be compared; a status has one where a task has it."""
+    """Both charts. Every age has a bar, so that targets can be compared; a status has one if a task has it."""
     statuses = [status.value for status in Status]
     by_status = [bar for bar in _bars(counts, "status", statuses) if bar[1] + bar[2]]
     return Chart("age", _bars(counts, "age", (*_AGES, _NO_AGE))), Chart("status", tuple(by_status))

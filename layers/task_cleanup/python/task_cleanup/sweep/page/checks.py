@@ -8,7 +8,7 @@ from task_cleanup.sweep.page.words import DECISIONS, Json, counted
 
 
 def flag(target: Json) -> str:
-    """What is wrong with the target's list, in two words; empty where it is whole."""
+    """What is wrong with the target's list, in two words; empty if it is complete."""
     if target["error"] is not None:
         return "List failed"
     return "" if target["complete"] else "Incomplete list"

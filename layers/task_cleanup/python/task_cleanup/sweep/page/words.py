@@ -83,7 +83,7 @@ def split_in_words(counts: Json) -> str:
 
 
 def reason(task: Json) -> str:
-    """Why a task is decided as it is, and why the provider would refuse, where ``why`` does not say so already."""
+    """Why a task is decided as it is, and why the provider would refuse, if ``why`` does not say so already."""
     why, why_not = task["why"], task["why_not"]
     return f"{why}; {why_not}" if why_not and why_not not in why else str(why)
 
