@@ -1191,7 +1191,7 @@ def test_a_run_that_broke_off_does_not_go_on_in_a_region_that_is_none_any_more(s
     ((kind, end),) = sweep_world.summaries()
 
     assert (kind, refused_or(end)) == ("Sweep Refused", ["RegionUnknown"])
-    assert "stand" in end["refusals"][0]["message"]
+    assert "not withdrawn" in end["refusals"][0]["message"]
     assert sweep_world.requests() == []
 
 
