@@ -105,7 +105,7 @@ def figures(measures: Sequence[Measure], facts: Facts) -> str:
         said += [
             (
                 "Straight lines by least squares, with the difference (measured less line) at each size. The last "
-                "column is the largest difference as a share of the largest value: how far the values are from a line."
+                "column is the largest difference as a share of the largest value: how far they are from a line."
             ),
             table(("", "line", *(f"{size:,}" for size in sizes), "worst"), rows),
             "![Time and peak memory over the number of tasks, with straight lines through them](scale.svg)",
