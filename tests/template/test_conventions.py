@@ -165,19 +165,42 @@ def test_no_file_imports_from_a_test_from_a_conftest_or_a_helpers_private_name(f
     assert wrong == []
 
 
-def without_steps() -> Iterator[str]:
-    """Tests that end in asserts behind other statements, with no blank line anywhere."""
-    for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        text = path.read_text()
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                body = node.body[1:] if ast.get_docstring(node) else node.body
-                plain = [statement for statement in body if not isinstance(statement, ast.Assert)]
-                inside = text.splitlines()[body[0].lineno - 1 : node.end_lineno]
-                if plain and isinstance(body[-1], ast.Assert) and all(inside):
-                    yield f"{path.name}: {node.name}"
 
 
-def test_a_test_shows_its_steps() -> None:
-    """Given, when, then: a blank line is between them, at least before the last asserts."""
-    assert list(without_steps()) == []
+# -- the documents ------------------------------------------------
+
+DOCUMENTS = sorted([*map(ROOT.joinpath, ("README.md", "CONTRIBUTING.md", "SECURITY.md")), *ROOT.glob("docs/**/*.md")])
+# Where a path in a document may begin: at the root, beside the document, in the package, at the emulators.
+PACKAGE = ROOT / "layers/task_cleanup/python/task_cleanup"
+# Made by a build or by a run, in an environment, or in a report bucket.
+NOT_IN_THE_TREE = re.compile(r"^(\.build|\.venv|reports|task-cleanup|/|~)|[<>*{…]")
+
+
+def named_paths(text: str) -> Iterator[str]:
+    """What is written as ``folder/file.py`` or ``folder/``, and the file names of modules and documents."""
+    for quoted in re.findall(r"(?<!`)`([\w./<>*{…~-]+)`(?!`)", text):
+        if re.search(r"^[\w.]+/$|/\w[\w.]*(\.\w+|/)$|^(bench|docs|events|functions|layers|local|tests)/", quoted):
+            yield quoted
+
+
+def anchors(document: Path) -> set[str]:
+    """Those of the document's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", document.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_path_that_a_document_names_is_there(document: Path) -> None:
+    places = (ROOT, document.parent, PACKAGE, ROOT / "local/emulators")
+    found = [path for path in named_paths(document.read_text()) if not NOT_IN_THE_TREE.search(path)]
+
+    assert [path for path in found if not any((place / path).exists() for place in places)] == []
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, ROOT / "CHANGELOG.md"], ids=lambda path: path.name)
+def test_every_link_between_documents_has_its_target(document: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", document.read_text())
+    targets = [(document.parent / path if path else document, anchor) for path, anchor in links]
+
+    assert [target for target, _ in targets if not target.exists()] == []
+    assert [(target, anchor) for target, anchor in targets if anchor and anchor not in anchors(target)] == []
