@@ -1,4 +1,4 @@
-"""The rules of the template's text: reasons, descriptions, nothing left over. And where tests have their helpers."""
+"""Rules of the template's text and of the documents'; and where tests have their helpers."""
 
 import ast
 import re
@@ -170,17 +170,23 @@ def test_no_file_imports_from_a_test_from_a_conftest_or_a_helpers_private_name(f
 # -- the documents ------------------------------------------------
 
 DOCUMENTS = sorted([*map(ROOT.joinpath, ("README.md", "CONTRIBUTING.md", "SECURITY.md")), *ROOT.glob("docs/**/*.md")])
-# Where a path in a document may begin: at the root, beside the document, in the package, at the emulators.
-PACKAGE = ROOT / "layers/task_cleanup/python/task_cleanup"
-# Made by a build or by a run, in an environment, or in a report bucket.
-NOT_IN_THE_TREE = re.compile(r"^(\.build|\.venv|reports|task-cleanup|/|~)|[<>*{…]")
+FOLDERS = ("functions", "layers", "local", "bench", "tests")
+# Where a path in a document may begin, besides the root and the document's own folder.
+BASES = ("layers/task_cleanup/python/task_cleanup", "local/emulators")
+MADE = re.compile(r"<|^\.(build|venv)/|^reports/")  # a placeholder; by a build, in a bucket
 
 
 def named_paths(text: str) -> Iterator[str]:
-    """What is written as ``folder/file.py`` or ``folder/``, and the file names of modules and documents."""
-    for quoted in re.findall(r"(?<!`)`([\w./<>*{…~-]+)`(?!`)", text):
-        if re.search(r"^[\w.]+/$|/\w[\w.]*(\.\w+|/)$|^(bench|docs|events|functions|layers|local|tests)/", quoted):
+    """What is quoted as ``folder/``, ``folder/file`` below a folder of the tree, or ``module.py``."""
+    for quoted in re.findall(r"(?<!`)`([\w./<>*-]+)`(?!`)", text):
+        if re.search(r"^[\w./-]+/$|^\w+\.py$|/[\w.]+\.\w+$|^(docs|events|" + "|".join(FOLDERS) + ")/", quoted):
             yield quoted
+
+
+def is_there(path: str, document: Path) -> bool:
+    if "/" not in path:
+        return any(next((ROOT / folder).rglob(path), None) for folder in FOLDERS)
+    return any((place / path).exists() for place in (ROOT, document.parent, *map(ROOT.joinpath, BASES)))
 
 
 def anchors(document: Path) -> set[str]:
@@ -191,10 +197,9 @@ def anchors(document: Path) -> set[str]:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_path_that_a_document_names_is_there(document: Path) -> None:
-    places = (ROOT, document.parent, PACKAGE, ROOT / "local/emulators")
-    found = [path for path in named_paths(document.read_text()) if not NOT_IN_THE_TREE.search(path)]
+    named = [path for path in named_paths(document.read_text()) if not MADE.search(path)]
 
-    assert [path for path in found if not any((place / path).exists() for place in places)] == []
+    assert [path for path in named if not is_there(path, document)] == []
 
 
 @pytest.mark.parametrize("document", [*DOCUMENTS, ROOT / "CHANGELOG.md"], ids=lambda path: path.name)
