@@ -165,8 +165,6 @@ def test_no_file_imports_from_a_test_from_a_conftest_or_a_helpers_private_name(f
     assert wrong == []
 
 
-
-
 # -- the documents ------------------------------------------------
 
 DOCUMENTS = sorted([*map(ROOT.joinpath, ("README.md", "CONTRIBUTING.md", "SECURITY.md")), *ROOT.glob("docs/**/*.md")])
