@@ -1,1 +1,1 @@
-"""What measures the bundle, and what tries to break it."""
+"""Programs that measure the bundle, and one that tries to make it lose messages."""

@@ -1,1 +1,1 @@
-"""The bundle on your own machine: stand-ins of the three clouds, local AWS, and what runs the functions."""
+"""The bundle on your own machine: emulators of the three clouds, a local AWS, and what runs the functions in it."""

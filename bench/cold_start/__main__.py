@@ -86,7 +86,7 @@ def run(
         cases["floor", "compiled"] = peer(FLOOR, floor, servers, secure=False)
         if compiled and secure:
             cases["floor", "tls"] = peer(FLOOR, floor, servers, secure=True)
-        # Not the sweep: it has a layer more, and nobody waits for its cold start.
+        # Without the sweep: it has one more layer, and nobody waits for its cold start.
         results.parts = zipped_parts([it for it in packages.values() if it.task_root.name != "SweepFunction"])
         results.samples = {key: [] for key in cases}
         for number in range(rounds + 1):

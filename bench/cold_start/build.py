@@ -1,4 +1,4 @@
-"""What is measured, in folders: our functions as ``sam build`` leaves them, and the peers beside them.
+"""Makes the folders to measure: our functions as ``sam build`` leaves them, and the peers.
 
 A peer's packages are those of this environment, which pip checked against the hashes of ``requirements-dev.txt``.
 They are copied as ``sam build`` would install them, without compiled files (``bare``), and once more with
@@ -25,7 +25,7 @@ from local.aws.stack import ROOT
 from task_cleanup.validation import load_schema
 
 HANDLERS = Path(__file__).with_name("handlers")
-COMPARABLE = ("aws-lambda-powertools", "jsonschema")  # what a peer needs to have our features; boto3 is the runtime's
+COMPARABLE = ("aws-lambda-powertools", "jsonschema")  # what a peer needs for our features; boto3 is in the runtime
 ARCHITECTURE = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 
@@ -100,14 +100,14 @@ def build_peer(peer: Peer, folder: Path, *, compiled: bool) -> Package:
 
 
 def compile_folder(folder: Path) -> None:
-    """As our own build compiles. What does not compile, some package's templates, is left as it is."""
+    """Compile a folder as our build does. Files that do not compile (a package's templates) are left as they are."""
     compileall.compile_dir(
         folder, quiet=2, force=True, workers=0, invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
     )
 
 
 def build_runtime(folder: Path) -> Path:
-    """What Lambda's own Python holds: the runtime client and boto3, compiled."""
+    """The packages of Lambda's own Python: the runtime client and boto3, compiled."""
     if not folder.exists():
         copy_distributions(["boto3"], folder)
         copy_runtime_client(folder)
@@ -120,7 +120,7 @@ def zipped_bytes(package: Package) -> int:
 
 
 def zipped_parts(ours: Sequence[Package]) -> dict[str, int]:
-    """The same for each of our layers, and for the largest function."""
+    """Zipped size of each of our layers, and of the largest function."""
     layers = {layer for package in ours for layer in package.layers}
     sizes = {layer.name: _zipped(layer) for layer in sorted(layers)}
     return {**sizes, "largest function": max(_zipped(package.task_root) for package in ours)}

@@ -1,4 +1,4 @@
-"""One process under the runtime client: how long until its first result, and what each further one costs."""
+"""Measures one process under the runtime client: the time to its first result, and the CPU of each further one."""
 
 import os
 import re
@@ -16,12 +16,12 @@ SETTLING = 20  # warm invocations that are not counted: the interpreter still sp
 
 
 class UnexpectedReplyError(Exception):
-    """A handler that is measured did not do what it is measured for."""
+    """A measured handler did not make its call."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A handler and its event. ``done`` is what its reply says when the call was made."""
+    """A handler and its event. ``done`` is what its reply contains if the call was made."""
 
     name: str
     package: Package
@@ -58,6 +58,7 @@ def measure(case: Case, runtime: Path, reset: Callable[[], None], invocations: i
     Raises
     ------
     UnexpectedReplyError
+        If the handler did not make its call.
     """
     with LambdaFunction(case.package, runtime, case.variables) as function:
         reset()

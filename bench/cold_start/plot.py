@@ -1,4 +1,4 @@
-"""The cold starts as bars: SVG by hand, so that the page needs nothing to draw it."""
+"""Writes the cold starts as bars in an SVG, without a library."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""From samples to ``docs/performance.md``, and the samples themselves."""
+"""Writes ``docs/performance.md`` from the samples, and the samples as JSON."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from typing import Any
 from bench.cold_start.cases import TITLES
 from bench.cold_start.measure import Sample
 
-PAGE = Path(__file__).with_name("page.md")  # all that is not a number
+PAGE = Path(__file__).with_name("page.md")  # the page's text, with placeholders for the numbers
 Number = Callable[[Sample], float | None]
 
 
@@ -28,7 +28,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
-        """Of at least one value."""
+        """The spread of at least one value."""
         return cls(statistics.median(values), min(values), max(values))
 
     def text(self, digits: int) -> str:
@@ -140,12 +140,12 @@ class Results:
 
 
 def _ours(group: str) -> str:
-    """The group whose function of ours stands against this one: the floor calls OMS."""
+    """The group whose function of ours is compared with this one: for the floor that of OMS, which it calls, too."""
     return "huawei_oms" if group == "floor" else group
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers depend on, and nothing that names the machine."""
+    """Processor, system and load, on which the numbers depend; nothing that identifies the machine."""
     return {
         "system": f"{platform.system()} {platform.release()}",
         "processor": _processor(),
@@ -216,7 +216,7 @@ def _cell(ratio: Spread | None, at_most: float | None) -> str:
 def _judged(value: float, spread: str, at_most: float | None) -> str:
     if at_most is None:
         return f"{value:.2f}{spread}"
-    # Judged as it is shown: 0.504 is 0.50.
+    # The rounded number is judged, since the page shows that: 0.504 meets a goal of 0.50.
     return f"**{value:.2f}**{spread} ({'✓' if round(value, 2) <= at_most else '✗'} ≤ {at_most:.2f})"
 
 
@@ -236,7 +236,7 @@ COLUMNS: tuple[tuple[str, Number, int], ...] = (
 
 
 def label(group: str, form: str) -> str:
-    """What a case is called in the table and in the plot."""
+    """A case's name in the table and in the plot."""
     if group == "floor":
         return "floor" + (", TLS" if form == "tls" else "")
     if form.startswith("ours"):

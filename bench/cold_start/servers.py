@@ -39,7 +39,7 @@ _SIGNS_CERTIFICATES = x509.KeyUsage(
 
 
 class Servers:
-    """Use it in a ``with`` block. ``urls`` and ``secure_urls`` are by service; ``secretsmanager`` is one of them."""
+    """All servers, in a ``with`` block. ``urls`` and ``secure_urls`` are by service, ``secretsmanager`` included."""
 
     def __init__(self, scratch: Path) -> None:
         """``scratch`` takes the test CA and a layer with the CA bundle that trusts it."""
@@ -50,7 +50,7 @@ class Servers:
         self.secure_urls: dict[str, str] = {}
 
     def __enter__(self) -> Self:
-        """Start all of it, with the secrets in place."""
+        """Start the servers, and store the secrets."""
         for chatty in ("werkzeug", "botocore"):
             logging.getLogger(chatty).setLevel(logging.ERROR)
         self._closing.enter_context(self.emulators)
@@ -73,11 +73,11 @@ class Servers:
 
     @property
     def trust(self) -> Path:
-        """A layer whose certifi trusts the test CA beside all the usual ones."""
+        """The layer whose certifi trusts the test CA as well as all usual ones."""
         return self._scratch / "trust"
 
     def reset(self) -> None:
-        """Each sample event's task is there, finished, and nothing else is remembered."""
+        """Reset the emulators, and add the finished task of each sample event."""
         self.emulators.journal.clear()
         self.emulators.alibaba_elasticsearch.add_task(seeds.ES_INSTANCE, seeds.ES_TASKS[0], status="SUCCESS")
         self.emulators.huawei_oms.add_task(PROJECT_ID, seeds.OMS_RUNNING, status=5)
@@ -113,7 +113,7 @@ class TlsFront:
                 threading.Thread(target=self._serve, args=(raw,), name="tls-front", daemon=True).start()
 
     def _serve(self, raw: socket.socket) -> None:
-        """One request at a time: what comes from the client goes on until it has been answered."""
+        """Pass on one request after the other, each until it has been answered."""
         with contextlib.suppress(OSError), raw, socket.create_connection(self._target) as far:
             for end in (raw, far):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,1 +1,1 @@
-"""One sweep over many tasks, measured: time, processor time, memory and calls, and a paper model for more."""
+"""One sweep over many tasks, measured: time, processor time, memory and calls, and a cost model for more."""

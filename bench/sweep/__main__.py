@@ -33,8 +33,8 @@ def machine() -> str:
 
 
 def show(console: Console, measures: list[Measure]) -> None:
-    """The table, and the goals."""
-    shown = Table(title="One sweep, a fresh process each", header_style="bold")
+    """Print the table of runs, and which goals are met."""
+    shown = Table(title="Each row: one sweep in a new process", header_style="bold")
     for name in HEAD:
         shown.add_column(name, justify="left" if name == "mode" else "right")
     for measure in measures:
@@ -48,7 +48,7 @@ SAMPLES = Path(__file__).with_name("samples.json")
 
 
 def write(folder: Path, measures: list[Measure], facts: dict[str, Any], samples: Path = SAMPLES) -> None:
-    """All measures as JSON, and in the folder ``scale.svg`` and the generated part of ``scale.md``."""
+    """Write all measures as JSON, and into the folder ``scale.svg`` and the generated part of ``scale.md``."""
     page = folder / "scale.md"
     page.write_text(inserted(page.read_text(encoding="utf-8"), generated(measures, facts)), encoding="utf-8")
     samples.write_text(json.dumps(data(measures, facts), indent=1) + "\n", encoding="utf-8")
@@ -56,7 +56,7 @@ def write(folder: Path, measures: list[Measure], facts: dict[str, Any], samples:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, show, write; 1 where a sweep went wrong or a goal is missed."""
+    """Measure, print, write; returns 1 if a sweep did something wrong or a goal is missed."""
     parser = argparse.ArgumentParser(prog="python -m bench.sweep", description=__doc__)
     parser.add_argument("--sizes", default=SIZES, help="numbers of tasks, separated by commas")
     parser.add_argument("--targets", type=int, help="of every size; default: one for 500 tasks, 4 to 200")

@@ -1,7 +1,7 @@
-"""S3, EventBridge's PutEvents and Secrets Manager on loopback, as little as a sweep needs; what comes is counted.
+"""Emulates S3, PutEvents and Secrets Manager on loopback, as far as a sweep needs them, and counts the calls.
 
-It checks no signature. Anything that it does not know is refused, so that a sweep that works otherwise one day
-cannot be measured by mistake.
+It checks no signature. It refuses every call that it does not know, so that a sweep which makes other calls one day
+is not measured by mistake.
 """
 
 import argparse
@@ -19,12 +19,12 @@ from bench.sweep.gauge import Gauge
 from bench.sweep.helpers import answer
 
 REQUEST = "Task Cleanup Requested"
-# What makes two requests the same delete.
+# Two requests with the same values of these members are the same delete.
 IDENTITY = ("operation", "account", "region", "project_id", "instance_id", "task_id")
 
 
 class State:
-    """What is stored and counted. ``gauge`` groups: ``put_events``, ``s3``, ``secrets``, ``sqs``."""
+    """The stored objects and the counts. ``gauge`` groups: ``put_events``, ``s3``, ``secrets``, ``sqs``."""
 
     def __init__(self, latency: float) -> None:
         self.latency = latency
@@ -41,7 +41,7 @@ class State:
         self._outcomes: list[str] = []
 
     def put_events(self, entries: list[dict[str, Any]]) -> dict[str, Any]:
-        """Count the entries; all are taken."""
+        """Count the entries of a PutEvents call, and accept all."""
         with self._lock:
             for entry in entries:
                 kind, text = entry["DetailType"], entry["Detail"]
@@ -56,7 +56,7 @@ class State:
         return {"FailedEntryCount": 0, "Entries": [{"EventId": f"{number:032x}"} for number in range(len(entries))]}
 
     def put(self, key: str, body: bytes, condition: tuple[str | None, str | None]) -> tuple[int, str]:
-        """Store an object; status and tag. ``condition``: If-None-Match and If-Match."""
+        """Store an object under ``condition`` (If-None-Match, If-Match); returns status and tag."""
         none_match, match = condition
         with self._lock:
             known = self.objects.get(key)
@@ -71,7 +71,7 @@ class State:
             return 200, tag
 
     def take(self) -> dict[str, Any]:
-        """What was counted since the last time."""
+        """The counts since the last call; counting starts again."""
         with self._lock:
             counted = {
                 "calls": self.gauge.take(),
@@ -91,7 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
     state: State
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
-        """Say nothing."""
+        """Log nothing."""
 
     def do_POST(self) -> None:
         """The JSON protocols: the action is in a header."""
@@ -148,7 +148,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """On a free port of loopback."""
+    """The HTTP server, on a free port of loopback."""
 
     daemon_threads = True
     block_on_close = False

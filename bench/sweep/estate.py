@@ -1,4 +1,4 @@
-"""What there is to sweep: targets of all services, and the tasks in them. Nothing here depends on chance."""
+"""The targets and tasks to sweep, of all services. They are the same in every run."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from local.emulators import KINDS
 from task_cleanup.sweep.services import SERVICES
 
 ACCOUNTS = 5  # of each provider
-MOST_TARGETS = 200  # that one request may name
-TASKS_PER_TARGET = 500  # from 4 targets on, so that an estate grows in both
-OLDEST = timedelta(days=90)  # every task is between this and a third of it old: all are selected by P7D
-KEY_SECRET = "testSecretFakeBench0001"  # opens the emulators and nothing else
+MOST_TARGETS = 200  # in one request
+TASKS_PER_TARGET = 500  # with at least 4 targets, so that larger sizes have more tasks and more targets
+OLDEST = timedelta(days=90)  # tasks are from a third of this to all of it old, so P7D selects each
+KEY_SECRET = "testSecretFakeBench0001"  # only the emulators accept it
 
 REGIONS = 3  # of each service
 PROVIDERS = tuple(dict.fromkeys(service.provider for service in SERVICES.values()))
@@ -29,7 +29,7 @@ class Place:
 
     @property
     def provider(self) -> str:
-        """As a policy names it."""
+        """The provider, as a policy names it."""
         return SERVICES[self.service].provider
 
     @property
@@ -39,12 +39,12 @@ class Place:
 
     @property
     def ids(self) -> dict[str, str]:
-        """A project of its own, so that no two targets of OMS are one; the instance as the service has it."""
+        """Project and instance. The project is the target's own, so that no two OMS targets are the same."""
         kind = KINDS[self.service]
         return kind.place_ids(f"{self.number:032x}", kind.new_instance(self.number))
 
     def target(self) -> dict[str, Any]:
-        """The target as a policy has it."""
+        """The target, as a member of a policy's ``targets``."""
         service = SERVICES[self.service]
         regions = list(islice(service.regions, REGIONS))
         return {
@@ -56,7 +56,7 @@ class Place:
         }
 
     def records(self, now: datetime) -> Iterator[dict[str, Any]]:
-        """Its tasks, as the emulators take them."""
+        """The target's tasks, as records for the emulators."""
         kind = KINDS[self.service]
         for index in range(self.tasks):
             number = self.number * 1_000_000 + index
@@ -66,7 +66,7 @@ class Place:
 
 
 def estate(tasks: int, targets: int | None = None) -> list[Place]:
-    """So many tasks, spread evenly over so many targets, and these over the services in turn.
+    """Targets of all services in turn, with the tasks spread evenly over them.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def estate(tasks: int, targets: int | None = None) -> list[Place]:
 
 
 def policy(places: list[Place], mode: str) -> dict[str, Any]:
-    """The request that selects every task of these places, with guards that have to be checked and do not hold."""
+    """The request that selects every task of these places; its ``protect`` is checked and matches none."""
     return {
         "name": "bench",
         "mode": mode,

@@ -1,4 +1,4 @@
-"""Straight lines through what was measured, and how far off them it is."""
+"""Straight lines through measured values, and how far the values are from them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Calls as the far end sees them: how many, how many at once, and from when to when."""
+"""Counts calls at the server: how many, how many at once, and from when to when."""
 
 import threading
 import time
@@ -43,7 +43,7 @@ class Gauge:
                 reading.seconds = time.monotonic() - began
 
     def take(self) -> dict[str, dict[str, Any]]:
-        """What was counted since the last time; counting begins anew."""
+        """The readings since the last call; counting starts again."""
         with self._lock:
             readings, self._readings, self._first = self._readings, {}, {}
             return {group: asdict(reading) for group, reading in readings.items()}

@@ -1,7 +1,7 @@
-"""Processes that serve on loopback beside the one that is measured.
+"""Helper processes, which serve on loopback for the process that is measured.
 
-The protocol is one line of JSON each way: a line on standard input asks for what was counted, and its end ends the
-process, so that nothing outlives whoever started it.
+For each line on standard input a helper answers what it has counted, as one line of JSON. When its standard input
+ends, it ends too, so that no helper is left when the bench ends.
 """
 
 import json
@@ -20,7 +20,7 @@ END_SECONDS = 5.0
 
 
 def answer(ready: Mapping[str, Any], take: Callable[[], Mapping[str, Any]]) -> None:
-    """The helper's side: say what is there, then answer every line until there are no more."""
+    """Run by the helper: write ``ready``, then answer every line of standard input with ``take()``."""
     _write(ready)
     for _ in sys.stdin:
         _write(take())
@@ -54,11 +54,12 @@ class Helper:
         self.ready: dict[str, Any] = {}
 
     def ask(self) -> dict[str, Any]:
-        """What was counted since the last time.
+        """What the helper has counted since the last call.
 
         Raises
         ------
         HelperError
+            If the helper has ended.
         """
         if self._process.stdin is None:
             raise HelperError(self._module)

@@ -1,4 +1,4 @@
-"""One size after the other, one mode after the other, and every run checked: a wrong sweep is not measured."""
+"""Measures every size in every mode, and checks each run: a sweep that did something wrong is not measured."""
 
 import json
 import os
@@ -25,7 +25,7 @@ BUCKET = "task-cleanup-reports"
 
 
 class WrongSweepError(Exception):
-    """The sweep did not do what was asked: there is nothing to measure."""
+    """The sweep did not do exactly what it was asked for, so its figures are worth nothing."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,12 @@ class Measure:
 
     @property
     def list_calls(self) -> int:
-        """To all providers."""
+        """List calls to all providers."""
         return sum(self.calls.values())
 
     @property
     def other_seconds(self) -> float:
-        """Neither listing nor requesting: judging, documents, S3."""
+        """The rest of ``seconds`` after listing and requesting: judging, documents, S3."""
         return self.seconds - self.listing_seconds - self.requesting_seconds
 
 
@@ -70,11 +70,14 @@ def measure_all(
     targets: int | None = None,
     modes: Sequence[str] = USUAL_MODES,
 ) -> list[Measure]:
-    """Every size in every mode. ``latency`` is in milliseconds, of every call; ``seconds`` bounds all of it.
+    """Measure every size in every mode. ``latency`` is milliseconds of every call; ``seconds`` is the limit for all.
 
     Raises
     ------
-    WrongSweepError, HelperError
+    WrongSweepError
+        If a sweep did something wrong, or took too long.
+    HelperError
+        If a helper process ended.
     """
     measures = []
     ends = time.monotonic() + seconds
@@ -94,12 +97,12 @@ def measure_all(
 
 
 def measure(size: int, targets: int, mode: str, *, providers: Helper, aws: Helper, seconds: float) -> Measure:
-    """One sweep by a fresh process.
+    """Measure one sweep in a new process.
 
     Raises
     ------
     WrongSweepError
-        Also where it took longer than ``seconds``.
+        If it did something wrong, or took longer than ``seconds``.
     """
     request = _request(size, targets, mode)
     own = _invoke(event(request, f"bench-{mode}"), providers.ready["urls"], aws.ready["url"], seconds)
@@ -130,7 +133,7 @@ def measure(size: int, targets: int, mode: str, *, providers: Helper, aws: Helpe
 
 
 def disagreement(size: int, mode: str, reply: Any, stored: Mapping[str, Any]) -> str:  # noqa: ANN401 - as the handler answered
-    """What is not as it should be; empty where all is."""
+    """In words, how the run differs from what was asked; empty if it does not."""
     wanted = 0 if mode == "report" else size
     checks = {
         "reply": (reply, {"batchItemFailures": []}),

@@ -1,7 +1,7 @@
-"""The paper model: what a sweep, and the deletes that it asks for, cost in calls, time and money.
+"""The cost model: calls, time and money of a sweep and of the deletes that it requests.
 
-Pure arithmetic. What is assumed stands in the three classes of constants below, each with where it comes from; the
-page that shows the numbers shows these too. Times are in seconds, money in USD.
+Pure arithmetic. The assumptions are the fields of ``Stack``, ``Pace`` and ``Prices``; docs/scale.md shows them with
+the numbers. Times are in seconds, money in USD.
 """
 
 import math
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from task_cleanup.sweep.services import SERVICES
 
 PAGE = 99  # new records of a list call, whose first of 100 is the last one before; Alibaba's list is one call
-AT_ONCE = 16  # list calls to one provider (task_cleanup.sweep.lister.MAX_CALLS)
+AT_ONCE = 16  # list calls at a time to one provider (task_cleanup.sweep.lister.MAX_CALLS)
 ENTRIES = 10  # of one PutEvents call
 SENDERS = 4  # PutEvents calls at once (task_cleanup.sweep.bus.SENDERS)
 MOST_TASKS = 100_000  # that one sweep may select
@@ -33,7 +33,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class Pace:
-    """One message of a queue, and one batch. Assumed: nothing here is measured at a provider."""
+    """Seconds for a message of a queue, and for a batch. Assumed: nothing here is measured at a provider."""
 
     provider_call: float = 0.10
     publish: float = 0.02  # PutEvents of the result
@@ -41,7 +41,7 @@ class Pace:
     batch_overhead: float = 0.02  # receive and delete, between two batches
 
     def batch_seconds(self, batch: int) -> float:
-        """How long a worker is busy with a batch: its records go one after the other."""
+        """How long a worker is busy with a batch, whose messages it works on one after the other."""
         return batch * (self.provider_call + self.publish + self.own_work) + self.batch_overhead
 
 
@@ -78,12 +78,12 @@ class Targets:
 
     @property
     def list_calls(self) -> int:
-        """For all of them. An empty target takes a call too, and a full page one more behind it."""
+        """List calls for all of these targets. An empty target takes one call, and a full last page one more."""
         return self.number * (max(1, math.ceil(self.tasks / PAGE)) if self.paged else 1)
 
 
 def even(tasks: int, targets: int, services: Sequence[str] = tuple(SERVICES)) -> list[Targets]:
-    """The bench's estate: these services in turn, the tasks spread evenly."""
+    """The bench's targets: these services in turn, the tasks spread evenly."""
     groups = []
     for place, service in enumerate(SERVICES[name] for name in services):
         for extra in (True, False):  # the first few targets have one task more
@@ -95,7 +95,7 @@ def even(tasks: int, targets: int, services: Sequence[str] = tuple(SERVICES)) ->
 
 
 def list_calls(groups: Sequence[Targets]) -> dict[str, int]:
-    """By provider."""
+    """List calls by provider."""
     calls: dict[str, int] = {}
     for group in groups:
         calls[group.provider] = calls.get(group.provider, 0) + group.list_calls
@@ -103,7 +103,7 @@ def list_calls(groups: Sequence[Targets]) -> dict[str, int]:
 
 
 def waiting(groups: Sequence[Targets], latency: float) -> float:
-    """Listing with nothing but latency: the slowest provider, with as many calls at once as it has targets or 16."""
+    """Seconds of listing if only latency counted: the slowest provider, a call per target at once, at most 16."""
     numbers: dict[str, int] = {}
     for group in groups:
         numbers[group.provider] = numbers.get(group.provider, 0) + group.number
@@ -112,15 +112,15 @@ def waiting(groups: Sequence[Targets], latency: float) -> float:
 
 
 def put_events_calls(tasks: int) -> int:
-    """Ten requests each, and one for the summary."""
+    """PutEvents calls of a run: one for each ten requests, and one for the summary."""
     return math.ceil(tasks / ENTRIES) + 1
 
 
 @dataclass(frozen=True)
 class Work:
-    """What the sweep's own work takes, in seconds: for a task to be listed, and for a PutEvents call.
+    """Seconds of the sweep's own work: for each listed task, and for each PutEvents call.
 
-    Taken from a smaller run. One interpreter does all of it, so threads do not divide it.
+    Taken from a smaller run. One interpreter does all of it, so threads do not make it shorter.
     """
 
     listed_task: float
@@ -129,7 +129,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One applied sweep: calls, and the longer of waiting and working."""
+    """Calls of one applied sweep, and its times: for each the longer of waiting and own work."""
 
     list_calls: dict[str, int]
     put_events_calls: int
@@ -138,7 +138,7 @@ class Prediction:
 
 
 def predict(tasks: int, groups: Sequence[Targets], latency: float, work: Work) -> Prediction:
-    """``latency`` is of every call."""
+    """The calls and times of an applied sweep; ``latency`` is the seconds that every call takes."""
     puts = put_events_calls(tasks)
     return Prediction(
         list_calls=list_calls(groups),
@@ -167,7 +167,7 @@ class Drain:
 
 
 def drain(tasks: int, concurrency: int, stack: Stack, pace: Pace, limit: float | None = None) -> Drain:
-    """``limit``: the provider's own, in calls a second; what goes beyond is throttled and comes again."""
+    """How long a queue of deletes lasts; ``limit`` is the provider's, in calls a second; calls above it repeat."""
     rate = concurrency * stack.batch / pace.batch_seconds(stack.batch)
     rate = rate if limit is None else min(rate, limit)
     return Drain(tasks, concurrency, rate, tasks / rate)
@@ -192,7 +192,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Sweeps:
-    """What ``runs`` sweeps take: seconds each on Lambda, bytes of documents, and the summary event's size."""
+    """A number of sweeps, and for each: seconds on Lambda, bytes of documents, and size of the summary event."""
 
     runs: int
     seconds: float
@@ -201,7 +201,7 @@ class Sweeps:
 
 
 def bill(tasks: int, sweeps: Sweeps, architecture: str) -> list[Item]:
-    """Everything that grows with the number of tasks; alarms, keys and secrets cost the same without any."""
+    """All costs that grow with the number of tasks; those of alarms, keys and secrets do not."""
     stack, pace, prices = Stack(), Pace(), Prices()
     price = prices.lambda_gb_second[architecture]
     batches = math.ceil(tasks / stack.batch)

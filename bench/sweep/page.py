@@ -1,4 +1,4 @@
-"""What ``docs/scale.md`` says between its markers: the figures, the lines through them, and the paper model."""
+"""The generated part of ``docs/scale.md``: the figures, the lines through them, and the cost model."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -14,7 +14,7 @@ MILLION = 1_000_000
 GOAL_SECONDS, GOAL_MB, GOAL_AT_ONCE = 300, 512, 16
 FULL_PROCESSOR_MB = 1769  # of Lambda memory: one whole processor
 CALLS_ASSUMED = 0.15  # seconds of a list call at a real provider
-# calls a second; to whom each applies is said in the page's text
+# calls a second; docs/scale.md says for whom each is
 LIMITS = {"Alibaba": 100.0, "Huawei, one API": 200.0}
 LOW_LIMIT = 10 / 60
 Facts = dict[str, Any]
@@ -38,7 +38,7 @@ HEAD = (
 
 
 def row(m: Measure) -> tuple[str, ...]:
-    """One run's figures."""
+    """A run's figures, as the cells below ``HEAD``."""
     return (
         f"{m.tasks:,}", f"{m.targets}", m.mode, f"{m.seconds:.1f}", f"{m.listing_seconds:.1f}",
         f"{m.requesting_seconds:.1f}", f"{m.cpu_seconds:.1f}", f"{mb(m.peak_bytes):.0f}", f"{m.list_calls:,}",
@@ -80,12 +80,12 @@ def verdicts(measures: Sequence[Measure]) -> list[tuple[str, bool]]:
 
 
 def figures(measures: Sequence[Measure], facts: Facts) -> str:
-    """The measured part."""
+    """When and where it was measured, the goals, the table of runs, and the fitted lines."""
     said = [
         (
             f"Measured {facts['date']} on {facts['machine']}, Python {facts['python']}; load average "
             f"{facts['load_before']:.1f} before and {facts['load_after']:.1f} after, {facts['seconds']:.0f} s in "
-            f"all. Every call, the providers' and AWS's, takes {facts['latency_ms']} ms more than its work."
+            f"all. Every call, to providers and AWS, takes {facts['latency_ms']} ms longer than the emulator's work."
         ),
         "\n".join(f"- {'✓' if met else '✗'} {text}" for text, met in verdicts(measures)),
         table(HEAD, map(row, measures)),
@@ -104,8 +104,8 @@ def figures(measures: Sequence[Measure], facts: Facts) -> str:
         ]
         said += [
             (
-                "Straight lines by least squares, with what is left over (measured less line) at each size. The last "
-                "column is the largest of these as a share of the largest value: how far from a straight line it is."
+                "Straight lines by least squares, with the difference (measured less line) at each size. The last "
+                "column is the largest difference as a share of the largest value: how far they are from a line."
             ),
             table(("", "line", *(f"{size:,}" for size in sizes), "worst"), rows),
             "![Time and peak memory over the number of tasks, with straight lines through them](scale.svg)",
@@ -114,7 +114,7 @@ def figures(measures: Sequence[Measure], facts: Facts) -> str:
 
 
 def plot(measures: Sequence[Measure]) -> str:
-    """The SVG of time and memory."""
+    """``docs/scale.svg``: time and memory over the number of tasks."""
 
     def panel(title: str, unit: str, goal: float, name: str) -> Panel:
         series = [
@@ -139,11 +139,11 @@ def _of(measures: Sequence[Measure], mode: str) -> list[Measure]:
     return [m for m in measures if m.mode == mode]
 
 
-# -- the paper model --------------------------------------------------------------
+# -- the cost model --------------------------------------------------------------
 
 
 def checked(measures: Sequence[Measure], facts: Facts) -> str:
-    """The model, fed with the second largest run, against the largest."""
+    """The largest run, as the model predicts it from the second largest, beside what was measured."""
     applied = sorted(_of(measures, "apply"), key=lambda m: m.tasks)
     if len(applied) < 2:
         return ""
@@ -165,8 +165,8 @@ def checked(measures: Sequence[Measure], facts: Facts) -> str:
             (
                 f"**Checked.** The work per task and per call is taken from the run with {smaller.tasks:,} tasks "
                 f"({1e6 * work.listed_task:.0f} µs for a listed task, {1e3 * work.put_events:.1f} ms for a "
-                f"PutEvents call), and the run with {largest.tasks:,} is predicted. Waiting alone would be "
-                f"{model.waiting(groups, latency):.1f} s of listing; the rest is the sweep's own work."
+                f"PutEvents call), and from it the run with {largest.tasks:,} is predicted. Of the listing, "
+                f"{model.waiting(groups, latency):.1f} s would be waiting; the rest is the sweep's own work."
             ),
             table(("", "predicted", "measured"), rows),
         ]
@@ -205,8 +205,8 @@ def paper(measures: Sequence[Measure], facts: Facts) -> str:
             ),
             (
                 f"**Lists.** {rates} calls in all. With {CALLS_ASSUMED * 1000:.0f} ms a call, {model.AT_ONCE} at "
-                f"once are at most {model.AT_ONCE} ÷ {CALLS_ASSUMED} = {at_once:.0f} calls/s at one provider, spread "
-                "over its APIs: within Huawei's 200, at the edge of Alibaba's 100. There it lasts "
+                f"once are at most {model.AT_ONCE} ÷ {CALLS_ASSUMED} = {at_once:.0f} calls/s at one provider, "
+                "spread over its APIs: below Huawei's 200, slightly above Alibaba's 100. At Alibaba that lasts "
                 f"{calls['alibaba'] / runs / at_once:.1f} s per sweep, and a throttled call is repeated."
             ),
             (
@@ -214,7 +214,7 @@ def paper(measures: Sequence[Measure], facts: Facts) -> str:
                 f"by side. A batch takes {stack.batch} · ({pace.provider_call:g} s call + {pace.publish:g} s result"
                 f" + {pace.own_work:g} s own work) + {pace.batch_overhead:g} s = {batch:.2f} s, so a worker does "
                 f"{stack.batch} ÷ {batch:.2f} = {stack.batch / batch:.1f} deletes/s. A request is valid for a day "
-                "from the listing of its task; what waits longer is refused as expired, and not deleted."
+                "from the listing of its task; after that it is refused as expired, and its task is not deleted."
             ),
             table(("MaximumConcurrency", "deletes/s, each queue", "until empty", "most in a day"), _drains(each)),
             f"**Cost.** In USD, for {MILLION:,} deletes on arm64 (x86_64: ${totals['x86_64']:.2f} in all):",
@@ -240,7 +240,7 @@ def _drains(each: int) -> Iterable[tuple[str, ...]]:
         for name, limit in LIMITS.items()
         for number in [model.concurrency_for(limit, stack, pace)]
     ]
-    cases.append(("2, were the limit 10 writes a minute", 2, LOW_LIMIT))
+    cases.append(("2, if the limit were 10 writes a minute", 2, LOW_LIMIT))
     for name, number, limit in cases:
         done = model.drain(each, number, stack, pace, limit)
         late = "" if done.in_time else ": **too late**"
@@ -258,23 +258,23 @@ def _long(seconds: float) -> str:
 
 
 def data(measures: Sequence[Measure], facts: Facts) -> Facts:
-    """What ``samples.json`` holds."""
+    """The content of ``samples.json``: the facts, with the runs as ``measures``."""
     return {**facts, "measures": [asdict(m) for m in measures]}
 
 
 def read(document: Mapping[str, Any]) -> tuple[list[Measure], Facts]:
-    """From what ``data`` makes."""
+    """Runs and facts from the document that ``data`` makes."""
     facts = {name: value for name, value in document.items() if name != "measures"}
     return [Measure(**measure) for measure in document["measures"]], facts
 
 
 def generated(measures: Sequence[Measure], facts: Facts) -> str:
-    """Both parts, under their headings."""
+    """Figures and model, each under its heading."""
     return "\n\n".join(
         [
             "## Figures",
             figures(measures, facts),
-            "## A million tasks, on paper",
+            "## A million tasks, calculated",
             paper(measures, facts),
         ]
     )
@@ -286,7 +286,7 @@ def inserted(document: str, text: str) -> str:
     Raises
     ------
     ValueError
-        If they are not there, once each.
+        If either marker is missing or there twice.
     """
     if document.count(BEGIN) != 1 or document.count(END) != 1:
         raise ValueError("the markers are not there once each")

@@ -1,4 +1,4 @@
-"""A small plot as SVG, written by hand: no library, and colours that follow the reader's light or dark mode."""
+"""Writes a plot as SVG, without a library; its colours follow the reader's light or dark mode."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -79,7 +79,7 @@ def _panel(panel: Panel, left: float) -> list[str]:
         parts.append(f'<text class="soft" x="{x(value)}" y="{bottom + 18}" text-anchor="middle">{value:,.0f}</text>')
     parts.append(f'<text class="soft" x="{right}" y="{bottom + 36}" text-anchor="end">tasks</text>')
     for number, series in enumerate(panel.series):
-        radius = 5 - 2 * number  # where two series meet, both are seen
+        radius = 5 - 2 * number  # smaller for the second series, so that both are seen where they meet
         ends = " ".join(f"{x(size)},{y(series.base + series.slope * size)}" for size in (0, widest))
         parts.append(f'<polyline class="fit {series.style}" style="fill:none" points="{ends}"/>')
         parts += [f'<circle class="{series.style}" cx="{x(a)}" cy="{y(b)}" r="{radius}"/>' for a, b in series.points]

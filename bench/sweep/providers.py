@@ -1,4 +1,4 @@
-"""The provider emulators in a process of their own, with an estate in them and a gauge before them."""
+"""A helper process: the provider emulators with the bench's tasks, and a ``Gauge`` that counts their calls."""
 
 import argparse
 import gc
@@ -14,7 +14,7 @@ from local.emulators.server import LoopbackServer, Responder
 
 
 def fill(cloud: Emulators, places: list[Place]) -> None:
-    """Put every key and task in place."""
+    """Add every key and task to the emulators."""
     for provider, account in accounts():
         cloud.add_key(provider, key_id(provider, account), KEY_SECRET)
     now = datetime.now(UTC)
@@ -36,7 +36,7 @@ def main() -> None:
     gc.freeze()  # a collection that walks all tasks would look like a provider that stalls
 
     def counted(name: str, respond: Responder) -> Responder:
-        group = name.partition("_")[0]  # the provider: its services share what it lets through
+        group = name.partition("_")[0]  # the provider: its limits are for all its services together
 
         def count(request: Request) -> Delivery:
             with gauge.call(group):

@@ -1,4 +1,4 @@
-"""Nothing lost, counted: thousands of messages, everything that can fail failing, and an account of each of them.
+"""``make torture``: sends thousands of messages while everything fails at times, and checks where each ended.
 
-``messages`` makes the messages, ``run`` sends them and breaks things meanwhile, ``account`` judges what came of it.
+``messages`` makes them, ``run`` sends them, ``trouble`` has the faults, ``account`` judges the run's ``evidence``.
 """

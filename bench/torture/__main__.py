@@ -1,4 +1,4 @@
-"""``python -m bench.torture``: thousands of messages, everything fails a third of the time, nothing may be lost."""
+"""``python -m bench.torture``: sends thousands of messages while a third of all calls fail; none may be lost."""
 
 import argparse
 import sys
@@ -17,7 +17,7 @@ HARMLESS = frozenset({"close_after_reply"})  # the call that it hits is answered
 
 
 def table_of(account: Account) -> Table:
-    """Kinds of messages by where they ended."""
+    """A table of the kinds of messages, and where they ended."""
     table = Table(title="Where every message ended († and in a dead-letter queue)", header_style="bold")
     table.add_column("kind of message", no_wrap=True)
     for name in ("messages", *(end.value for end in End), "still failed† after the redrive"):
@@ -37,13 +37,13 @@ def _numbers(account: Account, kinds: tuple[Kind, ...]) -> list[str]:
 
 
 def facts(report: Report) -> list[str]:
-    """What the run put up with."""
+    """The run in numbers: messages, calls, faults, kills, moves, time."""
     evidence = report.evidence
     failed = sum(bool(set(entry.faults) - HARMLESS) for entry in evidence.journal)
     changes = sum(entry.effect is not None for entry in evidence.journal)
     copies = {copy: sum(sent.message.copy is copy for sent in evidence.sent) for copy in Copy}
     silent = sum(bool(entry.effect and set(entry.faults) - HARMLESS) for entry in evidence.journal)
-    moved = sum(letter.result is None for letter in evidence.letters)
+    moved = sum(dead.result is None for dead in evidence.dead_letters)
     refused = ", ".join(f"{name}: {count}" for name, count in sorted(report.refused.items()))
     copied = f"{copies[Copy.REDELIVERED]} delivered twice and {copies[Copy.SENT_AGAIN]} sent twice"
     return [
@@ -53,13 +53,13 @@ def facts(report: Report) -> list[str]:
         f"workers killed in the middle of a batch: {evidence.kills}",
         f"messages that SQS moved, since they killed every worker: {moved}",
         f"calls to AWS that failed: {refused}",
-        f"dead-letter queues: {len(evidence.letters)} before the redrive, {len(evidence.left)} after it",
+        f"dead-letter queues: {len(evidence.dead_letters)} before the redrive, {len(evidence.left)} after it",
         f"time: {report.seconds:.0f} seconds",
     ]
 
 
 def differences(account: Account) -> Iterator[str]:
-    """A line for every difference, and one for those of a rule that would only repeat it."""
+    """A line for each of a rule's first ``MOST_SHOWN`` differences, and one for the number of the others."""
     for rule, count in Counter(difference.rule for difference in account.differences).items():
         cases = [difference.case for difference in account.differences if difference.rule == rule]
         yield from (f"✗ {rule}: {case}" for case in cases[:MOST_SHOWN])
@@ -68,7 +68,7 @@ def differences(account: Account) -> Iterator[str]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Make a run and settle its account; the process's exit status."""
+    """Make a run, judge it and print both; returns the process's exit status."""
     conditions = Conditions()
     parser = argparse.ArgumentParser(prog="python -m bench.torture", description=__doc__)
     parser.add_argument("--messages", type=int, default=conditions.messages)

@@ -1,4 +1,4 @@
-"""The account: what became of every message, and everything that is not as the design promises.
+"""Decides where every message ended, and finds everything that is not as it should be.
 
 Pure: evidence in, table and differences out. Each rule is one function that yields what contradicts it.
 """
@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
 
-from bench.torture.evidence import Ending, Evidence, Letter, Receive, Result, Sent, fingerprint, is_ok
+from bench.torture.evidence import DeadLetter, Ending, Evidence, Receive, Result, Sent, fingerprint, is_ok
 from bench.torture.messages import CANCEL, CHANGING, OPERATIONS, REFUSALS, Kind, Message, Target
 from local.emulators.journal import Entry
 
@@ -21,7 +21,7 @@ _TELLS_GONE = {operation.name for operation in OPERATIONS if operation.tells_gon
 
 
 class End(StrEnum):
-    """Where a message ended. A dagger: it stands in the dead-letter queue as well."""
+    """Where a message ended. A dagger: it is in the dead-letter queue as well."""
 
     SUCCEEDED = "succeeded"
     UNCHANGED = "unchanged"
@@ -35,7 +35,7 @@ class End(StrEnum):
 
 @dataclass(frozen=True)
 class Difference:
-    """Something that is not as it should be: the rule's name, and the case."""
+    """The name of a rule, and the message, call or task that contradicts it."""
 
     rule: str
     case: str
@@ -62,11 +62,11 @@ class Case:
 
     @property
     def message(self) -> Message:
-        """What was sent."""
+        """The message that was sent."""
         return self.sent.message
 
     def done(self) -> Iterator[Result]:
-        """The results with which the queue was told to forget it, the latest last."""
+        """The results after which the message was deleted from its queue, the latest last."""
         for receives in (self.history, self.redelivered):
             yield from (item.result for item in receives if item.ending is Ending.DONE and item.result)
 
@@ -79,14 +79,14 @@ class Case:
 
     @property
     def name(self) -> str:
-        """For a person who has to look into it."""
+        """The case in words: operation, kind of message, which copy, and first id."""
         message = self.message
         return f"{message.operation.name}, {message.kind.value}, {message.copy.value}, {self.sent.origin}"
 
 
 @dataclass(frozen=True)
 class _Books:
-    """The evidence, put in order once for all rules."""
+    """The evidence, indexed once for all rules."""
 
     evidence: Evidence
     extras: list[str] = field(default_factory=list)  # messages received that nobody sent
@@ -103,8 +103,8 @@ class _Books:
         """Origin -> ids of its messages before the redrive, wherever they were seen."""
         found: dict[str, dict[str, None]] = defaultdict(dict)
         seen = [(item.origin, item.message_id) for item in self.evidence.receives]
-        # A letter that a function sent has an id of its own.
-        seen += [(item.origin, item.message_id) for item in self.evidence.letters if item.result is None]
+        # A message that a function moved to a dead-letter queue has a new id there.
+        seen += [(item.origin, item.message_id) for item in self.evidence.dead_letters if item.result is None]
         for origin, message_id in seen:
             if message_id not in self.evidence.redriven:
                 found[origin].setdefault(message_id)
@@ -120,7 +120,7 @@ class _Books:
     @cached_property
     def cases(self) -> tuple[Case, ...]:
         ids = {origin: list(found) for origin, found in self.ids_of.items()}
-        died = {letter.message_id for letter in self.evidence.letters if letter.result is None}
+        died = {dead.message_id for dead in self.evidence.dead_letters if dead.result is None}
         for sent in self.evidence.sent:
             if sent.message_id in ids.get(sent.origin, []):
                 ids[sent.origin].remove(str(sent.message_id))
@@ -177,7 +177,7 @@ def moment(text: str) -> datetime:
 
 
 def every_message_is_sent(books: _Books) -> Iterator[str]:
-    """The run had time for all of them, and nothing waits at its end."""
+    """The run had time to send all messages, and at its end no queue has a message."""
     if books.evidence.unsent:
         yield f"{books.evidence.unsent} messages were not sent in time"
     if books.evidence.waiting:
@@ -185,8 +185,8 @@ def every_message_is_sent(books: _Books) -> Iterator[str]:
 
 
 def every_message_ends(books: _Books) -> Iterator[str]:
-    """Every message is worked on until the queue may forget it. SQS moves one only where no worker could: each
-    receive with which the function itself would have moved it killed its worker."""
+    """Every message is received until a worker finishes it and it is deleted. SQS moves one only if every receive at
+    which the function would have moved it killed its worker."""
     for case in books.cases:
         if case.message.kind is Kind.UNKNOWN_OPERATION:
             continue
@@ -201,14 +201,14 @@ def every_message_ends(books: _Books) -> Iterator[str]:
 
 
 def every_redriven_message_ends(books: _Books) -> Iterator[str]:
-    """The same for what was redriven."""
+    """Every redriven message is received until a worker finishes it."""
     for message_id, origin in books.evidence.redriven.items():
         if not any(receive.ending is Ending.DONE for receive in books.receives_of.get(message_id, [])):
             yield f"redriven and never finished: {origin}"
 
 
 def every_end_is_published(books: _Books) -> Iterator[str]:
-    """What the queue may forget has a result, and that result is on the bus."""
+    """A message that was deleted from its queue has a result, and that result is on the bus."""
     published = {fingerprint(result) for result in books.evidence.published}
     for receive in books.evidence.receives:
         if receive.ending is not Ending.DONE:
@@ -219,36 +219,36 @@ def every_end_is_published(books: _Books) -> Iterator[str]:
             yield f"not published: {_short(receive.result)}"
 
 
-def every_failure_is_a_letter(books: _Books) -> Iterator[str]:
-    """A failed message stands in the dead-letter queue as well, with the result that was published."""
-    letters = {fingerprint(letter.result) for letter in _letters(books) if letter.result}
+def every_failure_is_in_a_dead_letter_queue(books: _Books) -> Iterator[str]:
+    """A failed message is in the dead-letter queue as well, with the result that was published."""
+    dead_letters = {fingerprint(dead.result) for dead in _dead_letters(books) if dead.result}
     for receive, result in books.logged:
-        if receive.ending is Ending.DONE and not is_ok(result) and fingerprint(result) not in letters:
+        if receive.ending is Ending.DONE and not is_ok(result) and fingerprint(result) not in dead_letters:
             yield f"failed, and in no dead-letter queue: {_short(result)}"
 
 
-def nothing_is_made_up(books: _Books) -> Iterator[str]:
-    """No result and no letter that no function logged, and no letter of a success."""
+def nothing_is_invented(books: _Books) -> Iterator[str]:
+    """Every result on the bus or in a dead-letter queue was logged by a function, and none there is a success."""
     logged = {fingerprint(result) for _, result in books.logged}
     for result in books.evidence.published:
         if fingerprint(result) not in logged:
             yield f"published by nobody: {_short(result)}"
-    for letter in _letters(books):
-        if letter.result is not None and (fingerprint(letter.result) not in logged or is_ok(letter.result)):
-            yield f"should not stand in a dead-letter queue: {_short(letter.result)}"
+    for dead in _dead_letters(books):
+        if dead.result is not None and (fingerprint(dead.result) not in logged or is_ok(dead.result)):
+            yield f"should not be in a dead-letter queue: {_short(dead.result)}"
     for name in books.evidence.crashes:
         yield f"a function did not foresee: {name}"
 
 
 def every_result_names_its_message(books: _Books) -> Iterator[str]:
-    """The correlation id is the message's first id, over redeliveries and redrive."""
+    """The correlation id is the message's first id, also after redeliveries and a redrive."""
     for receive, result in books.logged:
         if result["correlation_id"] != receive.origin:
             yield f"{receive.origin} became {_short(result)}"
 
 
 def no_success_is_false(books: _Books) -> Iterator[str]:
-    """``succeeded`` where this call, or an earlier one with its token, changed it; ``unchanged`` where it is gone."""
+    """``succeeded``: this call, or an earlier one with its token, changed it. ``unchanged``: the task is gone."""
     by_request = {entry.request_id: entry for entry in books.evidence.journal}
     for receive, result in books.logged:
         message = books.message_of.get(receive.origin)
@@ -288,7 +288,7 @@ def _was_confirmed(books: _Books, by_request: Mapping[str, Entry], message: Mess
 
 
 def no_change_is_silent(books: _Books) -> Iterator[str]:
-    """No ``failed`` and no ``conflict`` of a call that made the change, unless its result says it cannot know."""
+    """A call that made the change is not ``failed`` or ``conflict``, unless its result has a ``note``."""
     for receive, result in books.logged:
         if is_ok(result) or (result["error"]["detail"] or {}).get("note"):
             continue
@@ -300,7 +300,7 @@ def no_change_is_silent(books: _Books) -> Iterator[str]:
 
 
 def _span(result: Result) -> tuple[datetime, datetime]:
-    """The time in which a call was made."""
+    """From when to when the call of this result lasted."""
     ended = moment(result["completed_at"])
     return ended - timedelta(milliseconds=result["duration_ms"]) - _TICK, ended + _TICK
 
@@ -311,26 +311,26 @@ def _target_of(result: Result) -> Target:
     return Target(service, target.get("instance_id", ""), target.get("task_id", ""))
 
 
-def nothing_is_gone_unasked(books: _Books) -> Iterator[str]:
-    """Only what a valid message asked for is changed, and what is gone was taken by a call."""
+def nothing_is_changed_unasked(books: _Books) -> Iterator[str]:
+    """Only tasks that a valid message names are changed, and each task that is gone was deleted by a call."""
     asked = {sent.message.target for sent in books.evidence.sent if sent.message.kind in CHANGING}
     for target, entries in books.effects.items():
         if target not in asked:
             yield f"{entries[0].effect}, and nobody asked for it: {' '.join(target)}"
     for target in books.evidence.before - books.evidence.after:
         if target not in books.effects:
-            yield f"gone, and no call took it: {' '.join(target)}"
+            yield f"gone, and no call deleted it: {' '.join(target)}"
 
 
 def nothing_is_changed_twice(books: _Books) -> Iterator[str]:
-    """A duplicate changes nothing again. (Cancelled migrations start anew, so that a second cancel would hit.)"""
+    """A duplicate changes nothing. (A cancelled migration is started again, so that a second cancel would show.)"""
     for target, entries in books.effects.items():
         if len(entries) > 1:
             yield f"{entries[0].effect} {len(entries)} times: {' '.join(target)}"
 
 
 def no_cancel_of_unknown_age_is_sent(books: _Books) -> Iterator[str]:
-    """A cancel stops whatever runs when it arrives: only a message that tells its time, and is young, gets so far."""
+    """A cancel stops whatever runs when it arrives: it is sent only for a message with a time, and a recent one."""
     for entry in books.evidence.journal:
         target = target_of_entry(entry)
         ages = [moment(entry.time) - moment(text) for text in books.cancels.get(target, []) if text is not None]
@@ -339,21 +339,21 @@ def no_cancel_of_unknown_age_is_sent(books: _Books) -> Iterator[str]:
 
 
 def every_doomed_message_is_moved_by_sqs(books: _Books) -> Iterator[str]:
-    """What comes while every worker dies is moved by SQS: else that case would not have been looked at."""
+    """SQS moves each message that is sent while every worker dies; else that case would not have been tested."""
     for case in books.cases:
         if case.message.doomed and not case.died:
             yield f"not moved by SQS ({case.endings}): {case.name}"
 
 
 def every_signature_is_good(books: _Books) -> Iterator[str]:
-    """No provider saw a signature that it rejects."""
+    """No provider received a wrong signature."""
     for entry in books.evidence.journal:
         if entry.signature_ok is False:
             yield f"{entry.method} {entry.path}"
 
 
-def strays_are_unrouted(books: _Books) -> Iterator[str]:
-    """An event with an unknown operation, and nothing else, stands in the queue for unrouted requests."""
+def unknown_operations_are_unrouted(books: _Books) -> Iterator[str]:
+    """The queue for unrouted requests has all events with an unknown operation, and nothing else."""
     expected = Counter(sent.origin for sent in books.evidence.sent if sent.message.kind is Kind.UNKNOWN_OPERATION)
     actual = Counter(books.evidence.unrouted)
     for origin in expected - actual:
@@ -362,8 +362,8 @@ def strays_are_unrouted(books: _Books) -> Iterator[str]:
         yield f"unrouted without reason: {origin}"
 
 
-def only_the_hopeless_are_left(books: _Books) -> Iterator[str]:
-    """After the redrive, faults off: all that can succeed has succeeded, and invalid ones say why they did not."""
+def all_that_can_succeed_has_succeeded(books: _Books) -> Iterator[str]:
+    """After the redrive, without faults: every message that can succeed has; an invalid one has its expected code."""
     for case in books.cases:
         message, last = case.message, list(case.done())[-1:]
         if message.kind is Kind.UNKNOWN_OPERATION or not last:
@@ -373,12 +373,12 @@ def only_the_hopeless_are_left(books: _Books) -> Iterator[str]:
         if message.kind in REFUSALS:
             if is_ok(result) or code != REFUSALS[message.kind]:
                 yield f"{message.kind.value} ended as {_short(result)}"
-        elif not is_ok(result) and not _is_hopeless(books, message, result):
+        elif not is_ok(result) and not _cannot_succeed(books, message, result):
             yield f"{message.kind.value} ended as {_short(result)}"
 
 
-def _is_hopeless(books: _Books, message: Message, result: Result) -> bool:
-    """It runs on; or it is not there (any more), and the provider has no code that says so."""
+def _cannot_succeed(books: _Books, message: Message, result: Result) -> bool:
+    """The task keeps running; or it is gone, and the provider has no code for that."""
     if message.kind is Kind.RUNS_ON:
         return bool(result["outcome"] == "conflict")
     if message.operation.name in _TELLS_GONE:
@@ -391,18 +391,18 @@ RULES: tuple[Callable[[_Books], Iterator[str]], ...] = (
     every_message_ends,
     every_redriven_message_ends,
     every_end_is_published,
-    every_failure_is_a_letter,
-    nothing_is_made_up,
+    every_failure_is_in_a_dead_letter_queue,
+    nothing_is_invented,
     every_result_names_its_message,
     no_success_is_false,
     no_change_is_silent,
-    nothing_is_gone_unasked,
+    nothing_is_changed_unasked,
     nothing_is_changed_twice,
     no_cancel_of_unknown_age_is_sent,
     every_doomed_message_is_moved_by_sqs,
     every_signature_is_good,
-    strays_are_unrouted,
-    only_the_hopeless_are_left,
+    unknown_operations_are_unrouted,
+    all_that_can_succeed_has_succeeded,
 )
 
 
@@ -435,8 +435,8 @@ def _end(history: tuple[Receive, ...], *, died: bool) -> End:
     return {"conflict": End.CONFLICT, "failed": End.FAILED}.get(outcome) or End(outcome)
 
 
-def _letters(books: _Books) -> tuple[Letter, ...]:
-    return books.evidence.letters + books.evidence.left
+def _dead_letters(books: _Books) -> tuple[DeadLetter, ...]:
+    return books.evidence.dead_letters + books.evidence.left
 
 
 def _short(result: Result) -> str:

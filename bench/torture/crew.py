@@ -1,4 +1,4 @@
-"""The workers: processes of the operating system, as many per queue as the mapping allows; killed and replaced."""
+"""Starts, kills and replaces the worker processes, as many for each queue as the mapping allows."""
 
 import json
 import multiprocessing
@@ -21,13 +21,13 @@ from task_cleanup.sweep.services import SERVICES
 
 END_SECONDS = 60.0  # for the batch that is being worked on
 TAIL_BYTES = 64 * 1024
-# The secrets are in a place of each worker's own. Where a provider gives no token to go by, its journal then tells
-# by the key whose call made a change. Where it does, tokens are compared per key, so that there the key is shared.
+# Each worker reads its secret under a prefix of its own. At a provider without client tokens, workers have different
+# keys, so that the journal tells whose call made a change. With client tokens, which count per key, they share one.
 SHARED_KEYS = frozenset(service.provider for service in SERVICES.values() if service.delete.takes_token)
 
 
 class Worked(Protocol):
-    """What is told of an operation: the folder of its function."""
+    """An operation, of which the crew needs only the folder of its function."""
 
     @property
     def folder(self) -> str:
@@ -37,7 +37,7 @@ class Worked(Protocol):
 
 @dataclass
 class _Worker:
-    """A place in the crew, with the process that has it now. ``logs`` are of all processes that had it."""
+    """One worker's place, with its present process. ``logs`` are those of all processes that had this place."""
 
     number: int
     job: Job
@@ -47,13 +47,13 @@ class _Worker:
 
 
 class Crew:
-    """All workers."""
+    """All worker processes of a run."""
 
     def __init__(
         self, cloud: LocalCloud, operations: Sequence[Worked], aws_url: str, functions_aws_url: str, folder: Path
     ) -> None:
         self._context = multiprocessing.get_context("forkserver")
-        # What workers are forked from has imported all that they need, so that they start at once.
+        # The process from which workers are forked imports all that they need, so that they start at once.
         self._context.set_forkserver_preload([worker_module, "task_cleanup.handler"])
         self._folder = folder
         self.kills = 0
@@ -74,7 +74,7 @@ class Crew:
             self._start(worker)
 
     def kill_one(self, dice: random.Random) -> bool:
-        """Kill a worker that is in the middle of a batch, if there is one, and put another in its place."""
+        """Kill a worker that is in the middle of a batch, if there is one, and start another one for it."""
         busy = [worker for worker in self._workers if _is_busy(worker.logs[-1])]
         if not busy:
             return False
@@ -84,7 +84,7 @@ class Crew:
             worker.process.join()
             worker.process.close()
             worker.process = None
-        self.kills += _is_busy(worker.logs[-1])  # it may have answered at the last moment
+        self.kills += _is_busy(worker.logs[-1])  # not counted if it answered just before it was killed
         self._start(worker)
         return True
 
@@ -111,7 +111,7 @@ class Crew:
             worker.process = None
 
     def receives(self) -> tuple[list[Receive], list[str]]:
-        """What all of them did, and the crashes."""
+        """All receives from the workers' logs, and the crashes."""
         receives: list[Receive] = []
         crashes: list[str] = []
         for worker in self._workers:
@@ -142,7 +142,7 @@ def _prefix(number: int) -> str:
 
 
 def _add_keys(cloud: LocalCloud, folder: str, number: int) -> str:
-    """Store the worker's secret and let its key in; the key's id."""
+    """Store the worker's secret and add its key to the emulators; returns the key's id."""
     provider = folder.partition("_")[0]
     secret: dict[str, Any] = dict(SECRETS[provider])
     if provider not in SHARED_KEYS:

@@ -1,4 +1,4 @@
-"""What is left of a run, from places that do not depend on each other: all that the account is made of."""
+"""What a run leaves for ``account`` to judge, from sources that are independent of each other."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -27,9 +27,9 @@ class Sent:
 class Ending(StrEnum):
     """How a receive ended."""
 
-    DONE = "done"  # the queue may forget it
+    DONE = "done"  # deleted from its queue
     AGAIN = "again"  # a batch item failure
-    KILLED = "killed"  # the worker did not live to answer
+    KILLED = "killed"  # the worker was killed before it answered
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Receive:
 
 
 @dataclass(frozen=True)
-class Letter:
+class DeadLetter:
     """A message in a dead-letter queue. ``result`` is None where SQS moved it."""
 
     origin: str
@@ -55,16 +55,16 @@ class Letter:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Everything there is."""
+    """The evidence of one run."""
 
     sent: tuple[Sent, ...]
-    unsent: int  # messages for which there was no time
+    unsent: int  # messages that the time was too short to send
     receives: tuple[Receive, ...]
-    crashes: tuple[str, ...]  # exceptions that the functions did not foresee, workers that ended by themselves
+    crashes: tuple[str, ...]  # unexpected exceptions of functions, workers that ended by themselves
     published: tuple[Result, ...]
-    letters: tuple[Letter, ...]  # when all queues were empty, faults still on
+    dead_letters: tuple[DeadLetter, ...]  # when all queues were empty, faults still on
     redriven: Mapping[str, str]  # new message id -> origin
-    left: tuple[Letter, ...]  # after the redrive, faults off
+    left: tuple[DeadLetter, ...]  # after the redrive, faults off
     unrouted: tuple[str, ...]  # event ids
     waiting: int  # messages still in a queue at the end
     journal: tuple[Entry, ...]
@@ -74,12 +74,12 @@ class Evidence:
 
 
 def fingerprint(result: Result) -> tuple[object, ...]:
-    """Tells results apart wherever they turn up: on the bus, in a dead-letter queue, in a log."""
+    """A key that is the same for one result on the bus, in a dead-letter queue and in a log."""
     return tuple(result[name] for name in ("correlation_id", "outcome", "completed_at", "duration_ms", "attempts"))
 
 
 def is_ok(result: Result) -> bool:
-    """Whether the function says that all is well."""
+    """Whether the outcome is one of success."""
     return result["outcome"] in {"succeeded", "unchanged", "planned"}
 
 

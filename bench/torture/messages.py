@@ -1,4 +1,4 @@
-"""The messages of a run and the tasks that they name: made from a seed, before anything is sent."""
+"""Makes the messages of a run and the tasks that they name, from a seed, before anything is sent."""
 
 import json
 import random
@@ -18,13 +18,13 @@ DUPLICATES = 0.2  # of all messages
 INVALID = 0.1  # of those that are no duplicates
 BYSTANDERS = 0.05  # tasks that no message names, per message
 OVER_BUS = 0.5
-DOOMED = 12  # of as many messages that go straight to a queue, one comes while every worker dies
+DOOMED = 12  # one in so many messages that go straight to a queue is sent while every worker dies
 INSTANCES = 10  # of each service that has any
 SEND_DELAY = 0.02  # of the whole run: how long a duplicate comes after its first, at least
 
 
 class Kind(StrEnum):
-    """What a message asks for, and what stands in its way."""
+    """The kinds of messages: the state of the task, or what is wrong with the request."""
 
     PRESENT = "the task is there"
     FINISHES = "runs, ends after a refusal"
@@ -45,7 +45,7 @@ class Kind(StrEnum):
 
 CHANGING = frozenset({Kind.PRESENT, Kind.FINISHES, Kind.FINISHES_LATE, Kind.RUNS_ON})
 RUNNING = (Kind.FINISHES, Kind.FINISHES_LATE, Kind.RUNS_ON)
-REFUSALS: Mapping[Kind, str] = {  # how an invalid message ends: our code
+REFUSALS: Mapping[Kind, str] = {  # the code with which an invalid message ends
     Kind.AGELESS: "SentTimeUnknown",
     Kind.UNREADABLE: "UnreadableRequest",
     Kind.REPEATED_NAME: "UnreadableRequest",
@@ -65,7 +65,7 @@ class Copy(StrEnum):
 
     FIRST = "first"
     REDELIVERED = "delivered twice"  # the same event or message again: the same first id
-    SENT_AGAIN = "sent twice"  # by somebody who did not see that it was sent: another id
+    SENT_AGAIN = "sent twice"  # the sender repeated it: another id
 
 
 class Target(NamedTuple):
@@ -159,7 +159,7 @@ def _kinds(count: int, dice: random.Random) -> list[Kind]:
 
 
 def _doomed(firsts: Sequence[Message]) -> frozenset[int]:
-    """Numbers of the first messages that SQS will move: of each sort some, and always a cancel of unknown age."""
+    """Numbers of the first messages that SQS will move: some of each kind, and always a cancel of unknown age."""
     straight = [message for message in firsts if not message.over_bus]
     ageless = [message for message in straight if message.kind is Kind.AGELESS]
     events = [message for message in straight if message.in_event]
@@ -169,7 +169,7 @@ def _doomed(firsts: Sequence[Message]) -> frozenset[int]:
 
 def _copy_of(first: Message, dice: random.Random) -> Copy:
     if first.kind is Kind.UNKNOWN_OPERATION:
-        return Copy.SENT_AGAIN  # what no rule takes has no queue for a second delivery
+        return Copy.SENT_AGAIN  # no rule matches it, so it is in no queue that could deliver it again
     return dice.choice((Copy.REDELIVERED, Copy.SENT_AGAIN))
 
 
@@ -191,7 +191,7 @@ def _operation_for(kind: Kind, dice: random.Random) -> Operation:
 
 
 def _target(operation: Operation, number: int) -> Target:
-    """Every first message has a task of its own, so that whatever happens to it is this message's doing."""
+    """A task of its own for every first message, so that any change of the task is caused by this message."""
     kind = KINDS[operation.service]
     if operation is CANCEL:
         return Target(operation.service, kind.new_instance(1_000_000 + number), "")
@@ -206,7 +206,7 @@ def _ids(operation: Operation, target: Target) -> dict[str, str]:
 
 
 def _text(kind: Kind, request: Mapping[str, Any], dice: random.Random) -> str:
-    """The request as JSON, spoilt as its kind says."""
+    """The request as JSON, made invalid as its kind says."""
     moment = datetime.now(UTC)
     past = (moment - timedelta(hours=2)).isoformat()
     changes: Mapping[Kind, Mapping[str, Any]] = {
@@ -248,7 +248,7 @@ def envelope(event_id: str, detail: str, time: str) -> str:
 
 
 def seed_records(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
-    """What the emulators start with: every named task, whether it may be touched or not, and bystanders."""
+    """The emulators' first tasks: every task that a message names, and tasks that none names."""
     for message in messages:
         if message.copy is Copy.FIRST and message.kind is not Kind.ABSENT:
             yield _record(message.target, message.operation.running if message.kind in RUNNING else None)
@@ -260,7 +260,7 @@ def seed_records(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
 
 
 def finished_record(message: Message) -> dict[str, Any]:
-    """The message's task, no longer running."""
+    """The record of the message's task, no longer running."""
     return _record(message.target)
 
 
@@ -273,7 +273,7 @@ def _record(target: Target, status: object = None) -> dict[str, Any]:
 
 
 def present(tasks: Mapping[str, Sequence[Mapping[str, Any]]]) -> frozenset[Target]:
-    """Every task that is there, and every node migration that runs, of the emulators' ``tasks()``."""
+    """All tasks, and all node migrations that run, in what the emulators' ``tasks()`` returns."""
     found = set()
     for service, places in tasks.items():
         for place in places:

@@ -1,4 +1,4 @@
-"""A run: send everything, break things meanwhile, wait for the end, redrive, and collect the evidence."""
+"""Makes a run: sends the messages while everything fails, waits for the end, redrives, collects the evidence."""
 
 import json
 import random
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from bench.torture.account import target_of_entry
 from bench.torture.crew import Crew
-from bench.torture.evidence import Ending, Evidence, Letter, Receive, Result, Sent
+from bench.torture.evidence import DeadLetter, Ending, Evidence, Receive, Result, Sent
 from bench.torture.messages import (
     CANCEL,
     CHANGING,
@@ -30,18 +30,18 @@ from bench.torture.messages import (
     present,
     seed_records,
 )
-from bench.torture.trouble import AWAY, Doors, spoil
+from bench.torture.trouble import AWAY, Proxies, spoil
 from bench.torture.worker import first_sent_of, origin_of
 from local.aws.cloud import LocalCloud
 from local.aws.stack import QueueMapping
 from local.emulators.journal import Entry
 
-WAVE = 40  # messages that are sent without looking around
+WAVE = 40  # messages that are sent before the queues are looked at again
 MOST_WAITING = 160  # in all queues: local SQS takes longer the more there are
-LEAST_WAITING = 40  # for workers to be killed when all is sent
+LEAST_WAITING = 40  # after the last message is sent, workers are killed only while more than these wait
 TICK = 0.4  # seconds
 BATCH = 10  # the most that SQS and EventBridge take in one call
-# The functions' own lines are evidence; their metrics would only be in the way.
+# The functions' log lines are evidence; their metrics are not needed.
 VARIABLES = {"POWERTOOLS_LOG_LEVEL": "INFO", "POWERTOOLS_METRICS_DISABLED": "true"}
 
 
@@ -64,7 +64,7 @@ class Conditions:
 
 @dataclass
 class Report:
-    """What a run came to, besides the evidence."""
+    """The evidence of a run, its duration, and the AWS calls that failed."""
 
     evidence: Evidence
     seconds: float
@@ -76,15 +76,15 @@ Item = TypeVar("Item")
 
 
 def run(conditions: Conditions, say: Say) -> Report:
-    """Make one run; it ends by itself, at the latest a little after the time limit."""
+    """Make one run; it ends a little after the time limit at the latest."""
     began = time.monotonic()
     messages = make_messages(conditions.messages, conditions.seed)
     with (
         TemporaryDirectory() as folder,
         LocalCloud(conditions.seed, VARIABLES) as cloud,
-        Doors(conditions.seed) as doors,
+        Proxies(conditions.seed) as proxies,
     ):
-        cloud.aws_url = doors.plain_url
+        cloud.aws_url = proxies.plain_url
         cloud.sqs = cloud.client("sqs")
         for mapping in cloud.stack.mappings:
             cloud.sqs.set_queue_attributes(
@@ -92,12 +92,12 @@ def run(conditions: Conditions, say: Say) -> Report:
             )
         for record in seed_records(messages):
             cloud.emulators.seed(record)
-        crew = Crew(cloud, OPERATIONS, doors.plain_url, doors.unreliable_url, Path(folder))
+        crew = Crew(cloud, OPERATIONS, proxies.plain_url, proxies.unreliable_url, Path(folder))
         torture = _Torture(
             conditions,
             messages,
             cloud,
-            doors,
+            proxies,
             crew,
             began + conditions.time_limit,
             lambda text: say(f"{time.monotonic() - began:4.0f} s  {text}"),
@@ -108,24 +108,24 @@ def run(conditions: Conditions, say: Say) -> Report:
             evidence = torture.run()
         finally:
             crew.stop(0.0)
-        return Report(evidence, time.monotonic() - began, doors.refused)
+        return Report(evidence, time.monotonic() - began, proxies.refused)
 
 
 @dataclass
 class _Torture:
-    """The course of one run."""
+    """One run: its processes, and what has been sent and seen so far."""
 
     conditions: Conditions
     messages: Sequence[Message]
     cloud: LocalCloud
-    doors: Doors
+    proxies: Proxies
     crew: Crew
     ends_at: float
     say: Say
     sent: list[Sent] = field(default_factory=list)
     published: list[Result] = field(default_factory=list)
     read: int = 0  # entries of the journal that were looked at
-    doomed: list[Receive] = field(default_factory=list)  # of workers that died each time
+    doomed: list[Receive] = field(default_factory=list)  # receives of the messages whose workers always die
 
     def __post_init__(self) -> None:
         self._dice = random.Random(self.conditions.seed)
@@ -165,7 +165,7 @@ class _Torture:
                 message_id=message["MessageId"],
                 origin=_origin(message["MessageId"], {"MessageBody": message["Body"]}),
                 number=int(message["Attributes"]["ApproximateReceiveCount"]),
-                access_key_id="",  # it signed nothing
+                access_key_id="",  # this worker signed nothing
                 ending=Ending.KILLED,
                 result=None,
             )
@@ -178,8 +178,8 @@ class _Torture:
         self._send_all()
         self.say(f"{len(self.sent)} of {len(self.messages)} messages sent; waiting for the last of them")
         self._wait_until_empty(kill=True)
-        self._make_good()
-        letters, redriven = self._redrive()
+        self._end_faults()
+        dead_letters, redriven = self._redrive()
         self.say(f"faults off; {len(redriven)} messages redriven from the dead-letter queues")
         self._wait_until_empty(kill=False)
         deaths = self.crew.deaths()
@@ -192,9 +192,9 @@ class _Torture:
             receives=(*self.doomed, *receives),
             crashes=(*crashes, *deaths),
             published=tuple(self.published),
-            letters=letters,
+            dead_letters=dead_letters,
             redriven=redriven,
-            left=tuple(letter for _, _, letter in self._take_letters()),
+            left=tuple(dead for _, _, dead in self._take_dead_letters()),
             unrouted=tuple(self._take_unrouted()),
             waiting=sum(self._waiting()),
             journal=tuple(self.cloud.emulators.journal.entries()),
@@ -208,21 +208,21 @@ class _Torture:
     def _send_all(self) -> None:
         messages = [message for message in self.messages if not message.doomed]
         for start in range(0, len(messages), WAVE):
-            self._make_way(kill=True)
+            self._wait_for_room(kill=True)
             if self._is_over():
                 return
             self._send(messages[start : start + WAVE])
             self._tick(kill=True)
-            self._leave(start / len(messages))
+            self._take_providers_away(start / len(messages))
 
-    def _make_way(self, *, kill: bool) -> None:
-        """Wait until there is room for more messages."""
+    def _wait_for_room(self, *, kill: bool) -> None:
+        """Wait until no more than ``MOST_WAITING`` messages are in the queues."""
         while sum(self._waiting()) > MOST_WAITING and not self._is_over():
             self._tick(kill=kill)
             time.sleep(TICK)
 
-    def _leave(self, progress: float) -> None:
-        """Take a provider away when it is its turn."""
+    def _take_providers_away(self, progress: float) -> None:
+        """Take down each provider whose time in ``AWAY`` has come."""
         while self._away and self._away[0][0] <= progress:
             _, service, variant = self._away.pop(0)
             self.cloud.emulators.faults.away(service, self.conditions.away, variant)
@@ -230,37 +230,37 @@ class _Torture:
 
     def _wait_until_empty(self, *, kill: bool) -> None:
         while (waiting := sum(self._waiting())) and not self._is_over():
-            # Only while there is work for all: the last messages would else be killed until SQS gives them up.
+            # With few messages left, each would meet a kill at every receive, and SQS would move it.
             self._tick(kill=kill and waiting > LEAST_WAITING)
             time.sleep(TICK)
 
-    def _make_good(self) -> None:
-        """No more faults, and what ran has ended, but for what runs on."""
+    def _end_faults(self) -> None:
+        """Remove all faults, and finish the running tasks, except those that keep running."""
         self.cloud.emulators.faults.clear()
-        self.doors.faults = {}
+        self.proxies.faults = {}
         there = present(self.cloud.emulators.tasks())
         for message in self.messages:
             is_late = message.kind in RUNNING and message.kind is not Kind.RUNS_ON
             if is_late and message.copy is Copy.FIRST and message.target in there:
                 self.cloud.emulators.seed(finished_record(message))
 
-    def _redrive(self) -> tuple[tuple[Letter, ...], dict[str, str]]:
-        """Receive and send: what ``StartMessageMoveTask`` does, which local SQS does not know.
+    def _redrive(self) -> tuple[tuple[DeadLetter, ...], dict[str, str]]:
+        """Send the dead-letter queues' messages back as ``StartMessageMoveTask`` does; returns also new id -> origin.
 
         Body and message attributes stay; id, time and receive count are those of a new message. What SQS had moved
-        has no attributes, so a plain body of that kind is nobody's redelivery any more.
+        has no attributes, so a plain body of that kind comes back as a message without a first id.
         """
-        letters: list[Letter] = []
+        dead_letters: list[DeadLetter] = []
         redriven: dict[str, str] = {}
-        taken = list(self._take_letters())
+        taken = list(self._take_dead_letters())
         for mapping in self._mappings.values():
-            own = [(entry, letter) for owner, entry, letter in taken if owner is mapping]
+            own = [(entry, dead) for owner, entry, dead in taken if owner is mapping]
             for batch in _chunks(own, BATCH):
-                self._make_way(kill=False)
+                self._wait_for_room(kill=False)
                 ids = self._send_batch(mapping.queue_url, [entry for entry, _ in batch])
-                redriven.update(zip(ids, (letter.origin for _, letter in batch), strict=True))
-                letters += [letter for _, letter in batch]
-        return tuple(letters), redriven
+                redriven.update(zip(ids, (dead.origin for _, dead in batch), strict=True))
+                dead_letters += [dead for _, dead in batch]
+        return tuple(dead_letters), redriven
 
     # -- what happens all the time ------------------------------------------------
 
@@ -279,7 +279,7 @@ class _Torture:
             self.published.append(json.loads(message["Body"])["detail"])
 
     def _follow_journal(self) -> None:
-        """A task ends after its first refusal; a migration that was cancelled is started anew, and meant to run."""
+        """Finish a task after its first refusal; start a cancelled migration again, which must then keep running."""
         journal = self.cloud.emulators.journal
         for index in range(self.read, len(journal)):
             entry = journal[index]
@@ -296,7 +296,7 @@ class _Torture:
             self.cloud.emulators.seed(finished_record(self._finishing.pop(target)))
 
     def _waiting(self) -> Iterator[int]:
-        """Messages in each queue, handed out or not; also in those that nobody should have sent to."""
+        """Messages in each queue, received or not; all queues, also those that get no messages."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         for mapping in self.cloud.stack.mappings:
             counts = self.cloud.sqs.get_queue_attributes(QueueUrl=mapping.queue_url, AttributeNames=names)
@@ -305,7 +305,7 @@ class _Torture:
     # -- sending ------------------------------------------------
 
     def _send(self, wave: Sequence[Message]) -> None:
-        """Send some messages: a second delivery after the others, since it repeats an id of theirs."""
+        """Send some messages: second deliveries last, since each repeats the id of one of the others."""
         fresh = [message for message in wave if message.copy is not Copy.REDELIVERED]
         for batch in _chunks([message for message in fresh if message.over_bus], BATCH):
             self._put_events(batch)
@@ -374,8 +374,8 @@ class _Torture:
             self.cloud.sqs.delete_message_batch(QueueUrl=queue_url, Entries=handles)
             yield from messages
 
-    def _take_letters(self) -> Iterator[tuple[QueueMapping, dict[str, Any], Letter]]:
-        """What stands in the dead-letter queues, as it would be sent again, and as evidence."""
+    def _take_dead_letters(self) -> Iterator[tuple[QueueMapping, dict[str, Any], DeadLetter]]:
+        """The messages in the dead-letter queues: each as an entry to send again, and as evidence."""
         for folder, mapping in self._mappings.items():
             function = next(item for item in self.cloud.stack.functions.values() if item.folder == folder)
             for message in self._take(function.environment["DEAD_LETTER_QUEUE_URL"]):
@@ -383,7 +383,7 @@ class _Torture:
                 attributes = {name: item["StringValue"] for name, item in given.items()}
                 entry = {"MessageBody": message["Body"], "MessageAttributes": _attributes(attributes)}
                 result = json.loads(attributes["result"]) if "result" in attributes else None
-                yield mapping, entry, Letter(_origin(message["MessageId"], entry), message["MessageId"], result)
+                yield mapping, entry, DeadLetter(_origin(message["MessageId"], entry), message["MessageId"], result)
 
     def _take_unrouted(self) -> Iterator[str]:
         for message in self._take(self.cloud.stack.queue_urls["UnroutedRequestsQueue"]):

@@ -1,4 +1,4 @@
-"""What goes wrong during a run, as data: at the providers, and at the bus and the queues of the functions."""
+"""The faults of a run: at the providers, and in the functions' calls to bus, queues and secrets."""
 
 import json
 import random
@@ -18,7 +18,7 @@ from local.emulators import Emulators
 
 # -- the providers: together about a third of the calls ------------------------------------------------
 
-_INTERNAL_ERRORS: tuple[Mapping[str, Any], ...] = (  # each provider's own words for "our fault"
+_INTERNAL_ERRORS: tuple[Mapping[str, Any], ...] = (  # each provider's own code for an internal error
     {"service": "alibaba_elasticsearch", "status": 500, "code": "InternalError"},
     {"service": "huawei_oms", "status": 400, "code": "OMS.1001"},
     {"service": "otc_dms", "status": 500, "code": "DMS.00500000"},
@@ -38,16 +38,16 @@ PROVIDER_FAULTS: tuple[Mapping[str, Any], ...] = (
     {"kind": "error", "probability": 0.01, "status": 500, "code": "NobodyKnowsThisCode", "made": True},
     *({"kind": "error", "probability": 0.05, **error} for error in _INTERNAL_ERRORS),
     *({"kind": "error", "probability": 0.03, "made": True, **error} for error in _INTERNAL_ERRORS),
-    {"kind": "close_after_reply", "probability": 0.05},  # not a failure of the call: of the next one's connection
+    {"kind": "close_after_reply", "probability": 0.05},  # the next call finds its connection closed
 )
-AWAY = tuple(  # how far the sending is; who is away; how it shows
+AWAY = tuple(  # sent share of the messages; the service that is away; how it fails
     (0.2 * number, service, "unavailable" if number % 2 else "reset")
     for number, service in enumerate(dict.fromkeys(operation.service for operation in OPERATIONS), 1)
 )
 
 
 def spoil(emulators: Emulators) -> None:
-    """Set all faults."""
+    """Set the providers' faults in the emulators."""
     for fault in PROVIDER_FAULTS:
         emulators.faults.add(**fault)
 
@@ -57,7 +57,7 @@ def spoil(emulators: Emulators) -> None:
 
 @dataclass(frozen=True)
 class Refusals:
-    """How often an AWS call fails: undone, done all the same, or (PutEvents) with a 200 that says so inside."""
+    """How often an AWS call fails: before it is done, after it, or (PutEvents) by a 200 with failed entries."""
 
     before: float = 0.0
     after: float = 0.0
@@ -76,15 +76,15 @@ StartResponse = Callable[..., Any]
 Wsgi = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 
-class Doors:
-    """Two ways into local AWS: a plain one for pollers and senders, an unreliable one for the functions.
+class Proxies:
+    """Two proxies in front of local AWS: a plain one for pollers and senders, an unreliable one for the functions.
 
-    Both let one call in at a time: moto's queues are not made for threads (a delete that runs beside a send
-    forgets the message that was sent), and a loss of its own making is not what is looked for.
+    Both pass on one call at a time: moto's queues are not safe with threads (a delete during a send loses the sent
+    message), and a message that moto loses must not look like one that the functions lost.
     """
 
     def __init__(self, seed: int) -> None:
-        # Each service by itself: finding out which one is meant would be a fifth of moto's time.
+        # One backend per service: moto takes a fifth of its time to find out which service a request is for.
         self._moto: dict[str, Wsgi] = {target: create_backend_app(service) for target, service in _MOTO.items()}
         self._one_at_a_time = threading.Lock()
         self._dice = random.Random(seed)
@@ -93,7 +93,7 @@ class Doors:
         self.refused: Counter[str] = Counter()
 
     def __enter__(self) -> Self:
-        """Open both."""
+        """Start both proxies."""
         self.plain_url = self._open(self._forward)
         self.unreliable_url = self._open(self._forward_perhaps)
         return self
@@ -101,13 +101,13 @@ class Doors:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close both."""
+        """Stop both proxies."""
         self._closing.close()
 
     def _open(self, application: Wsgi) -> str:
         server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=_Quiet)
         server.daemon_threads = True  # type: ignore[attr-defined]
-        threading.Thread(target=server.serve_forever, name="door", daemon=True).start()
+        threading.Thread(target=server.serve_forever, name="proxy", daemon=True).start()
         self._closing.callback(server.server_close)
         self._closing.callback(server.shutdown)
         return f"http://127.0.0.1:{server.server_port}"
@@ -144,7 +144,7 @@ def _answer(start_response: StartResponse, status: str, content: Mapping[str, An
 
 
 class _Quiet(WSGIRequestHandler):
-    """Says nothing."""
+    """A request handler that logs nothing."""
 
     def log(self, *_: object) -> None:
-        """Nothing."""
+        """Log nothing."""

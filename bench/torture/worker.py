@@ -1,7 +1,7 @@
 """A worker process: polls one queue by the template's mapping and invokes the function, until it is ended or killed.
 
-Its standard output is a file: the function's own log lines, and between them where each batch begins and ends, so
-that what a killed worker was at can be told afterwards.
+Its standard output is a file: the function's log lines, and a line where each batch begins and ends, which shows what
+a killed worker was working on.
 """
 
 import json
@@ -29,7 +29,7 @@ MARK = "torture"  # the member that tells a worker's own lines from the function
 
 @dataclass(frozen=True)
 class Job:
-    """What a worker is told."""
+    """A worker's queue, function, environment and log file."""
 
     mapping: QueueMapping
     folder: str
@@ -67,7 +67,7 @@ def _received(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def mark(kind: str, **members: object) -> None:
-    """Write a line of our own into the log."""
+    """Write a worker's line into the log, which tells where a batch begins or ends."""
     sys.stdout.write(json.dumps({MARK: kind, **members}) + "\n")
     sys.stdout.flush()
 
@@ -84,7 +84,7 @@ class _MarkedFunction:
         try:
             reply = self._function.invoke(event)
             failures = [item["itemIdentifier"] for item in reply["batchItemFailures"]]
-        finally:  # before anything is deleted: a worker killed from here on has answered
+        finally:  # before the messages are deleted: a worker that is killed after this has answered
             mark("answered", failures=failures)
         return reply
 
@@ -107,7 +107,7 @@ def work(job: Job) -> None:
     signal.signal(signal.SIGTERM, lambda *_: ending.append(True))
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update({**LOCAL_AWS_IDENTITY, **job.environment})  # nothing else runs in this process
-    # Not hastened: what failed comes again when its visibility ends, as with Lambda.
+    # Not hastened: a failed message comes again when its visibility ends, as with Lambda.
     poller = QueuePoller(cast("LocalCloud", _Surroundings(job)), hasten=False)
     parent = multiprocessing.parent_process()
     with suppress(EndpointConnectionError):  # local AWS is gone, and with it the run

@@ -20,7 +20,7 @@ from task_cleanup.validation import RequestValidator
 
 Json = dict[str, Any]
 
-# What the gateway says by itself, without a function (HTTP APIs: the IAM authorizer, routing, limits, time-outs).
+# The gateway's own answers, without a function (HTTP APIs: the IAM authorizer, routing, limits, time-outs).
 GATEWAY: Mapping[int, str] = {
     400: "Bad Request",
     403: "Forbidden",
@@ -40,7 +40,7 @@ _EXAMPLE_ID = "0b6e7a52-6a4f-4b5e-9d7c-1f2e3d4c5b6a"
 
 
 def statuses() -> list[int]:
-    """Every status but 200."""
+    """All statuses but 200 that the HTTP API can answer."""
     return sorted({*triggers.HTTP_STATUS.values(), *GATEWAY})
 
 
@@ -106,7 +106,7 @@ def _response(status: int, operations: Sequence[HttpOperation]) -> Json:
 
 
 def _about(status: int, operations: Sequence[HttpOperation]) -> HttpOperation:
-    """The operation that this status's example is about: another one each time, and none that only reads."""
+    """The operation of this status's example: they take turns, without those that only read."""
     changes = [operation for operation in operations if operation.method != "get"] or operations
     return changes[statuses().index(status) % len(changes)]
 
@@ -123,14 +123,14 @@ def _failed(category: Category, operation: HttpOperation) -> Result:
         correlation_id=_EXAMPLE_ID,
         duration_ms=41.7,
         attempts=int(is_sent),
-        # Many failures come as 400, whatever they are: the code decides.
+        # A provider answers many kinds of failures with 400: the code decides.
         http_status=400 if is_sent and category is not Category.TIMEOUT else None,
         error=error,
     )
 
 
 def _error(category: Category, operation: HttpOperation) -> Error:
-    """As a function says it of its own failures; else a code of the service's table for this category."""
+    """The example's error: one of the function's own if the category has one, else a code of the service's table."""
     target = operation.target
     if category is Category.INVALID_REQUEST:
         return _refusal(operation)
@@ -147,7 +147,7 @@ def _error(category: Category, operation: HttpOperation) -> Error:
 
 
 def _refusal(operation: HttpOperation) -> Error:
-    """What is said of the last id in the path where it is none."""
+    """The refusal of a wrong value for the last id in the path."""
     wrong = {**operation.sample, operation.path_fields[-1]: "?"}
     try:
         RequestValidator(operation.schema).validate(wrong)

@@ -45,7 +45,7 @@ _HTML = f"""\
   </body>
 </html>
 """
-# Swagger UI lays everything out side by side: on a phone, path and summary are broken inside of words, and the table
+# Swagger UI puts everything side by side: on a phone, path and summary are broken inside of words, and the table
 # of replies is wider than the screen. No operation here has links, so their column may go.
 _PHONE = """\
 @media (max-width: 640px) {
@@ -64,7 +64,7 @@ _PHONE = """\
   .swagger-ui .markdown { overflow-wrap: anywhere; }
 }
 """
-# Without a validator: its badge would send the document's address to somebody else's server.
+# Without a validator: its badge would send the document's address to another company's server.
 _START = f"""\
 SwaggerUIBundle({{
   url: "{VIEW}",
@@ -80,7 +80,7 @@ SwaggerUIBundle({{
 
 
 def pages() -> dict[str, Answer]:
-    """Everything that is served, by path."""
+    """The files of Swagger UI, the page and the document, by path."""
     bundle = Path(importlib.import_module("swagger_ui_bundle").swagger_ui_path)  # the package has no types
     document = {**openapi.document(), "servers": [{"url": "/", "description": "This local stack"}]}
     return {
@@ -112,8 +112,8 @@ _UNKNOWN_TO_30 = frozenset({"if", "then", "else", "dependentRequired", "jsonSche
 def as_openapi_30(document: Mapping[str, Any]) -> dict[str, Any]:
     """The document as an OpenAPI 3.0 viewer can show it: the bundled Swagger UI is version 4 and refuses 3.1.
 
-    For reading only: rules that 3.0 cannot say (conditions) are left out, except that of several conditional kinds
-    one may read which there are. ``null`` becomes ``nullable``. A GET loses its body, since no browser sends one.
+    For reading only: conditions, which 3.0 does not have, are left out; where they choose between several kinds, the
+    kinds are listed. ``null`` becomes ``nullable``. A GET loses its body, since no browser sends one.
     """
     view: dict[str, Any] = _older({**document, "openapi": "3.0.3"})
     for item in view.get("paths", {}).values():

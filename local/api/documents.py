@@ -20,13 +20,13 @@ SCHEMAS = Path("schemas")
 
 @cache
 def texts() -> dict[Path, str]:
-    """Every document, by its place under ``docs``."""
+    """The text of every document, by its path under ``docs``."""
     documents = {API: openapi.document(), **{SCHEMAS / f"{name}.json": it for name, it in schemas.requests().items()}}
     return {place: json.dumps(value, indent=2, ensure_ascii=False) + "\n" for place, value in documents.items()}
 
 
 def drifted(docs: Path) -> Iterator[Path]:
-    """The documents under this folder that are missing, different, or of an operation that there is not."""
+    """The documents in this folder that are missing, different, or of an operation that does not exist."""
     present = {path.relative_to(docs) for path in (docs / SCHEMAS).glob("*.json")}
     yield from sorted(present - texts().keys())
     for place, wanted in texts().items():
@@ -36,7 +36,7 @@ def drifted(docs: Path) -> Iterator[Path]:
 
 
 def write(docs: Path) -> None:
-    """Write every document, and remove those of operations that there are no more."""
+    """Write every document, and remove those of operations that no longer exist."""
     (docs / SCHEMAS).mkdir(exist_ok=True)
     for place in [*drifted(docs)]:
         if place in texts():
@@ -46,7 +46,7 @@ def write(docs: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None, docs: Path = DOCS) -> int:
-    """Write the documents, or check them; the process's exit status."""
+    """Write the documents, or with ``--check`` compare them; returns the process's exit status."""
     parser = argparse.ArgumentParser(prog="python -m local.api.documents", description=write.__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; status 1 if one is not up to date")
     if not parser.parse_args(arguments).check:

@@ -1,6 +1,6 @@
 """The HTTP API as an OpenAPI 3.1 document, made from the template's routes and the functions' schemas.
 
-Nothing is deployed, and no operation is named here: a new one comes in by its folder, its route and its sample event.
+Nothing is deployed, and no operation is named here: a new one is found by its folder, its route and its sample event.
 The sweep, which is no operation, has a module of its own.
 
 Sources: OpenAPI Specification 3.1.0; API Gateway developer guide, "OpenAPI extensions".
@@ -147,10 +147,10 @@ _NUMERIC = frozenset({"minimum", "maximum", "exclusiveMinimum", "exclusiveMaximu
 
 
 def as_text(rule: Mapping[str, Any]) -> Json | None:
-    """What is left of a field's schema in a path or a query, where every value is text.
+    """A field's schema for a path or a query, where every value is text.
 
-    The functions read ``true``, ``false`` and digits where the schema wants nothing else. None where no text can
-    satisfy it: such a field fits into a body only.
+    The functions read ``true``, ``false`` and digits where the schema allows only a boolean or an integer. None where
+    no text can satisfy the schema: such a field can only be in a body.
     """
     kinds = rule.get("type", [])
     kinds = [kinds] if isinstance(kinds, str) else kinds

@@ -1,7 +1,7 @@
 """The sweep's two routes for the OpenAPI document: ``local.api.openapi`` puts them beside the operations' own.
 
-A sweep is asked for and asked about, so its answers are not results: 202 with where the summary will be, then the
-summary. Problems have the published shape without the member ``result``.
+Their answers are not results: ``POST`` answers 202 with the place of the summary, ``GET`` with the summary. Problems
+have the published shape without the member ``result``.
 """
 
 import json
@@ -30,7 +30,7 @@ _REPORT = {
     "html": f"reports/{_RUN_ID}/index.html",
 }
 _DURATION = "must be a duration in days or hours, such as P7D or PT12H"
-# What the function itself says is wrong, with one example each. Anything else is the gateway's answer.
+# The function's own problems, with one example each. All other error answers are the gateway's.
 _ERRORS: Mapping[int, Error] = {
     400: Error(
         Category.INVALID_REQUEST,
@@ -69,7 +69,7 @@ def component_schemas() -> dict[str, Json]:
 
 
 def paths(gateway: Mapping[int, str]) -> Json:
-    """Both routes; ``gateway`` is what API Gateway says by itself, by status."""
+    """Both routes; ``gateway`` has API Gateway's own answers, by status."""
     found: Json = {}
     for (method, path), operation in {ASK: _ask(gateway), TELL: _tell(gateway)}.items():
         found.setdefault(path, {})[method] = operation
@@ -174,7 +174,7 @@ def _content(schema: str, example: Any) -> Json:  # noqa: ANN401 - JSON
 
 
 def _refusals(own: tuple[int, ...], gateways: tuple[int, ...], gateway: Mapping[int, str]) -> Json:
-    """Every status but the good ones: the function's problems, the gateway's messages, or either."""
+    """The answers of all error statuses: the function's problems, the gateway's messages, or either."""
     found: Json = {}
     for status in sorted({*own, *gateways}):
         content: Json = {}
@@ -189,7 +189,7 @@ def _refusals(own: tuple[int, ...], gateways: tuple[int, ...], gateway: Mapping[
 
 
 def problem(published: Mapping[str, Any], result: Mapping[str, Any]) -> Json:
-    """The schema of problem details without the member ``result`` and what is said of it; with its violations."""
+    """The schema of problem details without the member ``result`` and its description, but with ``violations``."""
     found: Json = {**_without_result(published)}
     found["description"] = "RFC 9457: why a sweep could not be asked for, or not be told of."
     error = result["properties"]["error"]["oneOf"][1]

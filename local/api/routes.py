@@ -1,4 +1,4 @@
-"""Which operation is behind which route: from the template, the functions' schemas and the sample events."""
+"""The operation of each HTTP route, from the template, the functions' schemas and the sample events."""
 
 import json
 import os
@@ -29,7 +29,7 @@ class HttpOperation:
 
     @property
     def path_fields(self) -> list[str]:
-        """The fields that stand in the path, in their order."""
+        """The fields in the path, in their order."""
         return re.findall(r"\{(\w+)\}", self.path)
 
     @property
@@ -39,7 +39,7 @@ class HttpOperation:
 
     @property
     def target(self) -> Target:
-        """What a result of the sample request is about."""
+        """The ``target`` of the sample request's result."""
         provider, service, _ = self.name.split(".")
         known = Target.__dataclass_fields__.keys() & self.sample.keys()
         kind = self.schema["properties"].get("task_type", {}).get("default")

@@ -16,7 +16,7 @@ from task_cleanup.validation import load_schema
 
 Json = dict[str, Any]
 
-SWEEP = "sweep"  # the folder of the function that is no operation
+SWEEP = "sweep"  # the sweep's folder, the only one whose function is no operation
 
 _PACKAGE = Path(task_cleanup.__file__).parent
 
@@ -51,12 +51,12 @@ def _with_regions(schema: Mapping[str, Any], service_id: str) -> Json:
 
 
 def published() -> dict[str, Json]:
-    """Those of the answers, by the names that they have in the API's document."""
+    """The schemas of the answers, by the names that they have in the API's document."""
     return {"Result": _of_package("result"), "Problem": _of_package("problem")}
 
 
 def summary() -> Json:
-    """That of how a sweep ended."""
+    """The schema of a sweep's summary."""
     return _of_package("sweep/summary")
 
 

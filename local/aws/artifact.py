@@ -1,4 +1,4 @@
-"""What ``sam build`` made, as Lambda would unpack it, and the runtime client that Lambda would run it with."""
+"""The packages that ``sam build`` made, unpacked as Lambda does, and Lambda's runtime client."""
 
 import compileall
 import shutil
@@ -17,7 +17,7 @@ RUNTIME_CLIENT = "awslambdaric"
 
 @dataclass(frozen=True)
 class Package:
-    """A function as it is deployed: its unpacked code and layers, and what Lambda is told about it.
+    """A function as it is deployed: its unpacked code and layers, and its settings in the built template.
 
     ``task_root`` is ``/var/task`` in Lambda. Each of ``layers``, in the function's order, holds a folder ``python``
     and is laid over ``/opt``. ``timeout`` is in seconds, ``memory_size`` in MB.
@@ -94,7 +94,7 @@ def copy_distributions(names: Iterable[str], target: Path) -> None:
     for item in [item for name in names for item in _closure(name, seen)]:
         for file in item.files or ():
             if ".." in file.parts or "__pycache__" in file.parts:
-                continue  # scripts, which stand outside of site-packages; compiled files name other paths
+                continue  # scripts, which are outside of site-packages; compiled files name other paths
             copy = target / file
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(str(item.locate_file(file)), copy)

@@ -1,4 +1,4 @@
-"""All of it together: emulated providers, local AWS with the deployed template, secrets, and the functions."""
+"""The local cloud: emulated providers, local AWS with the deployed template, secrets, and the functions."""
 
 import json
 import logging
@@ -20,7 +20,7 @@ from task_cleanup.sweep.services import SERVICES
 
 PROJECT_ID = "0123456789abcdef0123456789abcdef"
 
-# Obviously fake: they open the emulators and nothing else.
+# Obviously fake: only the emulators accept them.
 SECRETS: Mapping[str, Mapping[str, str]] = {
     service.provider: {
         "access_key_id": f"AKFAKE{service.provider.upper()}00001",
@@ -60,14 +60,14 @@ def aws_client(service: str, url: str) -> Any:  # noqa: ANN401 - boto3 makes its
 
 
 def store_secrets(secrets: Any, emulators: Emulators) -> None:  # noqa: ANN401 - boto3 makes its clients at run time
-    """Put every provider's secret into local AWS by this client of Secrets Manager, and let its key in."""
+    """Store every provider's secret by this client of Secrets Manager, and add its key to the emulators."""
     for provider, secret in SECRETS.items():
         secrets.create_secret(Name=f"task-cleanup/{provider}/default", SecretString=json.dumps(secret))
         emulators.add_key(provider=provider, **secret)
 
 
 class LocalCloud:
-    """Use it in a ``with`` block: everything is up inside, and gone after it."""
+    """Emulators, local AWS and functions; they run inside a ``with`` block and end with it."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class LocalCloud:
         self._closing = ExitStack()
 
     def __enter__(self) -> Self:
-        """Start, deploy, put the secrets in place."""
+        """Start the servers, deploy the template, store the secrets."""
         for chatty in ("werkzeug", "samtranslator"):
             logging.getLogger(chatty).setLevel(logging.ERROR)
         self._closing.enter_context(self.emulators)
@@ -125,7 +125,7 @@ class LocalCloud:
         return self._functions[name]
 
     def function_in(self, folder: str) -> LocalFunction:
-        """The function that lives in this folder."""
+        """The function whose code is in this folder."""
         return self.function(next(name for name, item in self.stack.functions.items() if item.folder == folder))
 
     def environment_of(self, name: str) -> dict[str, str]:
@@ -137,7 +137,7 @@ class LocalCloud:
         return variables | self._variables
 
     def put_event(self, detail: Mapping[str, Any], detail_type: str = "Task Cleanup Requested") -> str:
-        """Put an event on the stack's bus; its id."""
+        """Put an event on the stack's bus; returns the event's id."""
         entry = {
             "EventBusName": self.stack.bus,
             "Source": "task-cleanup",
@@ -152,7 +152,7 @@ class LocalCloud:
         return [json.loads(message.body)["detail"] for message in self.take(self._results_url)]
 
     def sweep_results(self) -> list[dict[str, Any]]:
-        """The events that sweeps ended with since the last call, whole: it is their detail-type that says how."""
+        """The final events of sweeps since the last call, whole, since the detail-type says how each ended."""
         return [json.loads(message.body) for message in self.take(self._sweep_results_url)]
 
     def take(self, queue_url: str) -> list[Message]:
@@ -169,24 +169,24 @@ class LocalCloud:
                 )
         return taken
 
-    def redrive(self, operation: str, letters: Iterable[Message]) -> None:
-        """Send dead letters back to the operation's queue as StartMessageMoveTask does.
+    def redrive(self, operation: str, messages: Iterable[Message]) -> None:
+        """Send messages of the dead-letter queue back to the operation's queue as StartMessageMoveTask does.
 
         That makes new messages ("Configure a dead-letter queue redrive" of the SQS developer guide): another id,
-        another SentTimestamp, no receives. Only body and message attributes are those of the dead letter.
+        another SentTimestamp, no receives. Only body and message attributes stay.
         """
-        for letter in letters:
+        for message in messages:
             attributes = {
-                name: {"DataType": "String", "StringValue": text} for name, text in letter.attributes.items()
+                name: {"DataType": "String", "StringValue": text} for name, text in message.attributes.items()
             }
             self.sqs.send_message(
                 QueueUrl=self.stack.queue_urls[f"{operation}Queue"],
-                MessageBody=letter.body,
+                MessageBody=message.body,
                 MessageAttributes=attributes,
             )
 
     def _watch(self, name: str, detail_types: Sequence[str]) -> str:
-        """A queue of our own behind the bus: how a user of the stack would follow results."""
+        """Make a queue that gets these events from the bus, as a user of the stack would; returns its URL."""
         url: str = self.sqs.create_queue(QueueName=name)["QueueUrl"]
         arn = self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         events = self.client("events")

@@ -1,10 +1,9 @@
-"""``template.yaml`` without its loops: every operation written out, for what knows SAM's own transform only.
+"""``template.yaml`` without its loops: every operation written out, for tools that know SAM's own transform only.
 
-Knows of ``AWS::LanguageExtensions`` what the template uses, and refuses the rest, so that nothing half understood is
-deployed. Known are loops over literal lists right in a section, and in them: the loop's variable in keys, ``Ref`` and
-``Fn::Sub``, and ``Fn::FindInMap`` with keys that are known then. CloudFormation leaves ``${Variable}`` in a plain
-string alone; here that is an error. ``python -m local.aws.expand`` writes
-``template.expanded.yaml`` (``make build``).
+Of ``AWS::LanguageExtensions`` it knows what the template uses, and raises an error for the rest: loops over literal
+lists directly in a section, and in them the loop's variable in keys, ``Ref`` and ``Fn::Sub``, and ``Fn::FindInMap``
+with keys that are known then. CloudFormation ignores ``${Variable}`` in a plain string; here that is an error.
+``python -m local.aws.expand`` (``make build``) writes ``template.expanded.yaml``.
 """
 
 import json
@@ -24,11 +23,11 @@ Json = dict[str, Any]
 
 
 class ExpansionError(ValueError):
-    """The template has something that is not known here, or that is wrong. The text says what and where."""
+    """The template has a function that this module does not know, or an error. The text says what and where."""
 
 
 def expand(template: Mapping[str, Any]) -> Json:
-    """The template with each loop written out, and SAM's transform alone; one without loops stays. ExpansionError."""
+    """The template with each loop written out, and SAM's transform alone. Raises ExpansionError."""
     if template.get("Transform") not in (SAM, ["AWS::LanguageExtensions", SAM]):
         raise ExpansionError(f"Transform: {template.get('Transform')!r} is not known")
     mappings = template.get("Mappings", {})
@@ -93,7 +92,7 @@ def _filled(text: str, names: Mapping[str, str]) -> str:
 
 
 def _refuse_rest(node: Any, where: str) -> None:  # noqa: ANN401 - any YAML
-    """Nothing may be left that SAM would hand on and CloudFormation could not resolve."""
+    """Raise ExpansionError if anything is left that SAM would keep and CloudFormation could not resolve."""
     for key, value in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
         if str(key).startswith((_LOOP, "Fn::FindInMap", "Fn::Length", "Fn::ToJsonString")):
             raise ExpansionError(f"{where}: {key} is not known there")
@@ -102,7 +101,7 @@ def _refuse_rest(node: Any, where: str) -> None:  # noqa: ANN401 - any YAML
 
 def text_of(template: Json) -> str:
     """The template as YAML, with a first line that says what it is."""
-    copied = json.loads(json.dumps(template))  # nothing in it is in it twice: it would become an alias
+    copied = json.loads(json.dumps(template))  # without shared objects, which would become YAML aliases
     written: str = yaml.safe_dump(copied, sort_keys=False, width=118, allow_unicode=True)
     return f"# Made of template.yaml by `make build`. Change that one.\n{written}"
 

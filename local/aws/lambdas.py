@@ -30,7 +30,7 @@ class Context:
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """A function reads its variables once, while it is imported: only then they have to be there."""
+    """Set the function's variables while the block runs: the function reads them once, at its import."""
     with _ENVIRONMENT_LOCK:
         before = dict(os.environ)
         os.environ.update(variables)

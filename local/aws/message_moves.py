@@ -1,4 +1,4 @@
-"""The two SQS calls of a redrive that moto does not know: ``StartMessageMoveTask`` and ``ListMessageMoveTasks``.
+"""Adds to moto the two SQS calls of a redrive: ``StartMessageMoveTask`` and ``ListMessageMoveTasks``.
 
 A move is over when its call returns. As in SQS, a moved message is a new one, with a new id and time, and keeps its
 body and its message attributes (API reference, "StartMessageMoveTask").
@@ -31,8 +31,8 @@ def _start(response: SQSResponse) -> ActionResult:
     source = _source(response)
     destination_arn = response._get_param("DestinationArn")
     if destination_arn is None:
-        # SQS knows a source only of what it moved itself, and refuses as well where there is none.
-        raise InvalidParameterValue("Name the DestinationArn: what a function sent here has no source queue.")
+        # Without a destination, SQS sends back only messages that it moved itself; those of a function it refuses.
+        raise InvalidParameterValue("Name the DestinationArn: a message that a function moved has no source queue.")
     destination = _queue(backend, destination_arn)
     moved = 0
     while messages := backend.receive_message(source.name, _BATCH, 0, _HIDDEN, ["All"]):

@@ -1,6 +1,6 @@
 """Does what AWS does around the functions: polls the queues, answers HTTP, fires schedules.
 
-Everything it goes by (batch size, partial failures, routes, the schedules' messages) is the deployed template's.
+It takes batch size, partial failures, routes and the schedules' messages from the deployed template.
 """
 
 import base64
@@ -28,7 +28,7 @@ Answer = tuple[int, Mapping[str, str], bytes]  # status, headers, body
 
 @dataclass
 class QueueRun:
-    """What a poll of a queue came to."""
+    """How many messages a poll received, and which of them failed."""
 
     received: int = 0
     failed: int = 0
@@ -167,7 +167,7 @@ class HttpApi:
 
 
 def _message(status: int, message: str, **more: str) -> Answer:
-    """What the gateway says by itself."""
+    """An answer of the gateway itself, without a function."""
     return status, {"Content-Type": "application/json"}, json.dumps({"message": message, **more}).encode()
 
 
@@ -236,7 +236,7 @@ def _joined(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 
 def _refusal(headers: Message) -> Answer | None:
-    """A body of unknown or too great length is not read."""
+    """The answer to a body of unknown length or over ``MAX_BODY``, which is not read; None for any other."""
     lengths = set(headers.get_all("Content-Length", ["0"]))
     length = lengths.pop()
     if lengths or "Transfer-Encoding" in headers or not (length.isascii() and length.isdigit()):
@@ -272,7 +272,7 @@ def _handler_class(respond: Respond) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(reply)
 
         def send_error(self, code: int, *_: object, **__: object) -> None:
-            """The library's own refusals; a method that it does not know has no route either."""
+            """Answer a request that ``http.server`` itself refuses; for an unknown method, 404: it has no route."""
             self.close_connection = True
             status = HTTPStatus.NOT_FOUND if code == HTTPStatus.NOT_IMPLEMENTED else HTTPStatus(code)
             self._send(_message(status, status.phrase))

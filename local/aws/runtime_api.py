@@ -1,8 +1,8 @@
-"""A function run as Lambda runs it: a process under awslambdaric, fed by a Lambda Runtime API on loopback.
+"""Runs a function as Lambda does: a process under awslambdaric, which gets events from a Runtime API on loopback.
 
 Sources: Lambda developer guide, "Using the Lambda runtime API for custom runtimes" (version 2018-06-01: paths,
 headers, status codes), "Understanding the Lambda execution environment lifecycle" (init, invoke, freeze, time-out),
-"Defined runtime environment variables". Not played: extensions, SnapStart, response streaming, payload limits, and
+"Defined runtime environment variables". Not imitated: extensions, SnapStart, response streaming, payload limits, and
 the second init that Lambda makes within an invocation after a failed one.
 """
 
@@ -31,15 +31,15 @@ from local.aws.stack import REGION
 
 VERSION = "2018-06-01"
 ACCOUNT = "123456789012"
-INIT_TIMEOUT = 60.0  # seconds; Lambda allows 10, on a machine that does nothing else
+INIT_TIMEOUT = 60.0  # seconds; Lambda allows 10, but its machine does nothing else
 SETTLE_TIMEOUT = 10.0  # seconds from an answer until the runtime asks for the next event
 
 
-# -- what an invocation comes to ------------------------------------------------
+# -- how an invocation ends ------------------------------------------------
 
 
 class ErrorKind(StrEnum):
-    """What became of the process."""
+    """Why an invocation has no answer: what the process did."""
 
     HANDLER = "handler"
     """The handler raised; the environment lives on."""
@@ -53,7 +53,7 @@ class ErrorKind(StrEnum):
 
 @dataclass(frozen=True)
 class FunctionError:
-    """A failed invocation. ``report`` is all that was said of it, as a caller of Lambda would read it."""
+    """A failed invocation. ``report`` is the error object that a caller of Lambda gets."""
 
     kind: ErrorKind
     report: Mapping[str, Any]
@@ -119,7 +119,7 @@ _Report = _Polled | _Answered | _Failed | _Exited
 
 
 class RuntimeApi:
-    """One environment's endpoint. What the runtime says comes out of ``reports``, in order."""
+    """The Runtime API of one environment. Each call of the runtime is put into ``reports``, in order."""
 
     def __init__(self, function_arn: str) -> None:
         """Listen on a free port of 127.0.0.1."""
@@ -139,13 +139,13 @@ class RuntimeApi:
         return f"127.0.0.1:{self._server.server_address[1]}"
 
     def submit(self, invocation: _Invocation) -> None:
-        """Hand an event to the runtime, which waits for one."""
+        """Give an event to the runtime, which waits for one."""
         with self._changed:
             self._waiting = invocation
             self._changed.notify_all()
 
     def next(self) -> _Invocation | None:
-        """Wait for an event; None when all is over."""
+        """Wait for an event; None once the server is closed."""
         self.reports.put(_Polled())
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._waiting is not None)
@@ -154,7 +154,7 @@ class RuntimeApi:
             return invocation
 
     def finish(self, request_id: str, report: _Report) -> bool:
-        """Take the answer to the current invocation; False if it belongs to no such."""
+        """Take the answer to the current invocation; False if its id is another one's."""
         with self._changed:
             if self._current is None or self._current != request_id:
                 return False
@@ -163,7 +163,7 @@ class RuntimeApi:
         return True
 
     def close(self) -> None:
-        """Stop, and wait for all threads. The runtime has to be gone: its connections end with it."""
+        """Stop, and wait for all threads. End the runtime's process first: its connections keep threads alive."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -180,7 +180,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Stay silent: a runtime that is killed leaves half a conversation."""
+        """Print nothing: a runtime that is killed breaks its connections."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -263,7 +263,7 @@ class _Environment:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                # A group of its own, in our session: it is killed as a whole, and should we be killed while it is
+                # A group of its own, in our session: it is killed as a whole, and if we are killed while it is
                 # frozen, the system wakes it up and ends it (setpgid(2): orphaned process groups).
                 process_group=0,
             )
@@ -316,7 +316,7 @@ class _Environment:
         self._api.close()
 
     def _settle(self) -> None:
-        """Freeze it once it asks for the next event; one that never does serves no more."""
+        """Freeze the process once it asks for the next event; if it does not in time, it is not used again."""
         if isinstance(self._wait(SETTLE_TIMEOUT), _Polled):
             self._signal(signal.SIGSTOP)
         else:
@@ -408,11 +408,11 @@ class LambdaFunction:
         self._variables = {**variables, "PYTHONDONTWRITEBYTECODE": "1"}
 
     def __enter__(self) -> Self:
-        """Nothing is started yet."""
+        """Return the function; its first process is started by ``invoke``."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End everything."""
+        """End the process, its server, and remove its files."""
         with self._lock:
             if self._environment is not None:
                 self._environment.close()

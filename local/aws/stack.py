@@ -26,8 +26,8 @@ REGION = "eu-central-1"
 STACK_NAME = "task-cleanup"
 
 # moto's CloudFormation knows no HTTP API and no Scheduler, and would consume the queues itself if it had the
-# mappings; the runner plays these parts by the template's own properties. Of a bucket it takes the name and the
-# encryption; versions, expiry and the access block are for the template's tests.
+# mappings; the runner imitates these by the template's own properties. Of a bucket moto takes the name and the
+# encryption; versions, expiry and the access block are checked by the template's tests.
 _DEPLOYED = frozenset({"AWS::SQS::Queue", "AWS::Events::EventBus", "AWS::Events::Rule", "AWS::S3::Bucket"})
 
 
@@ -76,7 +76,7 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Stack:
-    """What was deployed."""
+    """The deployed stack, as far as a runner needs it."""
 
     functions: Mapping[str, Function]
     mappings: tuple[QueueMapping, ...]
@@ -87,7 +87,7 @@ class Stack:
     bus: str
 
     def mapping_of(self, folder: str) -> QueueMapping:
-        """The mapping whose function lives in this folder."""
+        """The event source mapping of the function whose code is in this folder."""
         return next(item for item in self.mappings if self.functions[item.function].folder == folder)
 
 
@@ -103,7 +103,7 @@ def _translated(text: str, parameters: tuple[tuple[str, str], ...]) -> dict[str,
         properties = resource.get("Properties", {})
         for source in ("CodeUri", "ContentUri"):
             if source in properties:
-                # What `sam package` would do: the translator takes S3 locations only. The path stays readable.
+                # As `sam package` does: the translator takes S3 locations only. The key is the path.
                 properties[source] = {"Bucket": "local", "Key": str(properties[source])}
     os.environ.setdefault("AWS_DEFAULT_REGION", REGION)  # the translator takes it from nowhere else
     values = {name: value for name, value in parameters if name in document["Parameters"]}
@@ -112,7 +112,7 @@ def _translated(text: str, parameters: tuple[tuple[str, str], ...]) -> dict[str,
 
 
 class _NoManagedPolicies:
-    """The translator asks for AWS's managed policies by name; this template names none."""
+    """No AWS managed policies for the translator: this template names none."""
 
     def load(self) -> dict[str, str]:
         """No policies."""
@@ -138,7 +138,7 @@ def deploy(cloudformation: Any, template: Path = ROOT / "template.yaml", **param
     cloudformation.create_stack(StackName=STACK_NAME, TemplateBody=body(questions.outputs()), Parameters=given)
     outputs = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]["Outputs"]
     answers = {output["OutputKey"]: output["OutputValue"] for output in outputs}
-    # What is left to see is the template's own, as far as it tells of what is deployed here.
+    # At the end the stack has the template's own outputs, those about resources that are deployed here.
     known = deployed.keys() | translated["Parameters"].keys()
     own = {name: item for name, item in translated["Outputs"].items() if _references(item["Value"]) <= known}
     cloudformation.update_stack(StackName=STACK_NAME, TemplateBody=body(own), Parameters=given)
@@ -164,24 +164,24 @@ def _references(value: Any) -> set[str]:  # noqa: ANN401 - JSON
 
 
 class _Questions:
-    """Values that only CloudFormation can resolve, each asked once, as an output."""
+    """Collects values that only CloudFormation can resolve, and makes an output of each."""
 
     def __init__(self) -> None:
         self._keys: dict[str, str] = {}
 
     def ask(self, value: object) -> object:
-        """A place-holder for this value; ``resolve`` puts the answer in its place. Plain values answer themselves."""
+        """A placeholder for this value, which ``resolve`` replaces by the answer. A plain value stays as it is."""
         if not isinstance(value, dict):
             return value
         text = json.dumps(value, sort_keys=True)
         return _Question(self._keys.setdefault(text, f"Answer{len(self._keys)}"))
 
     def outputs(self) -> dict[str, Any]:
-        """The ``Outputs`` section that asks them."""
+        """The ``Outputs`` section with one output for each collected value."""
         return {key: {"Value": json.loads(text)} for text, key in self._keys.items()}
 
     def resolve(self, value: Any, answers: Mapping[str, str]) -> Any:  # noqa: ANN401 - JSON with place-holders
-        """The same structure with all answers in it."""
+        """The same structure, with each placeholder replaced by its answer."""
         if isinstance(value, _Question):
             return answers[value.key]
         if isinstance(value, dict):
@@ -197,7 +197,7 @@ class _Question:
 
 
 def _parts(resources: Mapping[str, Any], questions: _Questions) -> dict[str, Any]:
-    """Everything a runner wants to know, with place-holders for what has to be resolved."""
+    """Functions, mappings, schedules, routes and queues, with placeholders for what CloudFormation has to resolve."""
     return {
         "functions": [
             {
@@ -233,7 +233,7 @@ def _parts(resources: Mapping[str, Any], questions: _Questions) -> dict[str, Any
             }
             for name, item in _of_type(resources, "AWS::Scheduler::Schedule")
             if "Fn::GetAtt"
-            in item["Target"]["Arn"]  # a queue; the heartbeat's metric is nothing that anybody reads here
+            in item["Target"]["Arn"]  # a queue; the heartbeat's target is a metric, which is not imitated here
         ],
         "routes": [route for _, item in _of_type(resources, "AWS::ApiGatewayV2::Api") for route in routes(item)],
         "queues": {name: questions.ask({"Ref": name}) for name, _ in _of_type(resources, "AWS::SQS::Queue")},
@@ -248,7 +248,7 @@ def _of_type(resources: Mapping[str, Any], kind: str) -> Iterator[tuple[str, Any
 
 
 def routes(api: Mapping[str, Any]) -> Iterator[dict[str, str]]:
-    """The API's OpenAPI body, as SAM wrote it from the functions' events."""
+    """Function, method and path of each route in the OpenAPI body that SAM wrote."""
     for path, methods in api["Body"]["paths"].items():
         for method, operation in methods.items():
             uri = operation["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"]

@@ -20,7 +20,7 @@ class Admin:
     """Reads and changes the state of running emulators."""
 
     def __init__(self, cloud: "Emulators") -> None:
-        """Serve for these emulators."""
+        """Take the emulators that it reads and changes."""
         self._cloud = cloud
         self._actions: dict[tuple[str, str], Action] = {
             ("GET", "health"): self._health,

@@ -1,7 +1,7 @@
 """The API gateway in front of Alibaba Elasticsearch (Alibaba sheet, sections 2 and 3).
 
 Order of the checks: sheet, end of section 3.4. Authorization, algorithm, action, date, window, key, token,
-signature, nonce, permission, throttle; then the product has its say. A path that is no API is refused before all.
+signature, nonce, permission, throttle; then the product answers. An unknown path is refused before all of them.
 """
 
 import calendar
@@ -29,7 +29,7 @@ _CLIENT_TOKEN = re.compile(r"[\x20-\x7e]{1,64}")
 
 @dataclass
 class GatewaySwitches:
-    """What is open about the gateway, and about client tokens."""
+    """Behaviour of gateway and client tokens that no source documents."""
 
     alibaba_throttle_status: int = switch(400, 429)
     alibaba_retry_after_sent: bool = True
@@ -42,7 +42,7 @@ class GatewaySwitches:
 
 @dataclass(frozen=True)
 class RememberedCall:
-    """A call that was answered under a client token (section 4)."""
+    """A call with a client token, and its answer (section 4)."""
 
     parameters: tuple[str, ...]
     result: Any
@@ -64,7 +64,7 @@ class AlibabaService(Service[R, S]):
         self._calls: Memory[RememberedCall] = Memory(platform.clock)
 
     def identify(self, request: Request) -> Call | None:
-        """Add the ids of the query to those of the path. Where operations share a path, the header tells which."""
+        """Add the ids in the query to those in the path. If operations share a path, the action header decides."""
         action = request.header("x-acs-action")
         named = [route for route in self.routes if route.operation == action]
         call = find_call(named, request) or find_call(self.routes, request)
@@ -83,7 +83,7 @@ class AlibabaService(Service[R, S]):
         self._calls.clear()
 
     def note(self, exchange: Exchange) -> None:
-        """Write down nonce and client token, even of a request that will be refused."""
+        """Copy nonce and client token into the exchange, even if the request will be refused."""
         exchange.nonce = exchange.request.header("x-acs-signature-nonce")
         if exchange.call is not None:
             exchange.client_token = query_of(exchange.request).get(exchange.call.route.token)
@@ -107,15 +107,15 @@ class AlibabaService(Service[R, S]):
         return result
 
     def unavailable(self) -> Refusal:
-        """Section 3.2."""
+        """503 while the service is away (section 3.2)."""
         return Refusal(503, "ServiceUnavailable", "The request has failed due to a temporary failure.")
 
     def new_request_id(self) -> str:
-        """Upper-case UUID (section 1.1)."""
+        """A request id: an upper-case UUID (section 1.1)."""
         return str(self.platform.new_id()).upper()
 
     def render(self, refusal: Refusal, exchange: Exchange) -> Reply:
-        """Error object of section 3.1."""
+        """The error object of section 3.1 for a refusal."""
         content = {
             "RequestId": exchange.request_id,
             "HostId": exchange.request.header("host") or "",
@@ -128,7 +128,7 @@ class AlibabaService(Service[R, S]):
         return json_reply(refusal.status, content, (("x-acs-request-id", exchange.request_id), *refusal.headers))
 
     def throttled(self, fault: Fault) -> Refusal:
-        """Section 3.2: HTTP 400, and the wait in milliseconds."""
+        """The throttled answer of section 3.2: HTTP 400, and the wait in milliseconds."""
         wait = (("x-acs-retry-after", str(round(fault.retry_after * 1000))),)
         return Refusal(
             self.gateway.alibaba_throttle_status,
@@ -138,7 +138,7 @@ class AlibabaService(Service[R, S]):
         )
 
     def answer(self, exchange: Exchange) -> Reply:
-        """Run the checks in their order, then the operation."""
+        """Make the gateway's checks in their order, then carry out the operation."""
         request = exchange.request
         call = exchange.call
         if call is None:
@@ -256,20 +256,20 @@ def _check_date(request: Request, now: float) -> None:
 
 
 def _must_be_signed(request: Request) -> list[str]:
-    """Section 2.3: host, the content type if there is one, and every x-acs- header present."""
+    """The headers to sign (section 2.3): host, the content type if there is one, and every x-acs- header."""
     always = ["host", "x-acs-content-sha256"]
     present = request.header_names
     return [*always, *(n for n in present if n == "content-type" or n.startswith("x-acs-"))]
 
 
 def query_of(request: Request) -> dict[str, str]:
-    """Decode the query; a repeated name has been refused before it counts."""
+    """Decode the query into a dictionary; `_check_signature` refuses one with a repeated name."""
     pairs = signatures.form_pairs(request.query)
     return {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in pairs}
 
 
 def _check_parameters(route: Route, query: Mapping[str, str]) -> None:
-    """Names are compared with their case (section 1.10)."""
+    """Refuse a missing query parameter or a wrong client token; names are compared with their case (section 1.10)."""
     for name in route.required:
         if not query.get(name):
             raise Refusal(400, f"Missing{name[0].upper()}{name[1:]}", f"{name} is mandatory for this action.")

@@ -1,4 +1,4 @@
-"""The emulators' own sense of time, in two independent parts.
+"""The emulators' clock, in two independent parts.
 
 * The *wall clock* decides whether a signed date is acceptable and fills the `Date` header. `shift` makes it wrong.
 * The *timer* runs lock-outs, pausing tasks, remembered nonces and tokens, and the life of faults. `advance` makes

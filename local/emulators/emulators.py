@@ -1,4 +1,4 @@
-"""All emulated services in one process: the Python side of it."""
+"""Starts all emulated services in this process, and gives tests access to them."""
 
 import threading
 from collections.abc import Mapping
@@ -70,7 +70,7 @@ class Emulators:
             self.keys.clear()
 
     def _responder(self, name: str) -> Responder:
-        """Make what answers on the port of a service: of its kinds of tasks, the one that the call is about."""
+        """Make the function that answers on a service's port, with the kind of tasks that the call is about."""
         first, *others = (service for service in self.services.values() if service.name == name)
 
         def respond(request: Request) -> Delivery:
@@ -93,7 +93,7 @@ class Emulators:
     # -- state -----------------------------------------------------------------------------------------------
 
     def __getattr__(self, name: str) -> Store[Any]:
-        """Give the tasks of a service by its id: `cloud.huawei_oms.add_task(...)`."""
+        """The store of a service's tasks, by the service's id: `cloud.huawei_oms.add_task(...)`."""
         services = self.__dict__.get("services", {})
         if name not in services:
             raise AttributeError(f"{name}: there are {', '.join(services)}")
@@ -101,7 +101,7 @@ class Emulators:
         return store
 
     def seed(self, record: Mapping[str, Any]) -> None:
-        """Put one task or place in place; the record names its `service`."""
+        """Add one task or place; the record names its `service`."""
         values = dict(record)
         self.services[values.pop("service")].store.seed(values)
 
@@ -120,7 +120,7 @@ class Emulators:
         project_id: str | None = None,
         **more: object,
     ) -> AccessKey:
-        """Let a key in; more fields: `disabled`, `token_expired`, `denied` (operations)."""
+        """Add an access key; more fields: `disabled`, `token_expired`, `denied` (operations)."""
         return self.keys.add(
             provider=provider,
             access_key_id=access_key_id,
@@ -132,7 +132,7 @@ class Emulators:
 
     @property
     def keys(self) -> KeyRing:
-        """The access keys that the services know."""
+        """The access keys that the services accept."""
         return self._platform.keys
 
     @property
@@ -142,15 +142,15 @@ class Emulators:
 
     @property
     def switches(self) -> Switches:
-        """What no source settles."""
+        """The switches for behaviour that no source documents."""
         return self._platform.switches
 
     @property
     def faults(self) -> Faults:
-        """What is to go wrong."""
+        """The faults that are set."""
         return self._platform.faults
 
     @property
     def clock(self) -> Clock:
-        """The emulators' time."""
+        """The clock of all services."""
         return self._platform.clock

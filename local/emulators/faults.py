@@ -14,7 +14,7 @@ from .records import InvalidRecordError, converted
 
 
 class FaultKind(StrEnum):
-    """What goes wrong."""
+    """What a fault does to a request or its answer."""
 
     LATENCY = "latency"
     """Wait `ms` before the request is decided (`made`: after the change, before the answer)."""
@@ -27,29 +27,29 @@ class FaultKind(StrEnum):
     CLOSE_AFTER_REPLY = "close_after_reply"
     """Close the kept-alive connection after the answer, without announcing it."""
     STALE_DATE = "stale_date"
-    """The server's clock and its `Date` header are `offset` seconds off."""
+    """The server's clock and its `Date` header are `offset` seconds wrong."""
     RESET_BEFORE = "reset_before"
     """Reset the connection; nothing was changed."""
     RESET_AFTER = "reset_after"
     """Make the change, then reset the connection instead of answering."""
     THROTTLE = "throttle"
-    """Refuse for its rate, in the provider's dialect (`retry_after` seconds, `dialect`)."""
+    """Refuse because of too many calls, as the provider does (`retry_after` seconds, `dialect`)."""
     ERROR = "error"
     """Refuse with `status`, `code` and `message`, in the provider's error shape."""
     HTTP_ERROR = "http_error"
     """Answer `status` with `body` (default: none) instead of the provider's error shape."""
     GARBAGE = "garbage"
-    """Answer 200 with what nobody expects (`variant`; `size` bytes of the huge one)."""
+    """Answer 200 with a body that is not the provider's (`variant`; `size` bytes of the huge one)."""
     REDIRECT = "redirect"
     """Answer 302 to `location`."""
     LIST_MOVES = "list_moves"
-    """Behind the answer to a page of a list, its first record goes and another comes as its last: the count stays."""
+    """After the answer to a page, the list's first record is removed and another added last: the count stays."""
     AWAY = "away"
     """The whole service is down (`variant`: an answer with 503, or a reset)."""
 
 
 class Variant(StrEnum):
-    """The kinds of garbage, and of being away."""
+    """The kinds of `garbage`, and of `away`."""
 
     HTML = "html"
     TRUNCATED = "truncated"
@@ -77,7 +77,7 @@ OUTCOMES = frozenset(
         FaultKind.AWAY,
     }
 )
-"""A request suffers one of these at most; the others add up."""
+"""At most one of these hits a request; all other faults that match are combined."""
 
 REFUSALS = frozenset({FaultKind.THROTTLE, FaultKind.ERROR})
 """These come from the gateway, after it has checked the signature."""
@@ -108,13 +108,13 @@ class Fault:
     made: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse numbers without sense."""
+        """Refuse impossible values of `probability`, `size` and `ms`."""
         if not 0.0 <= self.probability <= 1.0 or self.size < 1 or self.ms < 0:
             raise InvalidRecordError("probability is from 0 to 1, size at least 1, ms at least 0")
 
     @property
     def after_change(self) -> bool:
-        """Whether the change is made all the same."""
+        """Whether the change is made although the answer is replaced."""
         return self.made or self.kind is FaultKind.RESET_AFTER
 
     def hits(self, service: str, operation: str | None, ids: Mapping[str, str]) -> bool:
@@ -128,7 +128,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Plan:
-    """All that goes wrong with one request."""
+    """The faults that hit one request."""
 
     faults: tuple[Fault, ...] = ()
     slow_start: float = 0.0
@@ -145,7 +145,7 @@ class Plan:
 
     @property
     def list_moves(self) -> bool:
-        """Whether a list is another one behind its answer."""
+        """Whether `Store.move` changes the list after this answer."""
         return any(fault.kind is FaultKind.LIST_MOVES for fault in self.faults)
 
     @property
@@ -159,7 +159,7 @@ class Plan:
         return sum(fault.offset for fault in self.faults if fault.kind is FaultKind.STALE_DATE)
 
     def delivery(self, reply: Reply | None) -> Delivery:
-        """How the answer goes out."""
+        """How these faults let the answer be sent."""
         return Delivery(
             reply,
             pause=self._latency(made=True),
@@ -183,7 +183,7 @@ class _Active:
 
 
 class Faults:
-    """The faults that are set, and the dice."""
+    """The faults that are set, and the seeded random source that decides which requests they hit."""
 
     def __init__(self, clock: Clock, seed: int) -> None:
         """Start without faults; the seed makes a run repeatable."""
@@ -206,23 +206,23 @@ class Faults:
         return self.add(FaultKind.AWAY, service=service, seconds=seconds, variant=variant)
 
     def remove(self, number: int) -> None:
-        """Take a fault back."""
+        """Remove the fault with this number."""
         with self._lock:
             self._active.pop(number, None)
 
     def clear(self) -> None:
-        """Take all faults back."""
+        """Remove all faults."""
         with self._lock:
             self._active.clear()
 
     def reset(self, seed: int) -> None:
-        """Take all faults back and start the dice anew."""
+        """Remove all faults and seed the random source again."""
         with self._lock:
             self._active.clear()
             self._random.seed(seed)
 
     def pick(self, service: str, operation: str | None, ids: Mapping[str, str]) -> Plan:
-        """Roll the dice for one request."""
+        """Choose the faults for one request, and count them."""
         if not self._active:
             return Plan()
         with self._lock:

@@ -26,7 +26,7 @@ _DATE = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 
 @dataclass
 class GatewaySwitches:
-    """What is open about the gateway (section 4)."""
+    """Behaviour of the gateway that no source documents (section 4)."""
 
     gateway_retry_after_sent: bool = True
     gateway_expired_token: Literal["0307", "0301"] = "0307"
@@ -48,20 +48,20 @@ class HuaweiService(Service[R, S]):
     """Its own code for a key of another project; None: the gateway refuses that."""
 
     def __init__(self, platform: Platform, provided: Provided) -> None:
-        """Join the process."""
+        """Start on this platform, with the gateway's switches."""
         super().__init__(platform, provided)
         self.gateway = platform.switches.part(GatewaySwitches, self.name)
 
     @property
     def prefix(self) -> str:
-        """First part of gateway codes."""
+        """The first part of the gateway's error codes: `APIGW` or `APIG`."""
         return self.gateway.otc_gateway_prefix if self.provided.provider == "otc" else "APIGW"
 
     def note(self, exchange: Exchange) -> None:
-        """Nothing to write down: these calls carry neither nonce nor client token."""
+        """Do nothing: these calls have neither nonce nor client token."""
 
     def answer(self, exchange: Exchange) -> Reply:
-        """Find the API, authenticate, then hand over to the service."""
+        """Find the API, authenticate the caller, then let the service answer."""
         if exchange.call is None:
             raise GatewayRefusal(404, "0101", "The API does not exist or has not been published.")
         key = self._authenticate(exchange)
@@ -88,7 +88,7 @@ class HuaweiService(Service[R, S]):
         return json_reply(refusal.status, content, headers)
 
     def unavailable(self) -> Refusal:
-        """Section 4: the gateway finds no backend."""
+        """The gateway's answer while the service is away (section 4)."""
         return GatewayRefusal(503, "0613", "Backend unavailable.")
 
     def throttled(self, fault: Fault) -> Refusal:
@@ -101,7 +101,7 @@ class HuaweiService(Service[R, S]):
         return GatewayRefusal(429, "0308", "The throttling threshold has been reached.", headers=sent)
 
     def service_throttle(self, dialect: Dialect | None) -> Refusal | None:  # noqa: ARG002
-        """Tell how the service itself throttles; by default it leaves that to the gateway."""
+        """The service's own throttled answer; None, the default, if only the gateway throttles."""
         return None
 
     # -- authentication --------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The append-only record of every request that arrived."""
+"""The journal: an entry for every request that arrived, in order."""
 
 import threading
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Entry:
-    """One request, what was answered, and what was really done."""
+    """One request, its answer, and its `effect`: the change that was really made."""
 
     time: str
     service: str
@@ -31,7 +31,7 @@ class Entry:
 
 
 class Journal:
-    """Entries in the order in which the requests were decided; written before the answer goes out."""
+    """Entries in the order in which the requests were decided, each written before its answer is sent."""
 
     def __init__(self) -> None:
         """Start empty."""
@@ -54,7 +54,7 @@ class Journal:
             ]
 
     def effects(self) -> list[tuple[str, str]]:
-        """What was really done: (effect, task id; for a cancel the instance id), in order."""
+        """The changes that were really made: (effect, task id; for a cancel the instance id), in order."""
         return [
             (entry.effect, entry.ids.get("task_id") or entry.ids.get("instance_id", ""))
             for entry in self.entries()
@@ -62,7 +62,7 @@ class Journal:
         ]
 
     def wait_for(self, count: int, timeout: float = 5.0) -> list[Entry]:
-        """Wait until so many entries stand there (a client may give up before its request is decided)."""
+        """Wait until there are so many entries (a client may give up before its request is decided)."""
         with self._changed:
             self._changed.wait_for(lambda: len(self._entries) >= count, timeout)
         return self.entries()

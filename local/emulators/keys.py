@@ -26,7 +26,7 @@ class AccessKey:
 
     @property
     def name(self) -> tuple[str, str]:
-        """What tells it from all other keys."""
+        """Provider and key id, unique among all keys."""
         return self.provider, self.access_key_id
 
     def may(self, operation: str) -> bool:
@@ -45,7 +45,7 @@ class KeyRing:
         self._lock = threading.Lock()
 
     def add(self, **values: object) -> AccessKey:
-        """Add a key, or put it in place of the one with that id."""
+        """Add a key, or replace the one with that id."""
         key = AccessKey(**converted(AccessKey, values))
         if key.provider not in self.providers:
             raise InvalidRecordError(f"provider must be one of {', '.join(sorted(self.providers))}")
@@ -61,7 +61,7 @@ class KeyRing:
         return key
 
     def find(self, provider: str, access_key_id: str) -> AccessKey | None:
-        """Look a key up."""
+        """The key with this id of this provider, or None."""
         return self._keys.get((provider, access_key_id))
 
     def clear(self) -> None:
@@ -80,7 +80,7 @@ class Memory(Generic[T]):
         self._lock = threading.Lock()
 
     def recall(self, name: Hashable) -> T | None:
-        """What is remembered under that name, or None."""
+        """The value that is kept under that name, or None."""
         until, value = self._entries.get(name, (0.0, None))
         return value if until > self._clock.elapsed() else None
 
@@ -100,7 +100,7 @@ class Memory(Generic[T]):
             self._entries.clear()
 
     def _forget_old(self) -> None:
-        """Entries stand in the order of their arrival: drop the expired ones at the front, for cheap."""
+        """Remove expired entries. They are in the order of arrival, so only the first ones need a check."""
         now = self._clock.elapsed()
         for name in list(self._entries)[:2]:
             if self._entries[name][0] <= now:
@@ -133,7 +133,7 @@ class LockOut:
             self._failures[key.name] = count
 
     def succeeded(self, key: AccessKey) -> None:
-        """A good signature ends the row."""
+        """Reset the count of bad signatures after a good one."""
         with self._lock:
             self._failures.pop(key.name, None)
 

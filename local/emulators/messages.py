@@ -1,4 +1,4 @@
-"""Requests exactly as they were received, answers, and how an answer goes out."""
+"""Requests exactly as they were received, answers, and how an answer is sent."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -65,7 +65,7 @@ class Drip:
 
 @dataclass(frozen=True)
 class Delivery:
-    """How an answer goes out. No reply at all means: reset the connection."""
+    """How an answer is sent. If ``reply`` is None, the connection is reset."""
 
     reply: Reply | None
     pause: float = 0.0

@@ -1,4 +1,4 @@
-"""From method and path to an operation and the ids in the path."""
+"""Find the operation for a method and path, and read the ids in the path."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -27,7 +27,7 @@ class Route:
 
     @cached_property
     def pattern(self) -> re.Pattern[str]:
-        """The template as a pattern for the raw path."""
+        """The path template as a regular expression for the raw path."""
         return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.template))
 
 

@@ -84,7 +84,7 @@ class LoopbackServer(socketserver.ThreadingTCPServer):
             super().process_request_thread(request, client_address)
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Stay silent about clients that go away; faults make them do so on purpose."""
+        """Print nothing when a client closes its connection: faults cause that on purpose."""
 
 
 class _Connection(socketserver.StreamRequestHandler):
@@ -106,7 +106,7 @@ class _Connection(socketserver.StreamRequestHandler):
                     return
 
     def _answer(self, request: Request) -> bool:
-        """Send the answer; say whether the connection stays open."""
+        """Send the answer; return whether the connection stays open."""
         delivery = self.server.respond(request)
         if delivery.pause:
             self.server.stopping.wait(delivery.pause)

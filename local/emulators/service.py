@@ -1,4 +1,4 @@
-"""What all emulated services have in common: one request in, one answer out, one entry in the journal."""
+"""The base class of all emulated services: answers each request and writes one entry into the journal for it."""
 
 import json
 import random
@@ -29,7 +29,7 @@ S = TypeVar("S")
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not a failure of the emulator
-    """An error answer, before it is put into a provider's shape."""
+    """An error answer; `render` of the gateway puts it into the provider's error shape."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a failure of the emulat
         headers: HeaderList = (),
         fields: Mapping[str, Any] | None = None,
     ) -> None:
-        """Take what the answer says."""
+        """Take status, code, message, headers and further members of the error object."""
         super().__init__(code)
         self.status = status
         self.code = code
@@ -51,7 +51,7 @@ class Refusal(Exception):  # noqa: N818 - an answer, not a failure of the emulat
 
 @dataclass
 class Platform:
-    """What all services of one process share."""
+    """Clock, keys, switches, faults and journal: one of each for all services of a process."""
 
     seed: int
     clock: Clock = field(default_factory=Clock)
@@ -64,13 +64,13 @@ class Platform:
     ids: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
-        """Seed the two random sources: one rolls the dice for faults, the other makes ids."""
+        """Seed the two random sources: one decides which requests a fault hits, the other makes ids."""
         self.faults = Faults(self.clock, self.seed)
         self.lock_out = LockOut(self.clock)
         self.ids = random.Random(self.seed)
 
     def reset(self, seed: int | None) -> None:
-        """Forget journal, faults, switches, lock-outs and the shifted clock, and start the dice anew."""
+        """Forget journal, faults, switches, lock-outs and the shifted clock, and seed the random sources again."""
         self.seed = self.seed if seed is None else seed
         self.faults.reset(self.seed)
         self.ids.seed(self.seed)
@@ -86,7 +86,7 @@ class Platform:
 
 @dataclass
 class Exchange:
-    """A request being worked on, and what has become known about it."""
+    """A request while it is answered: each step of `answer` adds what it has found out."""
 
     request: Request
     call: Call | None
@@ -96,7 +96,7 @@ class Exchange:
     gate: Refusal | None = None
     """A refusal that a fault asks for; due once the caller is known and allowed."""
     list_moves: bool = False
-    """Behind the answer to a page of a list, its records shift."""
+    """A fault asks for `Store.move` after this answer to a page of a list."""
     key: AccessKey | None = None
     """The caller, once the signature has been found good."""
     access_key_id: str | None = None
@@ -108,11 +108,11 @@ class Exchange:
 
     @property
     def ids(self) -> Mapping[str, str]:
-        """The ids that the call names."""
+        """The ids in the call's path and query."""
         return self.call.ids if self.call else {}
 
     def pass_gate(self) -> None:
-        """Refuse here if a fault says so."""
+        """Raise the refusal that a fault asks for, if any."""
         if self.gate is not None:
             raise self.gate
 
@@ -120,12 +120,12 @@ class Exchange:
 class Service(ABC, Generic[R, S]):
     """One emulated service.
 
-    Its gateway, a subclass, authenticates the caller and has its error shape. The service itself, a subclass of that,
+    A gateway, a subclass, authenticates the caller and has its error shape. A service, a subclass of a gateway,
     has the records of its tasks (`R`), its switches (`S`), its codes and its routes.
     """
 
     emulates: ClassVar[tuple[Provided, ...]]
-    """The services of the layer that it plays, each with data of its own."""
+    """The layer's services that this class emulates, each with data of its own."""
     family: ClassVar[str] = ""
     """Only where a service has several kinds of tasks, at one address: which of them, if not the first."""
     kind: ClassVar[Kind[Any]]
@@ -137,7 +137,7 @@ class Service(ABC, Generic[R, S]):
     routes: ClassVar[tuple[Route, ...]]
 
     def __init__(self, platform: Platform, provided: Provided) -> None:
-        """Join the process, without tasks."""
+        """Start without tasks; `platform` is the process's."""
         self.platform = platform
         self.provided = provided
         self.name = provided.id
@@ -146,7 +146,7 @@ class Service(ABC, Generic[R, S]):
         self.store: Store[R] = Store(self.kind, platform.clock)
 
     def respond(self, request: Request) -> Delivery:
-        """Decide a request, write it down, and say how the answer goes out."""
+        """Decide a request, write its journal entry, and return how the answer is sent."""
         exchange = self._open(request)
         self.note(exchange)
         operation = exchange.call.operation if exchange.call else None
@@ -173,7 +173,7 @@ class Service(ABC, Generic[R, S]):
 
     @abstractmethod
     def note(self, exchange: Exchange) -> None:
-        """Write down for the journal what can be read from any request, good or bad."""
+        """Copy nonce and client token into the exchange for the journal, even if the request will be refused."""
 
     @abstractmethod
     def answer(self, exchange: Exchange) -> Reply:
@@ -195,7 +195,7 @@ class Service(ABC, Generic[R, S]):
         """Forget all tasks and all memory of earlier requests."""
         self.store.clear()
 
-    # -- what operations are made of ------------------------------------------------
+    # -- helpers for operations ------------------------------------------------
 
     def perform(self, exchange: Exchange, call: Call) -> Reply:
         """Carry out an authenticated call."""
@@ -226,7 +226,7 @@ class Service(ABC, Generic[R, S]):
     def page(
         self, exchange: Exchange, found: Sequence[R], first: int, limit: int, counts: ListCount = "all"
     ) -> tuple[list[dict[str, Any]], int]:
-        """Return the entries of a page, and the count that stands beside them; `first` is an index from 0."""
+        """Return the entries of a page, and the count in the same answer; `first` is an index from 0."""
         entries = [self.store.look(task) for task in found[first : first + limit]]
         if exchange.list_moves:
             self.store.move(self.place(exchange), found)
@@ -252,11 +252,11 @@ class Service(ABC, Generic[R, S]):
             return self._attempt(exchange)
         if outcome.after_change:
             self._attempt(exchange)
-            return self._stand_in(outcome, exchange)
+            return self._replaced(outcome, exchange)
         if outcome.kind in REFUSALS:
             exchange.gate = self._refusal(outcome)
             return self._attempt(exchange)
-        return self._stand_in(outcome, exchange)
+        return self._replaced(outcome, exchange)
 
     def _attempt(self, exchange: Exchange) -> Reply:
         try:
@@ -273,8 +273,8 @@ class Service(ABC, Generic[R, S]):
             return self.throttled(fault)
         return Refusal(fault.status or 500, fault.code, fault.message)
 
-    def _stand_in(self, fault: Fault, exchange: Exchange) -> Reply | None:
-        """Answer that a fault puts in the place of the real one; None is a reset."""
+    def _replaced(self, fault: Fault, exchange: Exchange) -> Reply | None:
+        """The answer that a fault sends instead of the real one; None is a reset."""
         exchange.code = None
         if fault.kind in REFUSALS:
             return self._rendered(self._refusal(fault), exchange)

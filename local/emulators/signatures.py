@@ -41,14 +41,14 @@ class Claim:
 
 @dataclass(frozen=True)
 class Computation:
-    """What this side computed from the received request."""
+    """Canonical request, string to sign and signature, computed from the received request."""
 
     canonical_request: str
     string_to_sign: str
     signature: str
 
     def confirms(self, claim: Claim) -> bool:
-        """Compare in constant time."""
+        """Whether this is the claimed signature; compared in constant time."""
         return hmac.compare_digest(self.signature, claim.signature)
 
 
@@ -82,7 +82,7 @@ def _read_claim(request: Request, algorithm: str, fields: re.Pattern[str]) -> Cl
 
 
 def unsigned_headers(request: Request, claim: Claim, required: Iterable[str]) -> list[str]:
-    """Name what should have been signed and was not, and what was signed but did not arrive."""
+    """The headers that should have been signed and were not, and those signed that did not arrive."""
     listed = set(claim.signed_headers)
     missing = [name for name in required if name not in listed]
     absent = [name for name in claim.signed_headers if name not in request.header_names]
@@ -150,7 +150,7 @@ def _slashed_uri(path: str) -> str:
 
 
 def _sdk_payload_hash(request: Request) -> str:
-    """Hash of the body; a content hash sent by the client takes its place if there is a body."""
+    """Hash of the body; if there is a body, the content hash that the client sent is used instead."""
     declared = request.header("x-sdk-content-sha256")
     if declared and request.body:
         return declared

@@ -1,4 +1,4 @@
-"""Tasks in memory, by place and id. What is allowed with them is decided by their service."""
+"""Tasks in memory, by place and id. The service decides what is allowed with them."""
 
 import itertools
 import threading
@@ -29,7 +29,7 @@ class Record(ABC):
     @classmethod
     @abstractmethod
     def dated(cls, name: str, begun: float, ended: float) -> dict[str, Any]:
-        """Say the name and the times (Unix seconds) of a task in the fields and the form of the service."""
+        """The service's fields for a task with this name and these times (Unix seconds)."""
 
 
 R = TypeVar("R", bound=Record)
@@ -37,28 +37,28 @@ R = TypeVar("R", bound=Record)
 
 @dataclass(frozen=True)
 class Kind(Generic[R]):
-    """What is true of the tasks of a service."""
+    """What all tasks of a service have in common: record, place, statuses, form of the ids."""
 
     record: type[R]
     place: tuple[str, ...]
-    """The ids that a call names before that of the task: `project_id`, `instance_id`."""
+    """The ids in a call before the task's id: `project_id`, `instance_id`."""
     waiting: Any
     running: Any
     final: tuple[Any, ...]
     """The statuses in which a task may be deleted; success is the first."""
     usual: tuple[Any, ...]
-    """Statuses as leftover tasks have them, the frequent ones several times."""
+    """Statuses of leftover tasks; a frequent one is there several times."""
     passing: Mapping[Any, Any] = field(default_factory=dict)
-    """Statuses that do not last, with those that follow; None: the task is gone then."""
+    """Temporary statuses, each with the next one; None: the task is removed then."""
     flags: tuple[str, ...] = ()
-    """What can be true of a place, such as that nodes of an instance are being migrated."""
+    """Boolean fields of a place, such as that nodes of an instance are being migrated."""
     new_id: Callable[[int], str] = "fa{:030x}".format
     new_instance: Callable[[int], str] = "00000000-0000-4000-8000-{:012x}".format
     last: Mapping[str, Any] = field(default_factory=dict)
     """The fields that put a record at the end of the list; none where a list is in the order of creation."""
 
     def place_ids(self, project: str, instance: str) -> dict[str, str]:
-        """Choose what a place of this service is named by."""
+        """Project, instance or both: the ids that name a place of this service."""
         values = {"project_id": project, "instance_id": instance}
         return {name: values[name] for name in self.place}
 
@@ -88,10 +88,10 @@ class Store(Generic[R]):
         self._clock = clock
         self._numbers = itertools.count(1)
 
-    # -- what a test or a story puts in place ------------------------------------------------
+    # -- for tests and stories: add places and tasks ------------------------------------------------
 
     def add_place(self, *ids: str, **flags: bool) -> Place[R]:
-        """Put a place in place, or change its flags."""
+        """Add a place, or change its flags."""
         kind = self._kind
         if len(ids) != len(kind.place) or not set(flags) <= set(kind.flags):
             raise InvalidRecordError(f"a place has {', '.join((*kind.place, *kind.flags))}")
@@ -104,7 +104,7 @@ class Store(Generic[R]):
             return place
 
     def add_task(self, *ids: str | int, task_id: str | int | None = None, **values: Any) -> str:  # noqa: ANN401
-        """Put a task in place, with its place if need be; its id comes last, or is made here. Return it."""
+        """Add a task, and its place if it is new; the task's id is the last of `ids`, or is made here. Return it."""
         *where, named = (*ids, None) if len(ids) == len(self._kind.place) else ids
         named = task_id if named is None else named
         with self.lock:
@@ -115,7 +115,7 @@ class Store(Generic[R]):
             return name
 
     def seed(self, values: Mapping[str, Any]) -> None:
-        """Put a place in place; and a task in it if there are fields of one."""
+        """Add a place, and a task in it if the values have more fields than the place's."""
         rest = dict(values)
         ids = [rest.pop(name) for name in self._kind.place]
         flags = {name: rest.pop(name) for name in self._kind.flags if name in rest}
@@ -124,50 +124,50 @@ class Store(Generic[R]):
             self.add_task(*ids, **rest)
 
     def fill(self, ids: Sequence[str], records: Iterable[Mapping[str, Any]]) -> None:
-        """Put very many tasks in place, without a check of each field, which takes minutes for so many."""
+        """Add very many tasks, without checking each field, which would take minutes."""
         made = (self._kind.record(**record) for record in records)
         self.add_place(*ids).tasks.update((record.task_id, record) for record in made)
 
-    # -- what the service works with ------------------------------------------------
+    # -- for services ------------------------------------------------
 
     def empty(self, ids: Mapping[str, str]) -> Place[R]:
-        """Make a place that has nothing in it, and keep it nowhere."""
+        """Make a place without tasks, which is not added to the store."""
         return Place(ids, dict.fromkeys(self._kind.flags, False))
 
     def tasks(self, place: Place[R]) -> list[R]:
-        """List the tasks of a place; those that have had their time have passed by now."""
+        """The tasks of a place, after each temporary status that is over has been replaced by the next one."""
         for task in list(place.tasks.values()):
             self._pass(place, task)
         return list(place.tasks.values())
 
     def find(self, place: Place[R], task_id: str) -> R | None:
-        """Look a task up; if it has had its time, it has passed by now."""
+        """One task of a place, or None; a temporary status that is over is replaced first."""
         task = place.tasks.get(task_id)
         if task is not None:
             self._pass(place, task)
         return place.tasks.get(task_id)
 
     def begin(self, task: R, status: object, looks: int = 1, milliseconds: int | None = None) -> None:
-        """Bring a task into a passing status: until the time is over if one is given, else for so many looks."""
+        """Give a task a temporary status, for `milliseconds` if they are given, else for so many `looks`."""
         task.status = status
         task.looks_left = looks
         task.passes_at = None if milliseconds is None else self._clock.elapsed() + milliseconds / 1000
 
     def look(self, task: R) -> dict[str, Any]:
-        """Return the entry of a task, and count the look."""
+        """Return a task's entry for an answer, and count it against `looks_left`."""
         entry = task.as_json()
         task.looks_left -= 1
         return entry
 
     def move(self, place: Place[R], tasks: Sequence[R]) -> None:
-        """Of a list of these, the first goes, and another comes behind the last."""
+        """Remove the first of these tasks and add a new one after the last, so that the count stays."""
         for task in tasks[:1]:
             name = self._kind.new_id(next(self._numbers))
             moved = replace(tasks[-1], task_id=name, **self._kind.last)
             place.remove(task.task_id)
             place.tasks[name] = moved
 
-    # -- all of it ------------------------------------------------
+    # -- all places ------------------------------------------------
 
     def snapshot(self) -> list[dict[str, Any]]:
         """Return all places with their flags and tasks."""

@@ -1,4 +1,4 @@
-"""What no public source settles, as switches. The defaults are the best guess of the provider sheets.
+"""Switches for behaviour that no public source documents. The defaults are the provider sheets' best guess.
 
 Each gateway and each service declares its own as a dataclass; the values of a switch are those of its `Literal`. All
 of them can be changed while the emulators run: `cloud.switches.update(oms_delete_unknown="OMS.0054")`, or
@@ -20,7 +20,7 @@ ListCount = Literal["all", "page"]
 
 @dataclass
 class NoSwitches:
-    """Of a service about which nothing is open."""
+    """The switches of a service that has none."""
 
 
 def switch(default: Any, *others: Any) -> Any:  # noqa: ANN401 - as `dataclasses.field`
@@ -32,18 +32,18 @@ class Switches:
     """The switches of all gateways and services of a process, by name."""
 
     def __init__(self) -> None:
-        """Start with none: services bring theirs."""
+        """Start with none; each service adds its own by `part`."""
         self._parts: dict[type[Any], Any] = {}
         self._users: dict[type[Any], set[str]] = {}
 
     def part(self, kind: type[S], service: str) -> S:
-        """Return the switches of this class, which are made for the first service that wants them."""
+        """Return the switches of this class; the first call makes them."""
         part: S = self._parts.setdefault(kind, kind())
         self._users.setdefault(kind, set()).add(service)
         return part
 
     def update(self, **values: object) -> None:
-        """Change some switches. All or nothing."""
+        """Change some switches; if one value is wrong, none is changed."""
         owners = {name: part for part in self._parts.values() for name in asdict(part)}
         unknown = sorted(set(values) - set(owners))
         if unknown:
@@ -54,7 +54,7 @@ class Switches:
                 setattr(part, name, value)
 
     def reset(self) -> None:
-        """Back to the defaults."""
+        """Set every switch to its default."""
         for part in self._parts.values():
             for each in fields(part):
                 setattr(part, each.name, each.default)
@@ -64,7 +64,7 @@ class Switches:
         return {name: value for part in self._parts.values() for name, value in asdict(part).items()}
 
     def tried(self) -> Iterator[tuple[str, tuple[Any, ...], frozenset[str]]]:
-        """Go through all switches: the name, the values that tests try, and the services that it concerns."""
+        """For every switch: its name, the values that tests try, and the services that use it."""
         for kind in self._parts:
             hints = get_type_hints(kind)
             for each in fields(kind):

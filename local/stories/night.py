@@ -1,7 +1,7 @@
-"""One night: a sweep makes its report, somebody reads it, the report is applied, and exactly its tasks are gone.
+"""``make run``: a sweep makes a report, the report is applied, and exactly its selected tasks are gone.
 
-Everything runs as it ships: the template's routes, rules and queues, the functions' own code, stand-ins of all
-services that check every signature. Ends with status 1 if anything is not as it should be.
+It runs the template's routes, rules and queues, the functions' own code, and emulators of all services, which check
+every signature. Ends with status 1 if anything is not as it should be.
 """
 
 import json
@@ -49,7 +49,7 @@ Summary = dict[str, Any]
 
 
 def ask(cloud: LocalCloud, api: HttpApi, poller: QueuePoller, request: Summary) -> Summary:
-    """``POST /sweeps``, the queue's worker, ``GET /sweeps/{run_id}``: the summary."""
+    """Request a sweep by ``POST /sweeps``, let the queue's worker run it, and return the summary of ``GET``."""
     asked = requests.post(f"{api.url}/sweeps", json=request, timeout=TIMEOUT)
     asked.raise_for_status()
     poller.poll(cloud.stack.mapping_of("sweep"))
@@ -60,7 +60,7 @@ def ask(cloud: LocalCloud, api: HttpApi, poller: QueuePoller, request: Summary) 
 
 
 def plan_table(summary: Summary) -> Table:
-    """What stays and why, and what is selected, by target."""
+    """The summary's counts by target: how many tasks are kept, for which reason, and how many are selected."""
     table = Table(title=f"The plan of run {summary['run_id']}", header_style="bold")
     table.add_column("target", no_wrap=True)
     for column in COLUMNS:
@@ -86,7 +86,7 @@ def planned(report: Summary) -> set[tuple[str, str, str]]:
 
 
 def drain(cloud: LocalCloud, poller: QueuePoller, run_id: str, total: int, console: Console) -> list[Summary]:
-    """Let the queues be worked on until every request of the run has its result; the results."""
+    """Poll the queues until every request of the run has its result; returns the results."""
     results: list[Summary] = []
     columns = (TextColumn("  deleting"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
@@ -101,7 +101,7 @@ def drain(cloud: LocalCloud, poller: QueuePoller, run_id: str, total: int, conso
 
 
 def saved(cloud: LocalCloud, summary: Summary) -> tuple[Summary, Path]:
-    """The report, and its page as a file that a browser opens."""
+    """Save the run's report and page as files; returns the report and the page's path."""
     store, bucket = cloud.client("s3"), summary["report"]["bucket"]
     PLACE.mkdir(parents=True, exist_ok=True)
     for kind in ("json", "html"):
@@ -112,25 +112,25 @@ def saved(cloud: LocalCloud, summary: Summary) -> tuple[Summary, Path]:
 
 
 def main(size: int = 90) -> int:
-    """Run it with so many tasks in each service; the process's exit status."""
+    """Run the story with ``size`` tasks in each service; returns the process's exit status."""
     os.environ.update(QUIET)
     console = Console(width=max(120, Console().width))
     console.rule("[bold]Task cleanup: one night")
-    console.print("Starting the stand-ins of three clouds, and local AWS with the template that ships …")
+    console.print("Starting the emulators of three clouds, and a local AWS with the template that ships …")
     with LocalCloud(variables=QUIET) as cloud, HttpApi(cloud) as api:
-        # Messages come again at once here, not after three minutes: a stop must not take longer.
+        # Here a failed message comes again at once, not after three minutes, so a stop must be over at once, too.
         cloud.emulators.switches.update(oms_stop_ms=1)
         seeds.seed_many(cloud.emulators, time.time(), size)
         before = seeds.state(cloud.emulators)
         poller = QueuePoller(cloud)
-        console.print(f"[bold cyan]1.[/] {len(before)} tasks are left over. A sweep in report mode looks at them:")
+        console.print(f"[bold cyan]1.[/] {len(before)} leftover tasks. A sweep in report mode lists and judges them:")
         summary = ask(cloud, api, poller, POLICY)
         report, page = saved(cloud, summary)
         console.print(plan_table(summary))
         console.print(f"   outcome [bold]{summary['outcome']}[/]: nothing is requested. To read: [bold]{page}[/]")
         untouched = seeds.state(cloud.emulators) == before
         plan = planned(report)
-        console.print(f"[bold cyan]2.[/] The report is the plan. It is applied, as it was read: {len(plan)} tasks.")
+        console.print(f"[bold cyan]2.[/] The report is applied. It selected {len(plan)} tasks.")
         applied = ask(cloud, api, poller, {"apply_report": summary["report"]["json"]})
         console.print(f"   outcome [bold]{applied['outcome']}[/]: {applied['totals']['requested']} deletes requested")
         results = drain(cloud, poller, applied["run_id"], len(plan), console)
@@ -149,7 +149,7 @@ def main(size: int = 90) -> int:
         "every signature was right": all(signed),
         "applied once more, the report is refused": again["outcome"] == "refused",
     }
-    console.print("[bold cyan]3.[/] What is true now:")
+    console.print("[bold cyan]3.[/] Checks:")
     for what, true in checks.items():
         console.print(f"   [green]✓[/] {what}" if true else f"   [red]✗ NOT SO: {what}[/]")
     verdict = "[green]As planned:[/]" if all(checks.values()) else "[red]Something is not as it should be.[/]"

@@ -1,4 +1,4 @@
-"""A few dozen tasks in mixed states. The first of each kind has the id of the provider's own page, unmasked."""
+"""Puts tasks into the emulators. The first of each kind has the id from the provider's own page, unmasked."""
 
 import random
 
@@ -32,7 +32,7 @@ State = dict[tuple[str, str, str], str]  # (service's id, instance, task) -> sta
 
 
 def seed(emulators: Emulators) -> None:
-    """Put all of it in place."""
+    """Add the few dozen tasks of this module, in mixed states."""
     elasticsearch = emulators.alibaba_elasticsearch
     for number, task_id in enumerate(ES_TASKS):
         elasticsearch.add_task(ES_INSTANCE, task_id, status=("SUCCESS", "SUCCESS", "FAILED")[number % 3])
@@ -57,10 +57,10 @@ def state(emulators: Emulators) -> State:
     return found
 
 
-# -- a few hundred tasks, as a year of migrations leaves them ------------------------------------------------
+# -- a few hundred tasks, up to a year old ------------------------------------------------
 
-INSTANCES = {"alibaba_elasticsearch": ES_INSTANCE, "otc_dms": DMS_INSTANCE}  # of others: the first that there is
-FIRST = 100_000  # of the numbers that ids are made of; the emulators' own begin at 1
+INSTANCES = {"alibaba_elasticsearch": ES_INSTANCE, "otc_dms": DMS_INSTANCE}  # others: `new_instance(1)` of their kind
+FIRST = 100_000  # number of which the first id is made; the emulators' own ids begin at 1
 _DAY = 86400
 _TEAMS = ("orders", "billing", "search", "prod-ledger", "tmp-trial", "reports")
 _ODD_NAMES = ('tmp-<script>alert("x")</script>', "PROD-last-resort", "tmp-\u202egnp.tset", "")
@@ -72,7 +72,7 @@ def place(service: str) -> dict[str, str]:
 
 
 def seed_many(emulators: Emulators, now: float, size: int = 90) -> None:
-    """``size`` tasks in each service: every status, from an hour to a year old at the time ``now``.
+    """Add ``size`` tasks to each service: in every status, from an hour to a year old at the time ``now``.
 
     ``now`` is in Unix seconds; the same time gives the same tasks.
     """

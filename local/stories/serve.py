@@ -1,4 +1,4 @@
-"""Keeps the local stack running: the HTTP API on loopback, the queues worked on, results printed as they come."""
+"""``make serve``: keeps the local stack running, with its HTTP API on loopback, and prints results as they come."""
 
 import argparse
 import json
@@ -22,11 +22,11 @@ from local.stories.tour import QUIET
 
 PORT = 8787
 POLL_SECONDS = 0.5
-OMS_EVENT = 200477729979142  # paused, so that it may be deleted
+OMS_EVENT = 200477729979142  # a paused task, which may be deleted
 
 
 def main(port: int = PORT) -> int:
-    """Serve until SIGINT or SIGTERM; the process's exit status, 2 where the port cannot be had."""
+    """Serve until SIGINT or SIGTERM; returns the process's exit status, 2 if the port cannot be used."""
     reason = why_not(port)
     if reason is not None:
         print(f"Port {port} cannot be used: {reason}. Take another one: make serve PORT=9000", file=sys.stderr)
@@ -59,17 +59,17 @@ def main(port: int = PORT) -> int:
 
 
 def told(result: Mapping[str, Any]) -> str:
-    """The outcome of an operation or a sweep, and why."""
+    """The outcome of an operation's result or a sweep's summary, with the codes and messages that explain it."""
     reasons = [result["error"]] if result["error"] else result.get("refusals", [])
     return " · ".join([result["outcome"], *(f"{reason['code']}: {reason['message']}" for reason in reasons)])
 
 
 def why_not(port: int) -> str | None:
-    """Why the HTTP API cannot have this port, asked before the many seconds in which all the rest starts."""
+    """Why the HTTP API cannot use this port, or None. Checked first, since starting all the rest takes long."""
     with socket.socket() as probe:
         probe.setsockopt(
             socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # as the server does, or a recent one's end counts
+        )  # as the server does; else the port of a server that has just ended would seem in use
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
@@ -78,7 +78,7 @@ def why_not(port: int) -> str | None:
 
 
 def usage(cloud: LocalCloud, api: HttpApi) -> list[str]:
-    """Lines to try, each of which works as it stands."""
+    """The lines to print: commands to try, each of which can be copied unchanged."""
     oms, es = f"{api.url}/huawei/oms/cn-north-4", f"{api.url}/alibaba/elasticsearch/cn-hangzhou"
     dms = f"{api.url}/otc/dms/eu-de/instances/{seeds.DMS_INSTANCE}"
     request = {"operation": "huawei.oms.DeleteTask", "region": "cn-north-4", "task_id": str(OMS_EVENT)}
@@ -105,9 +105,9 @@ def usage(cloud: LocalCloud, api: HttpApi) -> list[str]:
         "[bold]Emulators[/] (tasks, journal, faults)",
         f"  curl {cloud.emulators.admin_url}/_emulator/tasks",
         f"  curl {cloud.emulators.admin_url}/_emulator/journal",
-        "[bold]Bus[/] (what is published shows up below)",
+        "[bold]Bus[/] (published results are printed below)",
         f"  {put_events} {cloud.aws_url}",
-        "[bold]Local AWS[/] (with these, the commands of docs/operations.md, Redrive, reach it)",
+        "[bold]Local AWS[/] (with this line, the commands in docs/operations.md, Redrive, work on it)",
         f"  export API_URL={api.url} AWS_ENDPOINT_URL={cloud.aws_url} {environment}",
         "Ctrl-C stops it.",
     ]

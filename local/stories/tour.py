@@ -1,4 +1,4 @@
-"""The tour: every operation, every trigger, and what goes wrong, against stand-ins that check each signature.
+"""``make tour``: every operation, every trigger, and failures, against emulators that check each signature.
 
 Each step says what it expects and looks at three things: the reply, the emulators' journal, and what is published.
 The tour ends with all tasks before and after, and with status 1 if anything is not as it should be.
@@ -27,7 +27,7 @@ DMS_IDS = list(seeds.DMS_TASKS)
 
 @dataclass
 class Tour:
-    """What the steps share."""
+    """Passed to each step: cloud, HTTP API, queue poller, console, and the failures so far."""
 
     cloud: LocalCloud
     api: HttpApi
@@ -36,7 +36,7 @@ class Tour:
     failures: list[str] = field(default_factory=list)
 
     def expect(self, what: str, actual: object, wanted: object) -> None:
-        """Show a fact, and remember it if it is not the wanted one."""
+        """Print a fact, and add it to ``failures`` if it is not the wanted one."""
         if actual == wanted:
             self.console.print(f"    [green]✓[/] {what}: [bold]{actual}[/]")
         else:
@@ -44,14 +44,14 @@ class Tour:
             self.failures.append(f"{what}: {actual!r} instead of {wanted!r}")
 
     def queued_result(self) -> dict[str, Any]:
-        """Let the queues be worked on, and take the one result that this publishes."""
+        """Poll the queues until they are empty, and return the one result that this publishes."""
         self.poller.drain()
         results = self.cloud.results()
         self.expect("results published", len(results), 1)
         return results[-1] if results else {}
 
     def dead_letters(self, operation: str) -> list[Any]:
-        """Take what stands in an operation's dead-letter queue."""
+        """Receive and delete the messages in an operation's dead-letter queue."""
         return self.cloud.take(self.cloud.stack.queue_urls[f"{operation}DeadLetterQueue"])
 
 
@@ -104,7 +104,7 @@ def scheduled_cancel(tour: Tour) -> None:
 
 
 def redelivery(tour: Tour) -> None:
-    """A redelivered event changes nothing twice: it carries the same client token"""
+    """A redelivered event changes nothing twice: it has the same client token"""
     mapping = tour.cloud.stack.mapping_of("alibaba_elasticsearch_delete_data_task")
     event = {
         "id": "00000000-0000-4000-8000-000000000001",
@@ -123,7 +123,7 @@ def redelivery(tour: Tour) -> None:
 
 
 def throttled(tour: Tour) -> None:
-    """A throttled call is tried again, when the provider says so (DMS throttles with HTTP 404!)"""
+    """A throttled call is tried again after the time that the provider names (DMS throttles with HTTP 404!)"""
     tour.cloud.emulators.faults.add(FaultKind.THROTTLE, service="otc_dms", count=1, retry_after=0.1)
     tour.cloud.emulators.faults.add(FaultKind.THROTTLE, service="alibaba_elasticsearch", count=1, retry_after=0.1)
     alibaba = tour.cloud.function_in("alibaba_elasticsearch_delete_data_task").invoke(
@@ -137,7 +137,7 @@ def throttled(tour: Tour) -> None:
 
 
 def refused(tour: Tour) -> None:
-    """An invalid request is refused, every violation by name, and nothing is sent"""
+    """An invalid request is refused: every violation is named, and nothing is sent"""
     before = len(tour.cloud.emulators.journal.entries())
     reply = requests.delete(f"{tour.api.url}/huawei/oms/nowhere/tasks/12a?dry-run=true", timeout=30)
     violations = reply.json()["result"]["error"]["detail"]["violations"]
@@ -156,7 +156,7 @@ def dry_run(tour: Tour) -> None:
 
 
 def misspelt(tour: Tour) -> None:
-    """An event with a misspelt operation lands in the alarmed queue, not nowhere"""
+    """An event with a misspelt operation is not lost: it goes to a queue that has an alarm"""
     tour.cloud.put_event({"operation": "huawei.oms.DeleteTsk", "region": "cn-north-4", "task_id": "1"})
     tour.expect("messages taken by functions", tour.poller.drain().received, 0)
     unrouted = tour.cloud.take(tour.cloud.stack.queue_urls["UnroutedRequestsQueue"])
@@ -164,17 +164,17 @@ def misspelt(tour: Tour) -> None:
 
 
 def poisoned(tour: Tour) -> None:
-    """A message that cannot succeed is published as failed, stands in the dead-letter queue, and is redriven"""
+    """A message that cannot succeed is published as failed, moved to the dead-letter queue, and redriven"""
     request = {"operation": "huawei.oms.DeleteTask", "region": "cn-north-4", "account": "archive"}
     tour.cloud.put_event({**request, "task_id": str(seeds.OMS_FINISHED)})
     failed = tour.queued_result()
     tour.expect("code", (failed.get("error") or {}).get("code"), "SecretNotFound")
-    letters = tour.dead_letters("HuaweiOmsDeleteTask")
-    tour.expect("messages in the dead-letter queue", len(letters), 1)
+    moved = tour.dead_letters("HuaweiOmsDeleteTask")
+    tour.expect("messages in the dead-letter queue", len(moved), 1)
     tour.cloud.client("secretsmanager").create_secret(
         Name="task-cleanup/huawei/archive", SecretString=json.dumps(SECRETS["huawei"])
     )
-    tour.cloud.redrive("HuaweiOmsDeleteTask", letters)
+    tour.cloud.redrive("HuaweiOmsDeleteTask", moved)
     redriven = tour.queued_result()
     tour.expect("outcome after the redrive", redriven.get("outcome"), "succeeded")
     tour.expect("same request", redriven.get("correlation_id"), failed.get("correlation_id"))
@@ -224,11 +224,11 @@ def compare(before: seeds.State, after: seeds.State) -> tuple[Table, list[str]]:
 
 
 def main() -> int:
-    """Run the tour; the process's exit status."""
+    """Run all steps; returns the process's exit status."""
     os.environ.update(QUIET)
     console = Console(width=max(150, Console().width))
     console.rule("[bold]Task cleanup")
-    console.print("Starting the stand-ins of three clouds, and local AWS with the template that ships …")
+    console.print("Starting the emulators of three clouds, and a local AWS with the template that ships …")
     with LocalCloud(variables=QUIET) as cloud, HttpApi(cloud) as api:
         seeds.seed(cloud.emulators)
         before = seeds.state(cloud.emulators)
@@ -245,7 +245,7 @@ def main() -> int:
     for failure in failures:
         console.print(f"[red]✗ {failure}[/]")
     verdict = "[red]Something is not as it should be.[/]" if failures else "[green]Everything is as it should be:[/]"
-    checked = f"{len(signatures)} signed calls checked, {len(CHANGES)} of {len(before)} tasks changed, none else."
+    checked = f"{len(signatures)} signed calls checked, {len(CHANGES)} of {len(before)} tasks changed, no others."
     console.print(f"\n{verdict} {checked}")
     return 1 if failures else 0
 

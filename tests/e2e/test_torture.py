@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from bench.torture import account
 from bench.torture.account import settle
-from bench.torture.evidence import Ending, Evidence, Letter, Receive, Result, Sent, read_log
+from bench.torture.evidence import DeadLetter, Ending, Evidence, Receive, Result, Sent, read_log
 from bench.torture.messages import (
     CHANGING,
     DUPLICATES,
@@ -32,7 +32,7 @@ from bench.torture.messages import (
     present,
     seed_records,
 )
-from bench.torture.trouble import Doors, Refusals
+from bench.torture.trouble import Proxies, Refusals
 from bench.torture.worker import first_sent_of
 from local.emulators.journal import Entry
 from tests.support.functions import ROOT
@@ -210,17 +210,17 @@ def honest() -> Evidence:
         receives=tuple(receives),
         crashes=(),
         published=(*first.values(), *again.values(), unknown),
-        letters=(
-            *(Letter(origin(message), f"letter-{message.number}", first[message]) for message in REDRIVEN),
-            Letter(origin(AGELESS), "id-9", None),
+        dead_letters=(
+            *(DeadLetter(origin(message), f"moved-{message.number}", first[message]) for message in REDRIVEN),
+            DeadLetter(origin(AGELESS), "id-9", None),
         ),
         redriven={f"new-{message.number}": origin(message) for message in (*REDRIVEN, AGELESS)},
         left=(
             *(
-                Letter(origin(message), f"left-{message.number}", again[message])
+                DeadLetter(origin(message), f"left-{message.number}", again[message])
                 for message in (INVALID_ONE, RUNNING)
             ),
-            Letter("new-9", "left-9", unknown),
+            DeadLetter("new-9", "left-9", unknown),
         ),
         unrouted=(origin(STRAY),),
         waiting=0,
@@ -265,7 +265,7 @@ def change_result(message: Message, **changes: Any) -> Change:
             evidence,
             receives=tuple(replace(item, result=changed(item.result)) for item in evidence.receives),
             published=tuple(changed(item) or item for item in evidence.published),
-            letters=tuple(replace(item, result=changed(item.result)) for item in evidence.letters),
+            dead_letters=tuple(replace(item, result=changed(item.result)) for item in evidence.dead_letters),
         )
 
     return doctor
@@ -336,14 +336,14 @@ def moved_by_sqs(ending: Ending) -> Change:
             for number in range(1, 9)
         )
         others = tuple(item for item in evidence.receives if item.message_id != "id-7")
-        letters = tuple(item for item in evidence.letters if item.origin != origin(RUNNING))
+        dead_letters = tuple(item for item in evidence.dead_letters if item.origin != origin(RUNNING))
         published = tuple(
             item
             for item in evidence.published
             if (item["correlation_id"], item["completed_at"]) != (origin(RUNNING), TIMES["end"])
         )
-        letter = Letter(origin(RUNNING), "id-7", None)
-        return replace(evidence, receives=others + receives, published=published, letters=(*letters, letter))
+        dead = DeadLetter(origin(RUNNING), "id-7", None)
+        return replace(evidence, receives=others + receives, published=published, dead_letters=(*dead_letters, dead))
 
     return doctor
 
@@ -371,26 +371,29 @@ DOCTORED: dict[str, tuple[Change, set[Any]]] = {
     "SQS moved what a worker should have": (moved_by_sqs(Ending.AGAIN), {account.every_message_ends}),
     "a redriven message was lost": (
         change_receive("new-6", ending=Ending.KILLED),
-        {account.every_redriven_message_ends, account.only_the_hopeless_are_left},
+        {account.every_redriven_message_ends, account.all_that_can_succeed_has_succeeded},
     ),
     "a message was forgotten without a result": (
         change_receive("new-7", result=None),
-        {account.every_end_is_published, account.nothing_is_made_up},
+        {account.every_end_is_published, account.nothing_is_invented},
     ),
     "a result was not published": (without("published", DELETED), {account.every_end_is_published}),
-    "a failure was not moved": (without("letters", DOUBTFUL), {account.every_failure_is_a_letter}),
-    "a failure after the redrive was not moved": (without("left", INVALID_ONE), {account.every_failure_is_a_letter}),
+    "a failure was not moved": (without("dead_letters", DOUBTFUL), {account.every_failure_is_in_a_dead_letter_queue}),
+    "a failure after the redrive was not moved": (
+        without("left", INVALID_ONE),
+        {account.every_failure_is_in_a_dead_letter_queue},
+    ),
     "a result was made up": (
         lambda evidence: replace(evidence, published=(*evidence.published, MADE_UP)),
-        {account.nothing_is_made_up},
+        {account.nothing_is_invented},
     ),
-    "a success stands in a dead-letter queue": (
+    "a success is in a dead-letter queue": (
         lambda evidence: replace(
-            evidence, left=(*evidence.left, Letter(origin(DELETED), "letter", evidence.published[0]))
+            evidence, left=(*evidence.left, DeadLetter(origin(DELETED), "moved", evidence.published[0]))
         ),
-        {account.nothing_is_made_up},
+        {account.nothing_is_invented},
     ),
-    "a function crashed": (fields(crashes=("ZeroDivisionError",)), {account.nothing_is_made_up}),
+    "a function crashed": (fields(crashes=("ZeroDivisionError",)), {account.nothing_is_invented}),
     "a redriven message became another": (
         change_receive("new-6", origin="new-6"),
         {account.every_result_names_its_message},
@@ -398,7 +401,7 @@ DOCTORED: dict[str, tuple[Change, set[Any]]] = {
     "a success for a task that is there": (still_there(DELETED), {account.no_success_is_false}),
     "a success that no call made": (
         change_entry(DELETED, effect=None),
-        {account.no_success_is_false, account.nothing_is_gone_unasked},
+        {account.no_success_is_false, account.nothing_is_changed_unasked},
     ),
     "a success of another call": (
         change_entry(DELETED, client_token="token-of-another", request_id="request-of-another"),
@@ -415,7 +418,7 @@ DOCTORED: dict[str, tuple[Change, set[Any]]] = {
     ),
     "an invalid message succeeded": (
         change_result(INVALID_ONE, outcome="succeeded", error=None),
-        {account.no_success_is_false, account.nothing_is_made_up},
+        {account.no_success_is_false, account.nothing_is_invented},
     ),
     "a dry run that was none": (
         change_result(DRY, outcome="succeeded"),
@@ -431,13 +434,13 @@ DOCTORED: dict[str, tuple[Change, set[Any]]] = {
     ),
     "a bystander was deleted": (
         with_entry(make_entry(make_message(999, OMS, Kind.PRESENT), "origin-999", "deleted")),
-        {account.nothing_is_gone_unasked},
+        {account.nothing_is_changed_unasked},
     ),
     "an invalid message's task was deleted": (
         with_entry(make_entry(INVALID_ONE, "origin-999", "deleted", access_key_id="AKFAKEANOTHER0001")),
-        {account.nothing_is_gone_unasked},
+        {account.nothing_is_changed_unasked},
     ),
-    "a task is gone and no call took it": (no_longer_there(BYSTANDER), {account.nothing_is_gone_unasked}),
+    "a task is gone and no call took it": (no_longer_there(BYSTANDER), {account.nothing_is_changed_unasked}),
     "a duplicate cancelled another migration": (
         with_entry(make_entry(CANCELLED, origin(CANCELLED), "cancelled", request_id="request-2")),
         {account.nothing_is_changed_twice},
@@ -455,14 +458,14 @@ DOCTORED: dict[str, tuple[Change, set[Any]]] = {
         {account.no_cancel_of_unknown_age_is_sent},
     ),
     "SQS did not move what killed every worker": (
-        without("letters", AGELESS),
+        without("dead_letters", AGELESS),
         {account.every_message_ends, account.every_doomed_message_is_moved_by_sqs},
     ),
     "a signature was rejected": (change_entry(RUNNING, signature_ok=False), {account.every_signature_is_good}),
-    "an unknown operation vanished": (fields(unrouted=()), {account.strays_are_unrouted}),
+    "an unknown operation vanished": (fields(unrouted=()), {account.unknown_operations_are_unrouted}),
     "a good event was not routed": (
         fields(unrouted=(origin(STRAY), origin(DELETED))),
-        {account.strays_are_unrouted},
+        {account.unknown_operations_are_unrouted},
     ),
     "it could have succeeded after the redrive": (
         lambda evidence: replace(
@@ -476,9 +479,9 @@ DOCTORED: dict[str, tuple[Change, set[Any]]] = {
         ),
         {
             account.every_end_is_published,
-            account.every_failure_is_a_letter,
-            account.nothing_is_made_up,
-            account.only_the_hopeless_are_left,
+            account.every_failure_is_in_a_dead_letter_queue,
+            account.nothing_is_invented,
+            account.all_that_can_succeed_has_succeeded,
         },
     ),
     "an invalid message says something else": (
@@ -491,7 +494,7 @@ DOCTORED: dict[str, tuple[Change, set[Any]]] = {
                 for item in evidence.receives
             ),
         ),
-        {account.only_the_hopeless_are_left},
+        {account.all_that_can_succeed_has_succeeded},
     ),
 }
 
@@ -630,11 +633,11 @@ SEND = "AmazonSQS.SendMessage"
 def test_a_call_fails_before_or_after_it_is_made(refusals: Refusals, arrives: int) -> None:
     once = Config(retries={"total_max_attempts": 1})
 
-    with Doors(seed=1) as doors:
-        doors.faults = {SEND: refusals}
-        plain = boto3.session.Session().client("sqs", endpoint_url=doors.plain_url)
-        unreliable = boto3.session.Session().client("sqs", endpoint_url=doors.unreliable_url, config=once)
-        url = plain.create_queue(QueueName=f"doors-{arrives}")["QueueUrl"]
+    with Proxies(seed=1) as proxies:
+        proxies.faults = {SEND: refusals}
+        plain = boto3.session.Session().client("sqs", endpoint_url=proxies.plain_url)
+        unreliable = boto3.session.Session().client("sqs", endpoint_url=proxies.unreliable_url, config=once)
+        url = plain.create_queue(QueueName=f"proxies-{arrives}")["QueueUrl"]
         with pytest.raises(ClientError) as refused:
             unreliable.send_message(QueueUrl=url, MessageBody="fake")
         found = plain.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
@@ -646,9 +649,9 @@ def test_a_call_fails_before_or_after_it_is_made(refusals: Refusals, arrives: in
 
 
 def test_a_failed_entry_comes_with_status_200() -> None:
-    with Doors(seed=1) as doors:
-        doors.faults = {"AWSEvents.PutEvents": Refusals(failed_entry=1.0)}
-        events = boto3.session.Session().client("events", endpoint_url=doors.unreliable_url)
+    with Proxies(seed=1) as proxies:
+        proxies.faults = {"AWSEvents.PutEvents": Refusals(failed_entry=1.0)}
+        events = boto3.session.Session().client("events", endpoint_url=proxies.unreliable_url)
         reply = events.put_events(Entries=[{"Source": "fake", "DetailType": "fake", "Detail": "{}"}])
         events.close()
 

@@ -1,4 +1,4 @@
-"""The rules of the template's text: reasons, descriptions, nothing left over. And where tests have their helpers."""
+"""Rules of the template's text and of the documents'; and where tests have their helpers."""
 
 import ast
 import re
@@ -165,19 +165,45 @@ def test_no_file_imports_from_a_test_from_a_conftest_or_a_helpers_private_name(f
     assert wrong == []
 
 
-def without_steps() -> Iterator[str]:
-    """Tests that end in asserts behind other statements, with no blank line anywhere."""
-    for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        text = path.read_text()
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                body = node.body[1:] if ast.get_docstring(node) else node.body
-                plain = [statement for statement in body if not isinstance(statement, ast.Assert)]
-                inside = text.splitlines()[body[0].lineno - 1 : node.end_lineno]
-                if plain and isinstance(body[-1], ast.Assert) and all(inside):
-                    yield f"{path.name}: {node.name}"
+# -- the documents ------------------------------------------------
+
+DOCUMENTS = sorted([*map(ROOT.joinpath, ("README.md", "CONTRIBUTING.md", "SECURITY.md")), *ROOT.glob("docs/**/*.md")])
+FOLDERS = ("functions", "layers", "local", "bench", "tests")
+# Where a path in a document may begin, besides the root and the document's own folder.
+BASES = ("layers/task_cleanup/python/task_cleanup", "local/emulators")
+MADE = re.compile(r"<|^\.(build|venv)/|^reports/")  # a placeholder; by a build, in a bucket
 
 
-def test_a_test_shows_its_steps() -> None:
-    """Given, when, then: a blank line is between them, at least before the last asserts."""
-    assert list(without_steps()) == []
+def named_paths(text: str) -> Iterator[str]:
+    """What is quoted as ``folder/``, ``folder/file`` below a folder of the tree, or ``module.py``."""
+    for quoted in re.findall(r"(?<!`)`([\w./<>*-]+)`(?!`)", text):
+        if re.search(r"^[\w./-]+/$|^\w+\.py$|/[\w.]+\.\w+$|^(docs|events|" + "|".join(FOLDERS) + ")/", quoted):
+            yield quoted
+
+
+def is_there(path: str, document: Path) -> bool:
+    if "/" not in path:
+        return any(next((ROOT / folder).rglob(path), None) for folder in FOLDERS)
+    return any((place / path).exists() for place in (ROOT, document.parent, *map(ROOT.joinpath, BASES)))
+
+
+def anchors(document: Path) -> set[str]:
+    """Those of the document's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", document.read_text(), flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_path_that_a_document_names_is_there(document: Path) -> None:
+    named = [path for path in named_paths(document.read_text()) if not MADE.search(path)]
+
+    assert [path for path in named if not is_there(path, document)] == []
+
+
+@pytest.mark.parametrize("document", [*DOCUMENTS, ROOT / "CHANGELOG.md"], ids=lambda path: path.name)
+def test_every_link_between_documents_has_its_target(document: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", document.read_text())
+    targets = [(document.parent / path if path else document, anchor) for path, anchor in links]
+
+    assert [target for target, _ in targets if not target.exists()] == []
+    assert [(target, anchor) for target, anchor in targets if anchor and anchor not in anchors(target)] == []

@@ -12,7 +12,7 @@ session = requests.Session()
 
 
 def lambda_handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    """Sign as SDK-HMAC-SHA256 wants it, and send."""
+    """Sign the call by SDK-HMAC-SHA256, send it, and return its status."""
     endpoint, project_id = os.environ["ENDPOINT"], os.environ["PROJECT_ID"]
     path = f"/v2/{project_id}/tasks/{event['task_id']}"
     date = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")

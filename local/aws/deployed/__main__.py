@@ -1,6 +1,6 @@
 """Deploys the template that ships into a local AWS that enforces roles, and tries it.
 
-The stand-ins and the checks run in ``.venv``, like all of the local cloud; ministack and SAM have an environment of
+The emulators and the checks run in ``.venv``, like all of the local cloud; ministack and SAM have an environment of
 their own. The reverse would have to put there all that the local cloud needs, and ministack pins another botocore;
 besides, ministack must be run by CPython 3.13, which ``.venv`` need not be.
 """
@@ -43,7 +43,7 @@ def main(template: Path) -> int:
     if not python.exists() or subprocess.run(asked, check=False, capture_output=True).returncode:
         print("Not in .build/deployed/venv: CPython 3.13 with ministack and SAM. `make deployed` puts them there.")
         return 2
-    # No profile and no key of the user's may get into this, nor what `make` hands on to the makefiles of the layers.
+    # Without the user's AWS profile and keys, and without `make`'s variables: the layers' makefiles would get them.
     for name in [name for name in os.environ if name.startswith(("AWS_", "MAKE"))]:
         del os.environ[name]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # an orderly end, as with Ctrl-C

@@ -1,11 +1,11 @@
-"""What is changed in the built template before ministack gets it, and why. The template that ships stays as it is."""
+"""Changes a copy of the built template for ministack, and says why. The template that ships is not changed."""
 
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-# What ministack judges otherwise than AWS. A statement that allows loses the key; one that denies is left out, since
-# without its condition it would deny everything.
+# Condition keys that ministack judges otherwise than AWS. A statement that allows loses the key; one that denies is
+# left out, since without its condition it would deny everything.
 CONDITIONS: Mapping[str, str] = {
     "events:source": "ministack does not know it, and would deny every PutEvents",
     "events:detail-type": "ministack does not know it, and would deny every PutEvents",

@@ -1,4 +1,4 @@
-"""`sam build`, `sam deploy`, and what has to be done behind it before a function may run."""
+"""`sam build`, `sam deploy`, and the steps after it that are needed before a function may run."""
 
 import json
 import os
@@ -25,7 +25,7 @@ PARAMETERS = f"Architecture={'arm64' if platform.machine() in {'aarch64', 'arm64
 
 @dataclass(frozen=True)
 class Deployed:
-    """What was deployed. ``ids``, ``states`` and ``kinds`` go by logical id."""
+    """A deployed stack. The keys of ``ids``, ``states`` and ``kinds`` are logical ids."""
 
     outputs: Mapping[str, str]
     ids: Mapping[str, str]
@@ -34,10 +34,10 @@ class Deployed:
 
 
 def build(template: Path, aws: Aws) -> tuple[dict[str, Any], list[str]]:
-    """As ``make build``, from nothing; the built template with the changes for ministack, and what these are."""
+    """Build as ``make build`` does, into an empty folder; returns ministack's copy, and its changes in words."""
     written = aws.folder / "template.expanded.yaml"
     written.write_text(text_of(expand(yaml_parse(template.read_text()))))
-    # In the user's environment, for pip's sake, but with the functions' interpreter in front.
+    # The user's environment, which pip may need, with the functions' interpreter first on the path.
     environment = {**os.environ, "PATH": PATH, "RUNTIME_PYTHON": str(VENV / "bin" / "python")}
     places = ("--template", written, "--base-dir", ROOT, "--build-dir", aws.folder / "build")
     _sam(aws, ("build", "--no-cached", *places, "--parameter-overrides", PARAMETERS), environment, ROOT)
@@ -79,9 +79,9 @@ def _sam(aws: Aws, arguments: Sequence[str | Path], environment: Mapping[str, st
 
 
 def keep_local(aws: Aws, deployed: Deployed, providers: Mapping[str, str]) -> list[str]:
-    """Give every function local addresses of AWS and the providers; the hosts of all addresses that it has then.
+    """Give every function local addresses of AWS and the providers; returns the hosts of all its addresses.
 
-    Nothing may be invoked before: the template's own addresses are those of the real AWS.
+    Invoke no function before: the template's own addresses are those of the real AWS.
     """
     client, hosts = aws.client("lambda"), set[str | None]()
     local = {f"{service.upper()}_ENDPOINT": url for service, url in providers.items()}
@@ -95,7 +95,7 @@ def keep_local(aws: Aws, deployed: Deployed, providers: Mapping[str, str]) -> li
 
 
 def watch(aws: Aws, deployed: Deployed) -> str:
-    """A queue behind the bus that gets all results; its URL."""
+    """Make a queue that gets all results from the bus; returns its URL."""
     sqs, events, bus = aws.client("sqs"), aws.client("events"), deployed.outputs["EventBusName"]
     url: str = sqs.create_queue(QueueName="watch")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -106,7 +106,7 @@ def watch(aws: Aws, deployed: Deployed) -> str:
 
 
 def make_routes(aws: Aws, deployed: Deployed, template: Mapping[str, Any]) -> int:
-    """The HTTP API's routes, by API calls: ministack does not read the document in which SAM puts them."""
+    """Make the HTTP API's routes by API calls, since ministack does not read SAM's document; returns their number."""
     client, api = aws.client("apigatewayv2"), deployed.ids["HttpApi"]
     events = list(_http_events(template["Resources"]))
     for name, event in events:

@@ -1,4 +1,4 @@
-"""The local AWS that enforces roles and signatures: one process, on loopback, with nothing outside one folder."""
+"""Runs ministack, a local AWS that enforces roles and signatures: a process on loopback, all files in one folder."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ Found = TypeVar("Found")
 
 
 class NotAsItShouldBe(Exception):  # noqa: N818 - a finding about the stack, and not an error of this program
-    """A step saw something else than it should have."""
+    """A step of ``make deployed`` saw something else than it expects."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class Aws:
         return boto3.client(service, endpoint_url=self.url, **names)  # type: ignore[call-overload]
 
     def environment(self, **more: str) -> dict[str, str]:
-        """For programs: no profile, key or address of the user's is in it, so they cannot reach another AWS."""
+        """The programs' environment: without the user's profile, keys and addresses, which lead to another AWS."""
         return {"PATH": PATH, "HOME": str(self.folder), "TMPDIR": str(self.folder), "LANG": "C.UTF-8", **more}
 
 
 def log_end(folder: Path) -> str:
-    """The last lines of the log of the ministack with this folder, without their far ends."""
+    """The last lines of ministack's log in this folder, each cut to a readable length."""
     return "\n".join(line[:160] for line in (folder / LOG).read_text(errors="replace").splitlines()[-15:])
 
 
@@ -57,7 +57,7 @@ def log_end(folder: Path) -> str:
 def program(
     command: Sequence[str | Path], environment: Mapping[str, str], folder: Path, log: Path
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run it in a group of its own. On leaving, however that happens, it and all that it started is ended."""
+    """Run a program in a process group of its own; on any exit from the block the whole group is ended."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
@@ -81,7 +81,7 @@ def program(
 
 @contextmanager
 def ministack(folder: Path) -> Iterator[Aws]:
-    """Start it on a free port; end it on leaving."""
+    """Start ministack on a free port; end it when the block is left."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -106,7 +106,7 @@ def _answers(url: str) -> bool:
 
 
 def waited(what: str, look: Callable[[], Found]) -> Found:
-    """Look until there is something, and return it. NotAsItShouldBe if there is nothing in time."""
+    """Call ``look`` until it returns something. Raises NotAsItShouldBe if it does not in time."""
     end = time.monotonic() + TIMEOUT
     while time.monotonic() < end:
         if found := look():

@@ -1,4 +1,4 @@
-"""What is tried on the deployed stack. Each step says what was seen, and what should be; they build on each other."""
+"""The steps of ``make deployed``. Each needs the ones before it, and prints what it saw and what it expects."""
 
 import json
 import uuid
@@ -25,7 +25,7 @@ INVOKE = "execute-api:Invoke"
 READ_SECRET = "secretsmanager:GetSecretValue"
 SUCCEEDED = "Task Cleanup Completed: succeeded"
 DENIED = "Task Cleanup Failed: failed, SecretDenied"
-# The night's without its running tasks: what was told to stop comes again after the queue's three minutes.
+# The night's policy without running tasks: their deletes would come again after the queue's three minutes.
 POLICY = {name: value for name, value in night.POLICY.items() if name not in {"stop_running", "stop_statuses"}} | {
     "select": {name: value for name, value in night.POLICY["select"].items() if name != "running_since"}
     | {"statuses": [status for status in night.POLICY["select"]["statuses"] if status != "running"]}
@@ -36,7 +36,7 @@ Detail = dict[str, Any]
 
 @dataclass(frozen=True)
 class Check:
-    """What the steps share; ``watched`` is the URL of the queue that gets all results; ``caller`` signs as a user."""
+    """Passed to each step. ``watched`` is the URL of the queue that gets all results; ``caller`` signs as a user."""
 
     aws: Aws
     deployed: Deployed
@@ -45,29 +45,29 @@ class Check:
     caller: AWS4Auth
 
     def expect(self, what: str, seen: object, wanted: object) -> None:
-        """Say what was seen. NotAsItShouldBe if it is not what is wanted."""
+        """Print what was seen. Raises NotAsItShouldBe if it is not what is wanted."""
         print(f"   {'ok' if seen == wanted else 'NO'}  {what}: {seen} (expected: {wanted})", flush=True)
         if seen != wanted:
             raise NotAsItShouldBe(f"{what}: {seen!r}, but should be {wanted!r}")
 
     def expect_gone(self, service: str, task_id: str) -> None:
-        """Ask the stand-in itself."""
+        """Check in the emulator that the service has no task with this id."""
         there = [task for task in seeds.state(self.emulators) if (task[0], task[2]) == (service, task_id)]
         self.expect(f"task {task_id} at the provider", there, [])
 
     def calls(self) -> int:
-        """How many calls came to the providers' stand-ins."""
+        """How many calls the providers' emulators have received."""
         return len(self.emulators.journal.entries())
 
     def received(self, url: str) -> Detail:
-        """Wait for a message, and take it out of its queue."""
+        """Wait for a message in this queue, delete it there, and return it."""
         sqs, wanted = self.aws.client("sqs"), {"QueueUrl": url, "MessageAttributeNames": ["All"]}
         message: Detail = waited(f"message in {url}", lambda: sqs.receive_message(**wanted).get("Messages"))[0]
         sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return message
 
     def published(self, run: str) -> Detail:
-        """Wait for the next result, which must be of this run: its ``detail``, with how it ended as ``ending``."""
+        """Wait for the next result, which must be of this run; returns its ``detail``, with ``ending`` as a text."""
         event = json.loads(self.received(self.watched)["Body"])
         detail: Detail = event["detail"]
         if run not in {detail.get("correlation_id"), detail.get("run_id")}:
@@ -135,14 +135,14 @@ def without_right(check: Check) -> None:
     check.expect("statements taken from the role", len(whole["Statement"]) - len(less), 1)
     for document, wanted in (({**whole, "Statement": less}, DENIED), (whole, SUCCEEDED)):
         iam.put_role_policy(**policy, PolicyDocument=json.dumps(document))
-        # A function with other variables starts anew: one that is warm would still know the secret.
+        # New variables start the function anew: a warm one would still have the secret in memory.
         variables = lambdas.get_function_configuration(**function)["Environment"]["Variables"]
         lambdas.update_function_configuration(**function, Environment={"Variables": {**variables, "WANTED": wanted}})
         check.expect("published", _delete_by_event(check, OMS_TASKS[1]), wanted)
         if wanted == DENIED:
             check.expect("calls to the provider", check.calls() - calls, 0)
-            letter = check.received(check.deployed.outputs[f"{OPERATION}DeadLetterQueueUrl"])
-            kept = json.loads(letter["MessageAttributes"]["result"]["StringValue"])
+            message = check.received(check.deployed.outputs[f"{OPERATION}DeadLetterQueueUrl"])
+            kept = json.loads(message["MessageAttributes"]["result"]["StringValue"])
             check.expect("in the dead-letter queue, with its result", kept["error"]["code"], "SecretDenied")
     check.expect_gone("huawei_oms", str(OMS_TASKS[1]))
 
@@ -151,7 +151,7 @@ STEPS = (by_event, by_http, by_schedule, without_right)
 
 
 def make_caller(aws: Aws) -> AWS4Auth:
-    """A user without any right; what signs requests with its key."""
+    """Make a user without any right; returns the object that signs requests with the user's key."""
     aws.client("iam").create_user(UserName=CALLER)
     key = aws.client("iam").create_access_key(UserName=CALLER)["AccessKey"]
     return AWS4Auth(key["AccessKeyId"], key["SecretAccessKey"], REGION, "execute-api")
@@ -163,7 +163,7 @@ def _call(check: Check, method: str, path: str, body: Mapping[str, Any] | None =
 
 
 def _delete_by_event(check: Check, task_id: int) -> str:
-    """Put a request on the bus, as a migration tool would; how it ended."""
+    """Put a delete request on the bus, as a migration tool would; returns the ``ending`` of its result."""
     run = f"deployed-{uuid.uuid4()}"
     detail = {"operation": "huawei.oms.DeleteTask", "region": "cn-north-4", "task_id": task_id, "correlation_id": run}
     entry = {"Source": "com.example.migrations", "DetailType": "Task Cleanup Requested", "Detail": json.dumps(detail)}
@@ -173,9 +173,9 @@ def _delete_by_event(check: Check, task_id: int) -> str:
 
 
 def _schedule(check: Check, run: str) -> None:
-    """A one-off schedule at the sweep's queue. It sends an event with an id and a real time.
+    """Make a one-off schedule that sends the sweep's queue an event with an id and a real time.
 
-    Not with ``<aws.scheduler.scheduled-time>`` as in the template: ministack would send this text as it stands.
+    Not with ``<aws.scheduler.scheduled-time>`` as in the template: ministack would send this text unchanged.
     """
     now, outputs = datetime.now(UTC), check.deployed.outputs
     event = {"id": run, "source": "aws.scheduler", "detail-type": "Sweep Requested", "detail": POLICY}

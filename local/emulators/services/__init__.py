@@ -1,4 +1,4 @@
-"""One module per emulated service. Whatever is in this folder is served: no list names it."""
+"""One module per emulated service. Every module in this folder is served; no list names them."""
 
 import importlib
 import pkgutil

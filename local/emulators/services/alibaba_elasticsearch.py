@@ -18,7 +18,7 @@ WRONG_STATE = "InstanceStatusNotSupportCurrentAction"
 
 @dataclass
 class ElasticsearchSwitches:
-    """What is open about the product (sections 1.2 and 1.3)."""
+    """Alibaba Elasticsearch's behaviour that no source documents (sections 1.2 and 1.3)."""
 
     alibaba_delete_unknown: Literal["result_false", "error", "result_true"] = "result_false"
     alibaba_delete_running: Literal["allow", "refuse"] = "allow"
@@ -62,13 +62,13 @@ class DataTask(Record):
 
     @classmethod
     def dated(cls, name: str, begun: float, ended: float) -> dict[str, Any]:
-        """Say when it was created; the service tells no end."""
+        """Set the time of creation; this service's entries have no end."""
         del ended
         return {"source_index": name, "create_time": china_time(begun)}
 
 
 class AlibabaElasticsearch(AlibabaService[DataTask, ElasticsearchSwitches]):
-    """The product behind the gateway."""
+    """Alibaba Elasticsearch, as a product behind the gateway."""
 
     emulates = (alibaba_elasticsearch.SERVICE,)
     version = "2017-06-13"
@@ -104,7 +104,7 @@ class AlibabaElasticsearch(AlibabaService[DataTask, ElasticsearchSwitches]):
         return _result(exchange, self.once(exchange, subject, lambda: self._delete(exchange)))
 
     def cancel(self, exchange: Exchange) -> Reply:
-        """Stop the migration of nodes."""
+        """CancelTask: end the migration of nodes that runs on the instance."""
         task_type = query_of(exchange.request)["taskType"]
         subject = (exchange.ids["instance_id"], task_type)
         return _result(exchange, self.once(exchange, subject, lambda: self._cancel(exchange, task_type)))

@@ -1,6 +1,6 @@
 """DMS background tasks: list, show and delete their records (DMS sheet, sections 1 to 6 and 9).
 
-The same service twice, with data of its own each time: at Open Telekom Cloud and at Huawei Cloud.
+Both Open Telekom Cloud and Huawei Cloud have this service; each of the two emulators has its own data.
 """
 
 import re
@@ -31,7 +31,7 @@ _QUERY_TIME = re.compile(r"[0-9]{14}")
 
 @dataclass
 class DmsSwitches:
-    """What is open about DMS (sections 2, 5 and 6)."""
+    """DMS's behaviour that no source documents (sections 2, 5 and 6)."""
 
     dms_delete_running: Literal["DMS.00400017", "DMS.00400026", "allow"] = "DMS.00400017"
     dms_delete_unknown: Literal["DMS.00400070", "404", "204"] = "DMS.00400070"
@@ -41,7 +41,7 @@ class DmsSwitches:
     dms_default_limit: int = switch(10, 1)
     dms_count: ListCount = "all"
     dms_throttle: Literal["DMS.10240407", "APIGW.0308"] = "DMS.10240407"
-    """Who throttles: the service, hidden under 404, or the gateway."""
+    """Who throttles: the service, with status 404, or the gateway."""
 
 
 @dataclass
@@ -63,7 +63,7 @@ class BackgroundTask(Record):
 
     @classmethod
     def dated(cls, name: str, begun: float, ended: float) -> dict[str, Any]:
-        """Say when it was created, and when it was changed for the last time."""
+        """Set the times of creation and of the last change."""
         return {"name": name, "created_at": rfc3339(begun), "updated_at": rfc3339(ended)}
 
 
@@ -131,7 +131,7 @@ class Dms(HuaweiService[BackgroundTask, DmsSwitches]):
         raise self.refuse(UNKNOWN_TASK if unknown == "404" else BAD_TASK_ID)
 
     def delete_task(self, exchange: Exchange) -> Reply:
-        """Delete the record of a task that does not run."""
+        """Delete a task's record; while the task runs, `dms_delete_running` decides."""
         task = self._instance(exchange).tasks.get(self._task_id(exchange))
         unknown, running = self.switches.dms_delete_unknown, self.switches.dms_delete_running
         if task is None and unknown != "204":
@@ -143,7 +143,7 @@ class Dms(HuaweiService[BackgroundTask, DmsSwitches]):
         return Reply(204)
 
     def service_throttle(self, dialect: Dialect | None) -> Refusal | None:
-        """Section 6: the service's own throttling hides under 404."""
+        """Section 6: the service itself throttles with status 404."""
         by_default = self.switches.dms_throttle == "DMS.10240407"
         by_service = by_default if dialect is None else dialect is Dialect.SERVICE
         return self.refuse("DMS.10240407") if by_service else None

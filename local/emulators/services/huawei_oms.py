@@ -22,7 +22,7 @@ _TASK_ID = re.compile(r"[0-9]{1,15}")
 
 @dataclass
 class OmsSwitches:
-    """What is open about OMS (sections 9 and 11). Tuples hold numbers of states."""
+    """OMS's behaviour that no source documents (sections 9 and 11). Tuples are numbers of states."""
 
     oms_delete_unknown: Literal["OMS.1009", "404", "OMS.0054"] = "OMS.1009"
     oms_delete_refused_states: tuple[int, ...] = switch((1, 6), (), (0, 1, 6))
@@ -69,14 +69,14 @@ class OmsTask(Record):
 
     @classmethod
     def dated(cls, name: str, begun: float, ended: float) -> dict[str, Any]:
-        """Say when it started; the end is that and `total_time`, a minute."""
+        """Set the start; the end is the start plus `total_time`, a minute."""
         del begun
         return {"name": name, "start_time": milliseconds(ended - 60)}
 
 
 _ERROR_REASON = {"error_code": "TRF.FAKE", "error_msg": "An emulated failure of the task."}
 _SOURCE = {"bucket": "fake-source", "cloud_type": "AWS", "region": "eu-central-1", "app_id": "", "object_key": [""]}
-_ALIKE: dict[str, Any] = {  # what every task here answers with
+_ALIKE: dict[str, Any] = {  # members that are the same in every task's entry
     **dict.fromkeys(("migrate_since", "failed_num", "skipped_num"), 0),
     "total_num": 10,
     **dict.fromkeys(("total_size", "real_size"), 10485760),
@@ -142,7 +142,7 @@ class HuaweiOms(HuaweiService[OmsTask, OmsSwitches]):
         return json_reply(200, self.store.look(self._task(exchange, self.refuse("OMS.1009"))))
 
     def delete_task(self, exchange: Exchange) -> Reply:
-        """Delete a task that does not run."""
+        """Delete a task; a state in `oms_delete_refused_states` is refused."""
         unknown = self.switches.oms_delete_unknown
         refusal = self.refuse("OMS.0054" if unknown == "OMS.0054" else "OMS.1009")
         refusal.status = 404 if unknown == "404" else 400
@@ -156,7 +156,7 @@ class HuaweiOms(HuaweiService[OmsTask, OmsSwitches]):
         return Reply(200)
 
     def stop_task(self, exchange: Exchange) -> Reply:
-        """Tell a running task to pause, which takes a while."""
+        """Put a running task into state 7 (pausing), which becomes 3 after `oms_stop_polls` or `oms_stop_ms`."""
         task = self._task(exchange, self.refuse("OMS.1009"))
         if task.status == SUCCEEDED:
             raise self.refuse(self.switches.oms_stop_finished)
