@@ -89,7 +89,7 @@ types: .venv/dev ## Types, strictly
 
 .PHONY: tests
 tests: .venv/dev .venv/simulator ## All tests; branch coverage of the layer by those nearest to it
-	$(PYTEST) -m covering --cov --cov-report=term tests/unit tests/sweep
+	$(PYTEST) -p no:schemathesis -m covering --cov --cov-report=term tests/unit tests/sweep
 	$(PYTEST) -m "not covering" tests
 
 .PHONY: build
