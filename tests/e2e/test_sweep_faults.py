@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from bench.torture.crew import Crew
-from bench.torture.trouble import Doors
+from bench.torture.trouble import Proxies
 from local.aws.cloud import LocalCloud
 from local.aws.runner import QueuePoller
 from local.stories import seeds
@@ -111,13 +111,13 @@ def _work(cloud: LocalCloud, crew: Crew, again: QueuePoller) -> list[dict[str, A
 
 @pytest.fixture
 def night(tmp_path: Path) -> Iterator[Night]:
-    with pytest.MonkeyPatch.context() as patch, LocalCloud(seed=5, variables=QUIET) as cloud, Doors(5) as doors:
+    with pytest.MonkeyPatch.context() as patch, LocalCloud(seed=5, variables=QUIET) as cloud, Proxies(5) as proxies:
         for name, value in QUIET.items():
             patch.setenv(name, value)
-        doors.faults = {}  # here it is the providers and the workers that fail
+        proxies.faults = {}  # here it is the providers and the workers that fail
         store = cloud.client("s3")
-        cloud.function_in("sweep")  # goes to local AWS itself: the doors have no S3
-        cloud.aws_url = doors.plain_url
+        cloud.function_in("sweep")  # goes to local AWS itself: the proxies have no S3
+        cloud.aws_url = proxies.plain_url
         cloud.sqs = cloud.client("sqs")
         poller = QueuePoller(cloud)
         cloud.emulators.switches.update(oms_stop_ms=1)
@@ -134,7 +134,7 @@ def night(tmp_path: Path) -> Iterator[Night]:
         for delete in DELETES:
             url = cloud.stack.mapping_of(delete).queue_url
             cloud.sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": str(VISIBILITY)})
-        crew = Crew(cloud, [Delete(name) for name in DELETES], doors.plain_url, doors.unreliable_url, tmp_path)
+        crew = Crew(cloud, [Delete(name) for name in DELETES], proxies.plain_url, proxies.unreliable_url, tmp_path)
         try:
             results = _work(cloud, crew, poller)
         finally:

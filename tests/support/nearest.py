@@ -46,7 +46,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("tests/", (), ("tests/template/test_conventions.py",)),
 )
 SECONDS = 35  # for all tests together
-OPTIONS = ("-q", "-n", "2", "--dist", "loadfile", "-m", "not exhaustive")
+OPTIONS = ("-q", "-n", "2", "--dist", "loadfile", "-p", "no:schemathesis", "-m", "not exhaustive")
 INTERRUPTED, NO_TESTS = 2, 5  # exit statuses of pytest
 BASES = ("origin/main", "main")
 
