@@ -7,7 +7,7 @@ for a task that is already gone, so ``unchanged`` cannot occur here.
 from pathlib import Path
 
 from task_cleanup.handler import make_handler
-from task_cleanup.operation import Operation
+from task_cleanup.operation import Goal, Operation
 from task_cleanup.providers import alibaba_elasticsearch
 from task_cleanup.providers.model import Call, Request
 from task_cleanup.validation import load_schema
@@ -30,6 +30,7 @@ OPERATION = Operation(
     service=alibaba_elasticsearch.SERVICE,
     schema=load_schema(Path(__file__).with_name("schema.json")),
     call=call,
+    goal=Goal.GONE,
     check_success=alibaba_elasticsearch.check_success,
 )
 

@@ -8,7 +8,7 @@ record is deleted; the work that it describes goes on. No code is known for a re
 from pathlib import Path
 
 from task_cleanup.handler import make_handler
-from task_cleanup.operation import Operation
+from task_cleanup.operation import Goal, Operation
 from task_cleanup.providers import dms, huawei_gateway
 from task_cleanup.providers.model import Call, Request
 from task_cleanup.validation import load_schema
@@ -24,6 +24,7 @@ OPERATION = Operation(
     service=dms.HUAWEI,
     schema=load_schema(Path(__file__).with_name("schema.json")),
     call=call,
+    goal=Goal.GONE,
     check_success=huawei_gateway.check_success,
 )
 

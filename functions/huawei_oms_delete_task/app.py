@@ -8,7 +8,7 @@ answer ``OMS.0063`` even after the stop has finished.
 from pathlib import Path
 
 from task_cleanup.handler import make_handler
-from task_cleanup.operation import Operation, StopFirst
+from task_cleanup.operation import Goal, Operation, StopFirst
 from task_cleanup.providers import huawei_gateway, huawei_oms
 from task_cleanup.providers.model import Call, Request
 from task_cleanup.validation import load_schema
@@ -29,6 +29,7 @@ OPERATION = Operation(
     service=huawei_oms.SERVICE,
     schema=load_schema(Path(__file__).with_name("schema.json")),
     call=call,
+    goal=Goal.GONE,
     check_success=huawei_gateway.check_success,
     already_done_codes=frozenset({"OMS.1009"}),  # no such task; comes with HTTP 400
     stop_first=StopFirst(frozenset({"OMS.0063"}), stop),

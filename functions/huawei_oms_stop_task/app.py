@@ -7,7 +7,7 @@ the stop was accepted. No function here can undo a stop: to start the task again
 from pathlib import Path
 
 from task_cleanup.handler import make_handler
-from task_cleanup.operation import Operation
+from task_cleanup.operation import Goal, Operation
 from task_cleanup.providers import huawei_gateway, huawei_oms
 from task_cleanup.providers.model import Call, Request
 from task_cleanup.validation import load_schema
@@ -23,6 +23,8 @@ OPERATION = Operation(
     service=huawei_oms.SERVICE,
     schema=load_schema(Path(__file__).with_name("schema.json")),
     call=call,
+    goal=Goal.STOPPED,
+    is_asynchronous=True,  # the task is pausing for a while
     check_success=huawei_gateway.check_success,
     already_done_codes=frozenset({"OMS.0066", "OMS.0070"}),  # not running; finished
 )

@@ -28,6 +28,7 @@ class Category(StrEnum):
     INVALID_REQUEST = "invalid_request"
     NOT_FOUND = "not_found"
     CONFLICT = "conflict"
+    PRECONDITION_FAILED = "precondition_failed"
     UNAUTHENTICATED = "unauthenticated"
     FORBIDDEN = "forbidden"
     THROTTLED = "throttled"
@@ -55,6 +56,10 @@ class Code(StrEnum):
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105
     SECRET_STORE_UNAVAILABLE = "SecretStoreUnavailable"  # noqa: S105
     SENT_TIME_UNKNOWN = "SentTimeUnknown"
+    TASK_CHANGED = "TaskChanged"  # it is not as the request expects it
+    TASK_GONE = "TaskGone"
+    TASK_NOT_DELETABLE = "TaskNotDeletable"  # in its present state
+    TASK_STOPPED = "TaskStopped"
     TIMEOUT = "Timeout"
     UNEXPECTED_REPLY = "UnexpectedReply"
     UNREADABLE_REQUEST = "UnreadableRequest"

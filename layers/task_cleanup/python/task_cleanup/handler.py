@@ -12,11 +12,12 @@ with UncollectedImports():
 
     from task_cleanup import triggers
     from task_cleanup.aws import Aws, AwsError
+    from task_cleanup.calls import Dependencies
     from task_cleanup.credentials import CredentialStore
     from task_cleanup.delivery import Delivery, MessageEnd
     from task_cleanup.errors import TaskCleanupError
     from task_cleanup.observability import Observability
-    from task_cleanup.operation import Dependencies, Operation, run
+    from task_cleanup.operation import Operation, run
     from task_cleanup.reply_size import fitted
     from task_cleanup.results import Result
     from task_cleanup.settings import Settings
@@ -27,7 +28,6 @@ with UncollectedImports():
 ANSWER_RESERVE = 1.0  # seconds kept back for logging, metrics and the reply
 DELIVERY_RESERVE = 6.0  # seconds kept back for publishing a result and moving a message
 PUBLISH_RESERVE = 3.0  # seconds kept back for publishing alone
-MIN_START = 2.0  # seconds; a queue record is not started with less than this for its call
 
 
 class LambdaContext(Protocol):
@@ -125,14 +125,15 @@ class _Handler:
 
     def _batch(self, messages: list[QueueMessage], deadline: Deadline) -> dict[str, Any]:
         """Run each message separately. The reply names those that SQS must deliver again."""
-        failed = []
+        failed, least = [], self._operation.least_seconds
         for position, message in enumerate(messages):
-            left = deadline.less(DELIVERY_RESERVE).remaining()
-            if left < MIN_START:
+            if deadline.less(DELIVERY_RESERVE).remaining() < least:
                 failed += messages[position:]
                 break
-            # An equal share of the time for each, so that one slow call does not use up the time of the others.
-            share = max(MIN_START, left / (len(messages) - position))
+            # An equal share of the time for each, delivery included, so that one slow call, to the provider or to
+            # AWS, does not use up the time of the others.
+            waiting = len(messages) - position
+            share = max(least, deadline.remaining() / waiting - DELIVERY_RESERVE)
             if not self._settled(message, deadline.within(share), deadline):
                 failed.append(message)
         return triggers.batch_reply(failed)

@@ -63,5 +63,7 @@ class Observability(Telemetry):
             {"operation": result.operation, "outcome": result.outcome.value},
             ("Results", MetricUnit.Count, 1),
             ("Attempts", MetricUnit.Count, result.attempts),
+            ("Looks", MetricUnit.Count, len(result.looks)),
+            ("LooksUnanswered", MetricUnit.Count, sum(look.found is None for look in result.looks)),
             ("Duration", MetricUnit.Milliseconds, result.duration_ms),
         )

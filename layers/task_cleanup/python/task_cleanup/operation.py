@@ -1,39 +1,41 @@
-"""One request, from its unwrapped form to its result: validate, sign, send, judge.
+"""One request, from its unwrapped form to its result: validate, look, change, look.
 
 ``run`` never raises: whatever goes wrong is a result that says so.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
+from enum import Enum
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
-from task_cleanup.credentials import CredentialStore
+from task_cleanup.calls import Answers, Caller, Dependencies
 from task_cleanup.errors import Category, CleanupError, Code, invalid_request
+from task_cleanup.looking import changed_error, is_expected, look_at
 from task_cleanup.paging import check_page_with, walk
-from task_cleanup.providers.model import (
-    Call,
-    Credentials,
-    ListCall,
-    Reply,
-    Request,
-    Service,
-    SignedRequest,
-    category_of_unknown,
-)
-from task_cleanup.redaction import redact
-from task_cleanup.results import Error, Outcome, Result, Target, TaskList
-from task_cleanup.retries import Verdict
+from task_cleanup.providers.model import Call, ListCall, Look, Reply, Request, Service
+from task_cleanup.results import Error, Evidence, Outcome, Result, Sighting, Target, TaskList, When
+from task_cleanup.retries import MIN_ATTEMPT, Verdict
 from task_cleanup.startup import wired
 from task_cleanup.system import Deadline, System
+from task_cleanup.tasks import ENDED, Task
 from task_cleanup.times import in_words, parse_time
-from task_cleanup.transport import MAX_LIST_BYTES, MAX_REPLY_BYTES, FinishedCall, Sign, Transport
+from task_cleanup.transport import FinishedCall
 from task_cleanup.triggers import Received
 from task_cleanup.validation import RequestValidator, Violation
+
+CALL_SECONDS = 2.0  # a call that has less is not worth beginning
+LOOK_RESERVE = CALL_SECONDS  # seconds; a change is sent only with as much left for a look behind it
+
+
+class Goal(Enum):
+    """What a change is for."""
+
+    GONE = "the task is gone"
+    STOPPED = "the task does not run"
 
 
 @wired
@@ -53,6 +55,9 @@ class Operation:
     ``max_age_in_queue`` is for a call that names no task: a queued request that was first sent longer ago is refused.
     ``listing`` makes the operation a list. ``stop_first`` is what a delete sends where the request has
     ``stop_running`` and the task runs.
+
+    ``goal`` is what the change is for; an operation whose target cannot be looked at has none. ``is_asynchronous``:
+    the provider's success says that it will make the change. ``always_looks``: also where nothing is expected.
     """
 
     name: str
@@ -64,10 +69,38 @@ class Operation:
     max_age_in_queue: timedelta | None = None
     listing: ListCall | None = None
     stop_first: StopFirst | None = None
+    goal: Goal | None = None
+    is_asynchronous: bool = False
+    always_looks: bool = False
     validator: RequestValidator = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "validator", RequestValidator(self.schema))
+
+    @property
+    def answers(self) -> Answers:
+        """What the replies to its call mean."""
+        return Answers(self.check_success, self.already_done_codes, is_read=self.listing is not None)
+
+    @property
+    def look(self) -> Look | None:
+        """How its target is looked at; None where it cannot be."""
+        return None if self.goal is None else self.service.look
+
+    @property
+    def deletes(self) -> bool:
+        """Whether it is for the task to be gone."""
+        return self.goal is Goal.GONE
+
+    @property
+    def least_seconds(self) -> float:
+        """What its calls need: the change, and a look before and after it."""
+        return CALL_SECONDS if self.look is None else 3 * CALL_SECONDS
+
+    def is_done(self, task: Task) -> bool:
+        """Whether a task that is there is already as the operation would leave it, or on its way there."""
+        is_stopped = task.status in ENDED or task.provider_status in self.service.look.after_stop
+        return self.goal is Goal.STOPPED and is_stopped
 
 
 def list_operation(service: Service, schema: Mapping[str, Any]) -> Operation:
@@ -83,40 +116,23 @@ def list_operation(service: Service, schema: Mapping[str, Any]) -> Operation:
     )
 
 
-@wired
-class Dependencies:
-    """What one execution environment keeps between requests."""
-
-    credentials: CredentialStore
-    transport: Transport
-    system: System
-    endpoint: str | None  # base URL instead of the region's
-    dry_run: bool
-    extra_regions: Collection[str] = ()  # of the operation's service, beside its own
-
-
 def run(operation: Operation, received: Received, dependencies: Dependencies, deadline: Deadline) -> Result:
     """Validate, sign, send, judge. ``deadline`` is the latest moment for the provider's answer."""
     started = dependencies.system.monotonic()
     request: Request = {}
-    plan = listed = None
     try:
         request = _accept(operation, received, dependencies)
         _refuse_expired(operation, request, received, dependencies.system)
-        ready = _prepare(operation, request, dependencies, deadline)
-        request = ready.request
-        if dependencies.dry_run or request.get("dry_run"):
-            plan = _planned(operation.service, ready, dependencies.system)
-            settled = FinishedCall(Verdict(Outcome.PLANNED), 0)
-        else:
-            settled, listed = _carry_out(operation, ready, dependencies, deadline)
+        caller = Caller(operation.service, request, dependencies, deadline)
+        request = caller.request
+        done = _carry_out(operation, caller, planned=dependencies.dry_run or bool(request.get("dry_run")))
     except CleanupError as error:
         if error.code == Code.SCHEMA_VIOLATION:
             # The result repeats no field of a request that its schema refused: one of them has the rejected value.
             request = {}
-        settled = _failed(Error.of(error))
+        done = _failed(Error.of(error))
     except Exception as error:  # noqa: BLE001 - a bug must end as a result too; its text may hold anything
-        settled = _failed(
+        done = _failed(
             Error(
                 Category.INTERNAL,
                 Code.INTERNAL_ERROR,
@@ -124,26 +140,45 @@ def run(operation: Operation, received: Received, dependencies: Dependencies, de
                 {"note": "if it came after a request was sent, the change may have been made"},
             )
         )
+    verdict = done.finished.verdict
     return Result(
         operation=operation.name,
-        outcome=settled.verdict.outcome,
+        outcome=verdict.outcome,
         target=_target(operation.service, request),
         completed_at=dependencies.system.now(),
         correlation_id=request.get("correlation_id") or received.origin_id,
         duration_ms=(dependencies.system.monotonic() - started) * 1000,
-        attempts=settled.attempts,
-        http_status=settled.verdict.http_status,
-        request_id=settled.verdict.request_id,
+        attempts=done.finished.attempts,
+        http_status=verdict.http_status,
+        request_id=verdict.request_id,
         client_token=request.get("client_token"),
-        error=settled.verdict.error,
-        plan=plan,
+        error=verdict.error,
+        plan=done.plan,
         requested_by=received.requested_by,
-        listed=listed,
+        listed=done.listed,
+        looks=tuple(done.looks),
+        accepted=operation.is_asynchronous and verdict.outcome is Outcome.SUCCEEDED,
     )
 
 
-def _failed(error: Error) -> FinishedCall:
-    return FinishedCall(Verdict(Outcome.FAILED, error), 0)
+@wired
+class _Done:
+    """How a request ended, with what only some have: a plan, a list, looks."""
+
+    finished: FinishedCall
+    plan: Mapping[str, str] | None = None
+    listed: TaskList | None = None
+    looks: Sequence[Sighting] = ()
+
+
+_PLANNED = FinishedCall(Verdict(Outcome.PLANNED), 0)
+_NO_TIME = FinishedCall(
+    Verdict(Outcome.FAILED, Error(Category.TIMEOUT, Code.TIMEOUT, "no time was left to call: no change was sent")), 0
+)
+
+
+def _failed(error: Error) -> _Done:
+    return _Done(FinishedCall(Verdict(Outcome.FAILED, error), 0))
 
 
 def _target(service: Service, request: Request) -> Target:
@@ -187,180 +222,190 @@ def _refuse_expired(operation: Operation, request: Request, received: Received, 
             raise invalid_request(Code.EXPIRED, f"the request was first sent more than {in_words(lifetime)} ago")
 
 
-@wired
-class _Ready:
-    """Everything a call needs, before it is signed."""
-
-    request: Request
-    call: Call
-    base: str
-    credentials: Credentials
+# -- what is sent ------------------------------------------------
 
 
-def _prepare(operation: Operation, request: Request, dependencies: Dependencies, deadline: Deadline) -> _Ready:
-    """The credentials and the call; the call's project is the credentials' own if the request names none."""
-    base = operation.service.base(request["region"], dependencies.endpoint, dependencies.extra_regions)
-    credentials = dependencies.credentials.get(request["account"], deadline)
-    if operation.service.needs_project:
-        project_id = request.get("project_id") or credentials.project_id
-        if project_id is None:
-            raise invalid_request(
-                Code.PROJECT_ID_MISSING, "neither the request nor the credentials name a project_id"
-            )
-        request = {**request, "project_id": project_id}
-    return _Ready(request, operation.call(request), base, credentials)
+def _carry_out(operation: Operation, caller: Caller, *, planned: bool) -> _Done:
+    """One change with its looks, or as many calls as a list has pages. ``planned``: no change is sent."""
+    call, listing = operation.call(caller.request), operation.listing
+    if listing is None:
+        return _change(operation, caller, call, planned=planned)
+    if planned:
+        return _Done(_PLANNED, plan=caller.plan(call))
+    finished, listed = walk(listing, caller.request, lambda page: caller.send(page, operation.answers))
+    return _Done(finished, listed=listed)
 
 
-# -- sending and judging ------------------------------------------------
+def _change(operation: Operation, caller: Caller, call: Call, *, planned: bool) -> _Done:
+    """Look where the request expects something, send the change, and look again where its answer leaves doubt."""
+    request, looks = caller.request, list[Sighting]()
+    expected = request.get("expected")
+    if expected is not None or operation.always_looks:
+        seen = look_at(operation.service, caller, When.BEFORE)
+        looks.append(seen)
+        ended = _ended_by(operation, seen, request)
+        if ended is not None:
+            return _Done(ended, looks=looks)
+        if operation.stop_first is not None and _is_to_be_stopped(operation, seen, request):
+            if planned:
+                return _Done(_PLANNED, plan=caller.plan(operation.stop_first.call(request)), looks=looks)
+            return _Done(_stop(operation, caller, FinishedCall(_not_deletable(seen), 0)), looks=looks)
+    if planned:
+        return _Done(_PLANNED, plan=caller.plan(call), looks=looks)
+    # Whatever becomes of the change, there is time for a look behind it.
+    until = caller.deadline if operation.look is None else caller.deadline.less(LOOK_RESERVE)
+    if until.remaining() < MIN_ATTEMPT:
+        return _Done(_NO_TIME, looks=looks)
+    finished = caller.send(call, operation.answers, until)
+    if operation.look is not None and _is_in_doubt(operation.look, finished):
+        seen = _look_after(operation.service, caller)
+        looks.append(seen)
+        finished = _with_look(operation, finished, seen)
+    else:
+        finished = _with_doubt(finished)
+    return _Done(_stopped(operation, caller, finished), looks=looks)
 
 
-def _signer(service: Service, ready: _Ready) -> Sign:
-    """Signs this call anew for every attempt: only the client token in its query stays."""
-    url, host = ready.call.url(ready.base), urlsplit(ready.base).netloc
+def _ended_by(operation: Operation, seen: Sighting, request: Request) -> FinishedCall | None:
+    """The end of a request that needs no change, or must not make one, as the look before it tells; else None."""
+    verdict = partial(Verdict, http_status=seen.http_status, request_id=seen.request_id)
+    if seen.found is None:
+        why = seen.error or Error(Category.PROVIDER_ERROR, Code.UNEXPECTED_REPLY, "the look was not answered")
+        note = "the task could not be looked at, so no change was sent"
+        return FinishedCall(verdict(Outcome.FAILED, why.with_detail(note=note)), 0)
+    if not seen.found:
+        return FinishedCall(verdict(Outcome.UNCHANGED, seen.error or _gone(seen)), 0)
+    task, expected = seen.task, request.get("expected")
+    if task is None:
+        raise AssertionError("a task that was found is in the sighting")
+    stopping = bool(request.get("stop_running")) or operation.goal is Goal.STOPPED
+    if expected and not is_expected(operation.service.look, expected, task, stopping=stopping):
+        return FinishedCall(verdict(Outcome.FAILED, changed_error(expected, task)), 0)
+    if operation.is_done(task):
+        error = Error(
+            Category.CONFLICT,
+            Code.TASK_STOPPED,
+            f"the task does not run, or is being stopped: {task.provider_status}",
+        )
+        return FinishedCall(verdict(Outcome.UNCHANGED, error), 0)
+    if operation.deletes and not task.deletable and not _is_to_be_stopped(operation, seen, request):
+        return FinishedCall(_not_deletable(seen), 0)
+    return None
 
-    def sign(credentials: Credentials, now: datetime, nonce: str) -> SignedRequest:
-        headers = service.sign(ready.call, host, credentials, now=now, nonce=nonce)
-        return SignedRequest(ready.call.method, url, headers)
 
-    return sign
-
-
-def _planned(service: Service, ready: _Ready, system: System) -> dict[str, str]:
-    """Signed like a real call, so that credentials that cannot sign are found now; then shown, not sent."""
-    request = _signer(service, ready)(ready.credentials, system.now(), system.nonce())
-    return {"method": request.method, "url": request.url}
+def _gone(seen: Sighting) -> Error:
+    status = "" if seen.task is None else f", its record says {seen.task.provider_status}"
+    return Error(Category.NOT_FOUND, Code.TASK_GONE, f"the task is gone{status}")
 
 
-def _carry_out(
-    operation: Operation, ready: _Ready, dependencies: Dependencies, deadline: Deadline
-) -> tuple[FinishedCall, TaskList | None]:
-    """One call that makes a change, or as many as a list has pages.
+def _not_deletable(seen: Sighting) -> Verdict:
+    why = seen.task.why_not if seen.task is not None else None
+    error = Error(Category.CONFLICT, Code.TASK_NOT_DELETABLE, f"nothing was sent: {why}")
+    return Verdict(Outcome.CONFLICT, error, http_status=seen.http_status, request_id=seen.request_id)
 
-    Each page is called with the credentials that the page before it ended with, so that a rotated key is rejected
-    once, and not again by every page.
+
+def _is_to_be_stopped(operation: Operation, seen: Sighting, request: Request) -> bool:
+    """A running task is stopped only where the request says that it may be, and names the status in which."""
+    task, named = seen.task, (request.get("expected") or {}).get("provider_status")
+    return (
+        operation.stop_first is not None
+        and task is not None
+        and bool(request.get("stop_running"))
+        and task.stoppable
+        and task.provider_status == named
+    )
+
+
+def _look_after(service: Service, caller: Caller) -> Sighting:
+    """A look whose failure, of whatever kind, leaves the change's own verdict as it is."""
+    try:
+        return look_at(service, caller, When.AFTER)
+    except CleanupError as error:  # the key was suspended by the change's own answer
+        evidence = Evidence.LIST if service.look.show is None else Evidence.SHOW
+        return Sighting(When.AFTER, evidence, None, error=Error.of(error))
+
+
+def _is_in_doubt(look: Look, finished: FinishedCall) -> bool:
+    """Whether the change may have been made, or have met a task that is gone, although the answer says otherwise.
+
+    A success and a known refusal leave none. An answer that no table knows does: it may be the word for a missing
+    task. (A signature that was rejected is no such word, and the key may not be used again.)
     """
-    current = ready
-
-    def send(call: Call) -> FinishedCall:
-        nonlocal current
-        settled, credentials = _send(operation, replace(current, call=call), dependencies, deadline)
-        current = replace(current, credentials=credentials)
-        return settled
-
-    if operation.listing is None:
-        return _stopped(operation, ready, _with_doubt(send(ready.call)), send), None
-    return walk(operation.listing, ready.request, send)
+    verdict = finished.verdict
+    if verdict.error is None or verdict.outcome is Outcome.UNCHANGED:
+        return False
+    if finished.unanswered:
+        return True
+    if verdict.category is Category.UNAUTHENTICATED or verdict.http_status is None:
+        return False
+    return not verdict.code_known or verdict.error.code in look.doubtful_codes
 
 
-def _stopped(
-    operation: Operation, ready: _Ready, settled: FinishedCall, send: Callable[[Call], FinishedCall]
-) -> FinishedCall:
+def _with_look(operation: Operation, finished: FinishedCall, seen: Sighting) -> FinishedCall:
+    """The verdict of a doubtful change as the look behind it ends the doubt, or leaves it."""
+    verdict = finished.verdict
+    error = verdict.error
+    if error is None:
+        return finished
+    if seen.found is None:
+        why = "nothing" if seen.error is None else seen.error.code
+        return _with_doubt(finished, f"a look at the task after it was not answered ({why})")
+    task_is_done = seen.task is not None and operation.is_done(seen.task)
+    if not seen.found or task_is_done:
+        state = "the task is gone" if not seen.found else "the task does not run, or is being stopped"
+        note = f"a look after it shows that {state}: an attempt of this call may have done it"
+        return replace(
+            finished, verdict=replace(verdict, outcome=Outcome.UNCHANGED, error=error.with_detail(note=note))
+        )
+    note = "a look after it still shows the task"
+    if finished.unanswered:  # no proof: a provider may show for a while what it has deleted
+        attempts = f"{finished.unanswered} attempt(s) got no definite answer"
+        note = f"{attempts}, and {note}: if the change was made, it is not to be seen yet"
+    return replace(finished, verdict=replace(verdict, error=error.with_detail(note=note)))
+
+
+def _stopped(operation: Operation, caller: Caller, finished: FinishedCall) -> FinishedCall:
     """Where a delete met a running task and may stop it: the stop is sent, and the result is a conflict all the same.
 
-    The function does not wait until the task has stopped. The conflict is retryable, so the message comes again, and
-    the delete is sent once more.
+    With ``expected`` the look before the delete decides, and a task that has begun to run since is left alone.
     """
-    stop, error = operation.stop_first, settled.verdict.error
-    if stop is None or error is None or error.code not in stop.codes or not ready.request.get("stop_running"):
-        return settled
-    reply = send(stop.call(ready.request))
+    stop, error, request = operation.stop_first, finished.verdict.error, caller.request
+    if stop is None or error is None or error.code not in stop.codes or not request.get("stop_running"):
+        return finished
+    return finished if request.get("expected") is not None else _stop(operation, caller, finished)
+
+
+def _stop(operation: Operation, caller: Caller, finished: FinishedCall) -> FinishedCall:
+    """Send the stop. The function does not wait until the task has stopped: the conflict is retryable, so the message
+    comes again, and the delete is sent then.
+    """
+    stop, error = operation.stop_first, finished.verdict.error
+    if stop is None or error is None:
+        return finished
+    until = caller.deadline.less(LOOK_RESERVE)
+    if until.remaining() < MIN_ATTEMPT:
+        return replace(finished, verdict=replace(finished.verdict, error=error.with_detail(stop=Code.TIMEOUT.value)))
+    reply = caller.send(stop.call(caller.request), operation.answers, until)
     answer = "requested" if reply.verdict.error is None else reply.verdict.error.code
-    verdict = replace(settled.verdict, error=error.with_detail(stop=str(answer)))
-    return replace(settled, verdict=verdict, attempts=settled.attempts + reply.attempts)
+    error = error.with_detail(stop=str(answer))
+    if reply.verdict.error is not None and reply.unanswered:
+        earlier = (error.detail or {}).get("note")
+        note = f"{reply.unanswered} attempt(s) of the stop got no definite answer: it may have been made all the same"
+        error = error.with_detail(note=f"{earlier}; {note}" if earlier else note)
+    verdict = replace(finished.verdict, error=error)
+    return replace(finished, verdict=verdict, attempts=finished.attempts + reply.attempts)
 
 
-def _with_doubt(settled: FinishedCall) -> FinishedCall:
+def _with_doubt(finished: FinishedCall, more: str = "") -> FinishedCall:
     """Where an attempt got no usable answer, the result says what this call cannot know."""
-    verdict = settled.verdict
-    if not settled.unanswered or verdict.error is None:
-        return settled
+    verdict = finished.verdict
+    if verdict.error is None or not (finished.unanswered or more):
+        return finished
     if verdict.outcome is Outcome.UNCHANGED:
         note = "an earlier attempt of this call got no answer: it may be the one that made the change"
+    elif finished.unanswered:
+        note = f"{finished.unanswered} attempt(s) got no definite answer: the change may have been made all the same"
     else:
-        note = f"{settled.unanswered} attempt(s) got no definite answer: the change may have been made all the same"
-    return replace(settled, verdict=replace(verdict, error=verdict.error.with_detail(note=note)))
-
-
-def _send(
-    operation: Operation, ready: _Ready, dependencies: Dependencies, deadline: Deadline
-) -> tuple[FinishedCall, Credentials]:
-    """The settled call, and the credentials of its last attempt."""
-    store, account = dependencies.credentials, ready.request["account"]
-    project_id = ready.request.get("project_id")
-    store.refuse_if_suspended(ready.credentials, project_id)
-    latest = ready.credentials
-
-    def refetch(rejected: Credentials) -> Credentials:
-        nonlocal latest
-        try:
-            fresh = store.refetch(account, deadline)
-            store.refuse_if_suspended(fresh, project_id)
-        except CleanupError:
-            # The result is about the provider's rejection, which is the cause, and not about the failed read.
-            return rejected
-        latest = fresh
-        return fresh
-
-    settled = dependencies.transport.run(
-        sign=_signer(operation.service, ready),
-        judge=partial(_judge, operation),
-        refetch=refetch,
-        credentials=ready.credentials,
-        deadline=deadline,
-        max_bytes=MAX_REPLY_BYTES if operation.listing is None else MAX_LIST_BYTES,
-    )
-    if settled.verdict.category is Category.UNAUTHENTICATED:
-        store.suspend(latest, None if settled.verdict.code_known else project_id)
-    return settled, latest
-
-
-def _judge(operation: Operation, reply: Reply, request: SignedRequest, credentials: Credentials) -> Verdict:
-    """What a reply means, by the provider's code first and the HTTP status only where there is none."""
-    service = operation.service
-    authorization = request.headers["Authorization"]
-    signature = authorization.rpartition("Signature=")[2]
-    secrets = [credentials.access_key_id, credentials.secret_access_key, credentials.security_token]
-    clean = partial(redact, secrets=[secret for secret in (*secrets, authorization, signature) if secret])
-    provider_error = service.read_error(reply)
-    known: Category | None = None
-    if provider_error is not None:
-        code = clean(provider_error.code)
-        known = service.errors.category(provider_error.code, reply.status)
-        category = known or category_of_unknown(provider_error.code, reply.status)
-        extra = {name: clean(text) for name, text in provider_error.extra.items()}
-        error: Error | None = Error(
-            category, code, clean(provider_error.message), {"provider": extra} if extra else None
-        )
-        outcome = _outcome_of(operation, provider_error.code, category)
-    elif 200 <= reply.status < 300:
-        error = operation.check_success(reply)
-        outcome = Outcome.SUCCEEDED if error is None else Outcome.FAILED
-    else:
-        category = category_of_unknown("", reply.status)
-        error = Error(category, f"Http{reply.status}", f"HTTP {reply.status} without a readable error code")
-        outcome = Outcome.FAILED
-    request_id = service.request_id(reply)
-    return Verdict(
-        outcome,
-        error,
-        http_status=reply.status,
-        request_id=clean(request_id) if request_id else None,
-        uncertain=_is_uncertain(error, reply),
-        code_known=known is not None,
-        replay=error is not None and error.code == "SignatureNonceUsed",
-        reply=reply if operation.listing is not None else None,
-    )
-
-
-def _outcome_of(operation: Operation, code: str, category: Category) -> Outcome:
-    if code in operation.already_done_codes:
-        return Outcome.UNCHANGED
-    return Outcome.CONFLICT if category is Category.CONFLICT else Outcome.FAILED
-
-
-def _is_uncertain(error: Error | None, reply: Reply) -> bool:
-    """An internal error, or a success that does not look like one, can come after the change was made."""
-    if error is None:
-        return False
-    unlike_success = 200 <= reply.status < 300 and error.code == Code.UNEXPECTED_REPLY
-    return error.category is Category.UNAVAILABLE or reply.status >= 500 or unlike_success
+        note = "the answer leaves open whether the change was made"
+    note = f"{note}; {more}" if more else note
+    return replace(finished, verdict=replace(verdict, error=verdict.error.with_detail(note=note)))

@@ -73,6 +73,48 @@ class Target:
         return {name: value for name, value in vars(self).items() if value is not None}
 
 
+class When(StrEnum):
+    """When a look was taken: before the change was sent, or after one whose answer leaves doubt."""
+
+    BEFORE = "before"
+    AFTER = "after"
+
+
+class Evidence(StrEnum):
+    """What a look rests on."""
+
+    CODE = "code"  # the provider's, to the call that shows the task
+    SHOW = "show"
+    LIST = "list"
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What one look at a task found: ``found`` is None where the look was not answered, and ``error`` says why.
+
+    ``records`` is how many tasks a list had. ``error`` of a task that is gone is the provider's code that says so.
+    """
+
+    when: When
+    evidence: Evidence
+    found: bool | None
+    task: Task | None = None
+    records: int | None = None
+    error: Error | None = None
+    http_status: int | None = None
+    request_id: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object."""
+        return {
+            "when": self.when.value,
+            "evidence": self.evidence.value,
+            "found": self.found,
+            "provider_status": None if self.task is None else self.task.provider_status,
+            "records": self.records,
+        }
+
+
 @dataclass(frozen=True)
 class TaskList:
     """What a list operation found. ``complete`` is false where there may be more; ``note`` then says why."""
@@ -84,7 +126,11 @@ class TaskList:
 
 @dataclass(frozen=True)
 class Result:
-    """A normalized result. ``duration_ms`` is wall time in milliseconds, ``completed_at`` is UTC."""
+    """A normalized result. ``duration_ms`` is wall time in milliseconds, ``completed_at`` is UTC.
+
+    ``attempts`` counts the calls that would change something (of a list: its calls); ``looks`` are apart.
+    ``accepted``: the provider has only accepted the change, and makes it later.
+    """
 
     operation: str
     outcome: Outcome
@@ -100,6 +146,8 @@ class Result:
     plan: Mapping[str, str] | None = None
     requested_by: str | None = None
     listed: TaskList | None = None
+    looks: tuple[Sighting, ...] = ()
+    accepted: bool = False
 
     @property
     def retryable(self) -> bool:
@@ -137,6 +185,8 @@ class Result:
             "client_token": self.client_token,
             "error": None if self.error is None else self.error.to_dict(),
             "plan": None if self.plan is None else dict(self.plan),
+            "looks": [look.to_dict() for look in self.looks],
+            "accepted": self.accepted,
             "attempts": self.attempts,
             "duration_ms": round(self.duration_ms, 1),
             "completed_at": rfc3339(self.completed_at),

@@ -19,13 +19,19 @@ class Status(StrEnum):
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    DELETING = "deleting"
     UNKNOWN = "unknown"
+
+
+# Nothing is done any more, so there is nothing to stop.
+ENDED = frozenset({Status.PAUSED, Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
 
 
 class AgeBasis(StrEnum):
     """What a task's age is counted from."""
 
-    ENDED = "ended"
+    ENDED = "ended"  # the provider tells it
+    INFERRED = "inferred"  # its start and how long it ran
     CREATED = "created"
 
 
@@ -33,7 +39,10 @@ class AgeBasis(StrEnum):
 class Task:
     """One listed task. Times are aware, or None if the provider gave no usable one.
 
-    ``why_not`` says why it is not deletable; ``provider_detail`` keeps fields that no other service has.
+    ``why_not`` says why it is not deletable. ``inferred_end_at`` is worked out of other fields, where the provider
+    does not tell ``ended_at``. ``stoppable``: it does something that the service's stop ends. ``billed``: it costs
+    money as long as it is there; None where that is not known. ``kind`` is for services that list several kinds.
+    ``provider_detail`` keeps fields that no other service has.
     """
 
     task_id: str
@@ -43,7 +52,12 @@ class Task:
     deletable: bool
     why_not: str | None
     created_at: datetime | None = None
+    started_at: datetime | None = None
     ended_at: datetime | None = None
+    inferred_end_at: datetime | None = None
+    stoppable: bool = False
+    billed: bool | None = None
+    kind: str | None = None
     age_basis: AgeBasis | None = None
     group_id: str | None = None
     provider_detail: Mapping[str, Any] = field(default_factory=dict)
@@ -55,14 +69,23 @@ class Task:
             "name": self.name,
             "status": self.status.value,
             "provider_status": self.provider_status,
-            "created_at": None if self.created_at is None else rfc3339(self.created_at),
-            "ended_at": None if self.ended_at is None else rfc3339(self.ended_at),
+            "created_at": _text(self.created_at),
+            "started_at": _text(self.started_at),
+            "ended_at": _text(self.ended_at),
+            "inferred_end_at": _text(self.inferred_end_at),
+            "stoppable": self.stoppable,
+            "billed": self.billed,
+            "kind": self.kind,
             "age_basis": None if self.age_basis is None else self.age_basis.value,
             "group_id": self.group_id,
             "deletable": self.deletable,
             "why_not": self.why_not,
             "provider_detail": dict(self.provider_detail),
         }
+
+
+def _text(moment: datetime | None) -> str | None:
+    return None if moment is None else rfc3339(moment)
 
 
 @wired

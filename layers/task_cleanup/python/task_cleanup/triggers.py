@@ -319,6 +319,7 @@ HTTP_STATUS: Mapping[Category, int] = {
     Category.INVALID_REQUEST: 400,
     Category.NOT_FOUND: 404,
     Category.CONFLICT: 409,
+    Category.PRECONDITION_FAILED: 412,
     Category.THROTTLED: 429,
     # Our own credentials, not the caller's: a 401 or 403 would send the caller looking in the wrong place.
     Category.UNAUTHENTICATED: 502,
@@ -332,6 +333,7 @@ _TITLES: Mapping[Category, str] = {
     Category.INVALID_REQUEST: "The request is not valid",
     Category.NOT_FOUND: "The provider does not know the resource",
     Category.CONFLICT: "The task's present state does not allow it",
+    Category.PRECONDITION_FAILED: "The task is not as the request expects it",
     Category.THROTTLED: "The provider asks for fewer calls",
     Category.UNAUTHENTICATED: "The provider rejected our credentials",
     Category.FORBIDDEN: "The provider forbids our credentials this call",

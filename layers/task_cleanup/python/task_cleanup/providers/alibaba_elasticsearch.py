@@ -17,6 +17,7 @@ from task_cleanup.providers.model import (
     DeleteRequest,
     ErrorTable,
     ListCall,
+    Look,
     ProviderError,
     Reply,
     Request,
@@ -219,6 +220,12 @@ def _china_time(value: object) -> datetime | None:
         return None
 
 
+LOOK = Look(
+    identity=("provider_status", "name", "created_at"),
+    # No page tells how an unknown id is answered. These come where a parameter, of which the id is one, is not right.
+    doubtful_codes=frozenset({Code.RESULT_FALSE, "InvalidParameter"}),
+)
+
 SERVICE = Service(
     provider="alibaba",
     name="elasticsearch",
@@ -236,4 +243,5 @@ SERVICE = Service(
         {"instance_id": "elasticsearch_instance_id"},
         required=("instance_id",),
     ),
+    look=LOOK,
 )

@@ -16,6 +16,7 @@ from task_cleanup.providers.model import (
     DeleteRequest,
     ErrorTable,
     ListCall,
+    Look,
     Reply,
     Request,
     Service,
@@ -167,6 +168,30 @@ def _time(value: object) -> datetime | None:
         return None
 
 
+def show_call(request: Request) -> Call:
+    """``GET …/tasks/{task_id}`` (ShowBackgroundTask)."""
+    return task_call("GET", request["project_id"], request["instance_id"], request["task_id"])
+
+
+def read_shown(reply: Reply) -> tuple[Task, ...] | None:
+    """ShowBackgroundTask answers with the list's wrapper around one record."""
+    page = read_page(reply)
+    return None if page is None or page.total != page.records else page.tasks
+
+
+LOOK = Look(
+    # `updated_at`, and so the end, moves by itself.
+    identity=("provider_status", "name", "created_at"),
+    show=show_call,
+    read=read_shown,
+    # No page tells what is shown of a deleted record: one that says so, or a wrapper that counts 0. The list would
+    # prove nothing, since it has a window of time that no page gives.
+    gone_statuses=frozenset({"DELETED"}),
+    empty_is_gone=True,
+    doubtful_codes=frozenset({"DMS.00400070"}),  # by its text the form of the id, which our pattern has checked
+)
+
+
 def _service(provider: str, instance: str, regions: Collection[str], host: Callable[[str], str]) -> Service:
     return Service(
         provider=provider,
@@ -185,6 +210,7 @@ def _service(provider: str, instance: str, regions: Collection[str], host: Calla
             {"project_id": "project_id", "instance_id": "dms_instance_id"},
             required=("instance_id",),
         ),
+        look=LOOK,
         needs_project=True,
     )
 

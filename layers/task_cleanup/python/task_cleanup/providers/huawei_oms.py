@@ -15,6 +15,7 @@ from task_cleanup.providers.model import (
     DeleteRequest,
     ErrorTable,
     ListCall,
+    Look,
     Reply,
     Request,
     Service,
@@ -89,6 +90,7 @@ STATUSES = StatusTable(
     deletable=frozenset({"3", "4", "5"}),
 )
 _STOPPED = frozenset({"3", "4", "5"})
+_STOPPABLE = frozenset({"2", "6"})
 
 
 def list_call(request: Request, received: int) -> Call:
@@ -129,9 +131,10 @@ def _task(record: Mapping[str, Any]) -> Task | None:
         provider_status=provider_status,
         deletable=deletable,
         why_not=why_not,
-        created_at=started,
-        ended_at=ended,
-        age_basis=AgeBasis.ENDED if ended else None,
+        started_at=started,
+        inferred_end_at=ended,
+        stoppable=provider_status in _STOPPABLE,
+        age_basis=AgeBasis.INFERRED if ended else None,
         group_id=text_member(record, ("group_id",)) or None,
     )
 
@@ -150,6 +153,28 @@ def _milliseconds(value: object) -> datetime | None:
         return None
 
 
+def show_call(request: Request) -> Call:
+    """``GET /v2/{project_id}/tasks/{task_id}`` (ShowTask)."""
+    return task_call("GET", request["project_id"], request["task_id"])
+
+
+def read_task(reply: Reply) -> tuple[Task, ...] | None:
+    """ShowTask's reply is the record itself."""
+    task = _task(reply.json_object() or {})
+    return None if task is None else (task,)
+
+
+LOOK = Look(
+    identity=("provider_status", "name", "started_at"),
+    show=show_call,
+    read=read_task,
+    gone_codes=frozenset({"OMS.1009"}),  # no such task, with HTTP 400
+    stoppable=_STOPPABLE,
+    after_stop=frozenset({"3", "7"}),  # paused, pausing
+    # An id that is not valid, by its text; no page tells how an unknown one is answered.
+    doubtful_codes=frozenset({"OMS.0054"}),
+)
+
 SERVICE = Service(
     provider="huawei",
     name="oms",
@@ -163,5 +188,6 @@ SERVICE = Service(
     listing=ListCall("huawei.oms.ListTasks", list_call, read_page),
     delete=DeleteRequest("huawei.oms.DeleteTask", can_stop=True),
     target=TargetRules("Migration tasks of a Huawei Cloud project", {"project_id": "project_id"}),
+    look=LOOK,
     needs_project=True,
 )

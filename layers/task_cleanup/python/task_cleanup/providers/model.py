@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from task_cleanup.errors import Category
 from task_cleanup.signing import canonical_query, percent_encode
 from task_cleanup.startup import wired
-from task_cleanup.tasks import Page
+from task_cleanup.tasks import Page, Task
 from task_cleanup.validation import Violation, not_one_of, violation_error
 
 Request = Mapping[str, Any]  # validated, with its defaults
@@ -153,6 +153,32 @@ class ListCall:
 
 
 @wired
+class Look:
+    """How a service shows one task as it is now, and what in the answer proves that the task is gone.
+
+    ``show`` makes the call that shows the task, and ``read`` returns the tasks of its reply, or None if the reply is
+    not what is promised. Without ``show`` the service's list is read, and a whole list without the task is the proof.
+    ``gone_codes`` are the codes with which ``show`` says that there is no such task. A task with one of the
+    ``gone_statuses`` (the provider's words) is a record of what has been deleted. ``empty_is_gone``: a reply of
+    ``show`` without any task proves it, too.
+
+    ``identity`` are the fields by which a task is told to be the one that was seen: none that moves by itself.
+    ``stoppable`` are the provider's statuses that a stop ends, and ``after_stop`` those to which it leads.
+    ``doubtful_codes`` are answers to a change, known but with two senses: one is that there is no such task.
+    """
+
+    identity: tuple[str, ...]
+    show: Callable[[Request], Call] | None = None
+    read: Callable[[Reply], Sequence[Task] | None] = lambda _: None
+    gone_codes: frozenset[str] = frozenset()
+    gone_statuses: frozenset[str] = frozenset()
+    empty_is_gone: bool = False
+    stoppable: frozenset[str] = frozenset()
+    after_stop: frozenset[str] = frozenset()
+    doubtful_codes: frozenset[str] = frozenset()
+
+
+@wired
 class DeleteRequest:
     """What a sweep asks for: the delete ``operation``, and which of the optional fields its request has."""
 
@@ -201,6 +227,7 @@ class Service:
     listing: ListCall
     delete: DeleteRequest
     target: TargetRules
+    look: Look
     needs_project: bool = False
 
     @property

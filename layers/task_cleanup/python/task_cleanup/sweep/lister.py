@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from task_cleanup.aws import Aws
+from task_cleanup.calls import Dependencies
 from task_cleanup.credentials import CredentialStore
 from task_cleanup.errors import Category, CleanupError
-from task_cleanup.operation import Dependencies, Operation, list_operation, run
+from task_cleanup.operation import Operation, list_operation, run
 from task_cleanup.results import Error, Result
 from task_cleanup.settings import Settings
 from task_cleanup.sweep.policy import SweepTarget

@@ -76,9 +76,14 @@ def _decide(task: Task, policy: Policy, age: float | None, *, stop: bool) -> tup
 
 
 def _since(task: Task, *, stop: bool) -> datetime | None:
-    if stop or task.age_basis is AgeBasis.CREATED:
-        return task.created_at
-    return task.ended_at if task.age_basis is AgeBasis.ENDED else None
+    if stop:
+        return task.created_at or task.started_at
+    bases = {
+        AgeBasis.ENDED: task.ended_at,
+        AgeBasis.INFERRED: task.inferred_end_at,
+        AgeBasis.CREATED: task.created_at,
+    }
+    return None if task.age_basis is None else bases[task.age_basis]
 
 
 def _days(age: float | None) -> str:

@@ -39,6 +39,7 @@ DECISIONS: Mapping[Decision, DecisionLabel] = {
 
 AGE_BASES: Mapping[AgeBasis | None, str] = {
     AgeBasis.ENDED: "since it ended",
+    AgeBasis.INFERRED: "since its inferred end",
     AgeBasis.CREATED: "since it was created",
     None: "no usable time",
 }
