@@ -14,7 +14,7 @@ from typing import Any
 from local.api.routes import HttpOperation
 from task_cleanup import triggers
 from task_cleanup.errors import Category, CleanupError, Code
-from task_cleanup.results import Error, Outcome, Result, Target
+from task_cleanup.results import Error, Evidence, Outcome, Result, Sighting, Target, When
 from task_cleanup.sweep.services import SERVICES
 from task_cleanup.validation import RequestValidator
 
@@ -108,13 +108,16 @@ def _response(status: int, operations: Sequence[HttpOperation]) -> Json:
 def _about(status: int, operations: Sequence[HttpOperation]) -> HttpOperation:
     """The operation of this status's example: they take turns, without those that only read."""
     changes = [operation for operation in operations if operation.method != "get"] or operations
+    if status == triggers.HTTP_STATUS[Category.PRECONDITION_FAILED]:
+        changes = [operation for operation in changes if "expected" in operation.other_fields] or changes
     return changes[statuses().index(status) % len(changes)]
 
 
 def _failed(category: Category, operation: HttpOperation) -> Result:
     error = _error(category, operation)
     target = operation.target
-    is_sent = category not in (Category.INVALID_REQUEST, Category.INTERNAL)
+    is_sent = category not in (Category.INVALID_REQUEST, Category.INTERNAL, Category.PRECONDITION_FAILED)
+    looks = (Sighting(When.BEFORE, Evidence.SHOW, found=True),) if category is Category.PRECONDITION_FAILED else ()
     return Result(
         operation=operation.name,
         outcome=Outcome.CONFLICT if category is Category.CONFLICT else Outcome.FAILED,
@@ -126,6 +129,7 @@ def _failed(category: Category, operation: HttpOperation) -> Result:
         # A provider answers many kinds of failures with 400: the code decides.
         http_status=400 if is_sent and category is not Category.TIMEOUT else None,
         error=error,
+        looks=looks,
     )
 
 
@@ -139,6 +143,9 @@ def _error(category: Category, operation: HttpOperation) -> Error:
         return Error(category, Code.SECRET_NOT_FOUND, message)
     if category is Category.TIMEOUT:
         return Error(category, Code.TIMEOUT, "no answer in time", {"note": "the provider may have made the change"})
+    if category is Category.PRECONDITION_FAILED:
+        seen = {"expected": {"name": "nightly-copy"}, "found": {"name": "nightly-copy-2"}}
+        return Error(category, Code.TASK_CHANGED, "the task is not as expected: name; nothing was sent", seen)
     service = SERVICES.get(f"{target.provider}_{target.service}")
     codes = service.errors.codes if service else {}
     code = next((code for code, meaning in codes.items() if meaning is category), "TheProvidersCode")

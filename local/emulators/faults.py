@@ -44,6 +44,10 @@ class FaultKind(StrEnum):
     """Answer 302 to `location`."""
     LIST_MOVES = "list_moves"
     """After the answer to a page, the list's first record is removed and another added last: the count stays."""
+    HIDE = "hide"
+    """Answer a list or a show as if there were no task at all: a lie, where there is one."""
+    OTHER_RECORD = "other_record"
+    """Show another task's record instead of the one that was asked for."""
     AWAY = "away"
     """The whole service is down (`variant`: an answer with 503, or a reset)."""
 
@@ -147,6 +151,16 @@ class Plan:
     def list_moves(self) -> bool:
         """Whether `Store.move` changes the list after this answer."""
         return any(fault.kind is FaultKind.LIST_MOVES for fault in self.faults)
+
+    @property
+    def hides(self) -> bool:
+        """Whether tasks that are there are not to be seen."""
+        return any(fault.kind is FaultKind.HIDE for fault in self.faults)
+
+    @property
+    def shows_another(self) -> bool:
+        """Whether another task is shown."""
+        return any(fault.kind is FaultKind.OTHER_RECORD for fault in self.faults)
 
     @property
     def delay(self) -> float:

@@ -18,7 +18,7 @@ from .keys import AccessKey, KeyRing, LockOut
 from .messages import Delivery, HeaderList, Reply, Request
 from .routing import Call, Route, find_call
 from .store import Kind, Place, Record, Store
-from .switches import ListCount, NoSwitches, Switches
+from .switches import ListCount, NoSwitches, Switches, switch
 
 JSON_TYPE = ("Content-Type", "application/json;charset=utf-8")
 CLOCK_WINDOW_SECONDS = 15 * 60
@@ -26,6 +26,14 @@ HUGE_BYTES = 4 * 1024 * 1024
 
 R = TypeVar("R", bound=Record)
 S = TypeVar("S")
+
+
+@dataclass
+class SharedSwitches:
+    """What is open about every service."""
+
+    deleted_seen_s: float = switch(0.0, 60.0)
+    """How long a deleted task is still listed and shown as it was, in seconds on the emulators' timer."""
 
 
 class Refusal(Exception):  # noqa: N818 - an answer, not a failure of the emulator
@@ -97,6 +105,10 @@ class Exchange:
     """A refusal that a fault asks for; due once the caller is known and allowed."""
     list_moves: bool = False
     """A fault asks for `Store.move` after this answer to a page of a list."""
+    hides: bool = False
+    """No task is to be seen."""
+    shows_another: bool = False
+    """Another task is shown."""
     key: AccessKey | None = None
     """The caller, once the signature has been found good."""
     access_key_id: str | None = None
@@ -142,6 +154,7 @@ class Service(ABC, Generic[R, S]):
         self.provided = provided
         self.name = provided.id
         self.key = f"{self.name}_{self.family}" if self.family else self.name
+        self.shared = platform.switches.part(SharedSwitches, self.name)
         self.switches: S = platform.switches.part(self.own_switches, self.name)
         self.store: Store[R] = Store(self.kind, platform.clock)
 
@@ -154,7 +167,8 @@ class Service(ABC, Generic[R, S]):
         if plan.delay:
             self.platform.stopping.wait(plan.delay)
         exchange.now = self.platform.clock.now() + plan.clock_offset
-        exchange.list_moves = plan.list_moves
+        exchange.list_moves, exchange.hides = plan.list_moves, plan.hides
+        exchange.shows_another = plan.shows_another
         reply = self._decide(exchange, plan.outcome)
         if reply is not None:
             reply = replace(reply, headers=(("Date", http_date(exchange.now)), *reply.headers))
@@ -216,8 +230,21 @@ class Service(ABC, Generic[R, S]):
         return place or self.store.empty(ids)
 
     def tasks(self, exchange: Exchange) -> list[R]:
-        """List the tasks of the place that the call names, in the order of their creation."""
-        return self.store.tasks(self.place(exchange))
+        """List the tasks of the place that the call names, in the order of their creation, as a list shows them."""
+        place = self.place(exchange)
+        tasks = [*self.store.tasks(place), *self._just_deleted(place).values()]
+        return [] if exchange.hides else tasks
+
+    def seen(self, exchange: Exchange, task_id: str) -> R | None:
+        """Find a task as a call that shows it does."""
+        place = self.place(exchange)
+        task = self.store.find(place, task_id) or self._just_deleted(place).get(task_id)
+        if task is None or exchange.hides:
+            return None
+        return replace(task, task_id=self.kind.new_id(0)) if exchange.shows_another else task
+
+    def _just_deleted(self, place: Place[R]) -> Mapping[str, R]:
+        return place.deleted_since(self.platform.clock.elapsed() - self.shared.deleted_seen_s)
 
     def find(self, exchange: Exchange, task_id: str) -> R | None:
         """Find a task in the place that the call names."""
@@ -234,7 +261,7 @@ class Service(ABC, Generic[R, S]):
 
     def delete(self, exchange: Exchange, task: R) -> None:
         """Delete a task at once."""
-        self.place(exchange).remove(task.task_id)
+        self.place(exchange).remove(task.task_id, self.platform.clock.elapsed())
         exchange.effect = "deleted"
 
     # -- one request ------------------------------------------------

@@ -71,10 +71,18 @@ class Place(Generic[R]):
     flags: dict[str, bool]
     tasks: dict[str, R] = field(default_factory=dict)
     deleted: dict[str, R] = field(default_factory=dict)
+    deleted_at: dict[str, float] = field(default_factory=dict)
+    """By task id, on the emulators' timer."""
 
-    def remove(self, task_id: str) -> None:
-        """Delete a task."""
+    def remove(self, task_id: str, at: float = float("-inf")) -> None:
+        """Delete a task, at a moment of the emulators' timer; without one, long ago."""
         self.deleted[task_id] = self.tasks.pop(task_id)
+        self.deleted_at[task_id] = at
+
+    def deleted_since(self, moment: float) -> dict[str, R]:
+        """Return those that were deleted after the moment, and are not there again."""
+        ids = [task_id for task_id, at in self.deleted_at.items() if at > moment and task_id not in self.tasks]
+        return {task_id: self.deleted[task_id] for task_id in ids}
 
 
 class Store(Generic[R]):
@@ -164,7 +172,7 @@ class Store(Generic[R]):
         for task in tasks[:1]:
             name = self._kind.new_id(next(self._numbers))
             moved = replace(tasks[-1], task_id=name, **self._kind.last)
-            place.remove(task.task_id)
+            place.remove(task.task_id, self._clock.elapsed())
             place.tasks[name] = moved
 
     # -- all places ------------------------------------------------
@@ -188,6 +196,6 @@ class Store(Generic[R]):
         over = task.looks_left <= 0 if task.passes_at is None else self._clock.elapsed() >= task.passes_at
         following = self._kind.passing[task.status]
         if over and following is None:
-            place.remove(task.task_id)
+            place.remove(task.task_id, self._clock.elapsed())
         elif over:
             task.status = following

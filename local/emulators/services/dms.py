@@ -14,7 +14,7 @@ from local.emulators.huawei_gateway import HuaweiService, query_pairs, whole_num
 from local.emulators.messages import Reply
 from local.emulators.routing import Route
 from local.emulators.service import Exchange, Refusal, json_reply
-from local.emulators.store import Kind, Place, Record
+from local.emulators.store import Kind, Record
 from local.emulators.switches import ListCount, switch
 from task_cleanup.providers import dms
 
@@ -40,6 +40,8 @@ class DmsSwitches:
     dms_start_zero: Literal["DMS.00400062", "first"] = "DMS.00400062"
     dms_default_limit: int = switch(10, 1)
     dms_count: ListCount = "all"
+    dms_updated_at_moves: bool = False
+    """Whether `updated_at` moves by itself, also when a task has ended."""
     dms_throttle: Literal["DMS.10240407", "APIGW.0308"] = "DMS.10240407"
     """Who throttles: the service, with status 404, or the gateway."""
 
@@ -101,7 +103,8 @@ class Dms(HuaweiService[BackgroundTask, DmsSwitches]):
 
     def list_tasks(self, exchange: Exchange) -> Reply:
         """A page of the records, the newest first; `start` is the number of the first, from 1."""
-        tasks = self._instance(exchange).tasks.values()
+        self._check_instance(exchange)
+        tasks = [self._dated_anew(task) for task in self.tasks(exchange)]
         query = query_pairs(exchange.request, ("start", "limit", "begin_time", "end_time"))
         start = whole_number(query, "start", 1)
         if start == 0 and self.switches.dms_start_zero == "first":
@@ -119,20 +122,22 @@ class Dms(HuaweiService[BackgroundTask, DmsSwitches]):
 
     def show_task(self, exchange: Exchange) -> Reply:
         """One record, in the shape of a list."""
-        instance, task_id = self._instance(exchange), self._task_id(exchange)
-        task, deleted = instance.tasks.get(task_id), instance.deleted.get(task_id)
+        self._check_instance(exchange)
+        task_id = self._task_id(exchange)
+        task, deleted = self.seen(exchange, task_id), self.place(exchange).deleted.get(task_id)
         unknown = self.switches.dms_show_unknown
         if task is None and deleted is not None and unknown == "deleted_record":
             task = replace(deleted, status="DELETED")
         if task is not None:
-            return _listing([task.as_json()], 1)
+            return _listing([self._dated_anew(task).as_json()], 1)
         if unknown == "empty":
             return _listing([], 0)
         raise self.refuse(UNKNOWN_TASK if unknown == "404" else BAD_TASK_ID)
 
     def delete_task(self, exchange: Exchange) -> Reply:
-        """Delete a task's record; while the task runs, `dms_delete_running` decides."""
-        task = self._instance(exchange).tasks.get(self._task_id(exchange))
+        """Delete the record of a task that does not run."""
+        self._check_instance(exchange)
+        task = self.find(exchange, self._task_id(exchange))
         unknown, running = self.switches.dms_delete_unknown, self.switches.dms_delete_running
         if task is None and unknown != "204":
             raise self.refuse(UNKNOWN_TASK if unknown == "404" else BAD_TASK_ID)
@@ -148,10 +153,13 @@ class Dms(HuaweiService[BackgroundTask, DmsSwitches]):
         by_service = by_default if dialect is None else dialect is Dialect.SERVICE
         return self.refuse("DMS.10240407") if by_service else None
 
-    def _instance(self, exchange: Exchange) -> Place[BackgroundTask]:
+    def _check_instance(self, exchange: Exchange) -> None:
         if not _UUID.fullmatch(exchange.ids["instance_id"]):
             raise self.refuse("DMS.00400061")
-        return self.place(exchange)
+
+    def _dated_anew(self, task: BackgroundTask) -> BackgroundTask:
+        moves = self.switches.dms_updated_at_moves
+        return replace(task, updated_at=rfc3339(self.platform.clock.now())) if moves else task
 
     def _task_id(self, exchange: Exchange) -> str:
         if not _TASK_ID.fullmatch(exchange.ids["task_id"]):

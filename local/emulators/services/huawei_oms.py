@@ -139,7 +139,10 @@ class HuaweiOms(HuaweiService[OmsTask, OmsSwitches]):
 
     def show_task(self, exchange: Exchange) -> Reply:
         """One task."""
-        return json_reply(200, self.store.look(self._task(exchange, self.refuse("OMS.1009"))))
+        task = self.seen(exchange, self._task_id(exchange))
+        if task is None:
+            raise self.refuse("OMS.1009")
+        return json_reply(200, self.store.look(task))
 
     def delete_task(self, exchange: Exchange) -> Reply:
         """Delete a task; a state in `oms_delete_refused_states` is refused."""
@@ -167,12 +170,15 @@ class HuaweiOms(HuaweiService[OmsTask, OmsSwitches]):
         return Reply(200)
 
     def _task(self, exchange: Exchange, unknown: Refusal) -> OmsTask:
-        if not _TASK_ID.fullmatch(exchange.ids["task_id"]):
-            raise self.refuse("OMS.0054")
-        task = self.find(exchange, str(int(exchange.ids["task_id"])))
+        task = self.find(exchange, self._task_id(exchange))
         if task is None:
             raise unknown
         return task
+
+    def _task_id(self, exchange: Exchange) -> str:
+        if not _TASK_ID.fullmatch(exchange.ids["task_id"]):
+            raise self.refuse("OMS.0054")
+        return str(int(exchange.ids["task_id"]))
 
     def _bad_parameter(self, name: str) -> Refusal:
         """`error_detail` is the undocumented third field (section 9)."""
