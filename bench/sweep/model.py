@@ -24,7 +24,7 @@ DAY = 86_400.0
 class Stack:
     """The template's numbers: batch size, memory in GB of an operation's function and of the sweep's."""
 
-    batch: int = 5
+    batch: int = 2
     concurrency: int = 2
     memory: float = 0.5
     sweep_memory: float = 1.0

@@ -48,7 +48,7 @@ def facts(report: Report) -> list[str]:
     copied = f"{copies[Copy.REDELIVERED]} delivered twice and {copies[Copy.SENT_AGAIN]} sent twice"
     return [
         f"messages: {len(evidence.sent)}, of them {copied}; received {len(evidence.receives)} times",
-        f"calls to the providers: {len(evidence.journal)}, of them {failed} hit by a fault",
+        f"calls to the providers, looks among them: {len(evidence.journal)}, of them {failed} hit by a fault",
         f"changes at the providers: {changes}, of them {silent} without a proper answer",
         f"workers killed in the middle of a batch: {evidence.kills}",
         f"messages that SQS moved, since they killed every worker: {moved}",

@@ -288,8 +288,13 @@ def _was_confirmed(books: _Books, by_request: Mapping[str, Entry], message: Mess
 
 
 def no_change_is_silent(books: _Books) -> Iterator[str]:
-    """A call that made the change is not ``failed`` or ``conflict``, unless its result has a ``note``."""
+    """A call that made the change is not ``failed`` or ``conflict``, unless its result has a ``note``.
+
+    Nor is any result after a look that showed that the task is gone.
+    """
     for receive, result in books.logged:
+        if not is_ok(result) and any(look["found"] is False for look in result["looks"]):
+            yield f"{_short(result)}, but a look showed that it is gone"
         if is_ok(result) or (result["error"]["detail"] or {}).get("note"):
             continue
         began, ended = _span(result)
@@ -378,7 +383,7 @@ def all_that_can_succeed_has_succeeded(books: _Books) -> Iterator[str]:
 
 
 def _cannot_succeed(books: _Books, message: Message, result: Result) -> bool:
-    """The task keeps running; or it is gone, and the provider has no code for that."""
+    """The task keeps running; or it is gone, and neither a code nor a look tells that."""
     if message.kind is Kind.RUNS_ON:
         return bool(result["outcome"] == "conflict")
     if message.operation.name in _TELLS_GONE:

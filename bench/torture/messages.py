@@ -18,6 +18,7 @@ DUPLICATES = 0.2  # of all messages
 INVALID = 0.1  # of those that are no duplicates
 BYSTANDERS = 0.05  # tasks that no message names, per message
 OVER_BUS = 0.5
+EXPECTING = 0.5  # of the deletes of tasks that are there: they say how the task was seen, which is looked at first
 DOOMED = 12  # one in so many messages that go straight to a queue is sent while every worker dies
 INSTANCES = 10  # of each service that has any
 SEND_DELAY = 0.02  # of the whole run: how long a duplicate comes after its first, at least
@@ -41,6 +42,7 @@ class Kind(StrEnum):
     EXPIRED = "not_after is over"
     TOO_OLD = "cancel, two hours old"
     AGELESS = "cancel, of unknown age"
+    CHANGED = "is not as it was seen"
 
 
 CHANGING = frozenset({Kind.PRESENT, Kind.FINISHES, Kind.FINISHES_LATE, Kind.RUNS_ON})
@@ -53,6 +55,7 @@ REFUSALS: Mapping[Kind, str] = {  # the code with which an invalid message ends
     Kind.UNKNOWN_ACCOUNT: "SecretNotFound",
     Kind.WRONG_OPERATION: "SchemaViolation",
     Kind.EXPIRED: "Expired",
+    Kind.CHANGED: "TaskChanged",
     Kind.TOO_OLD: "Expired",
 }
 _INVALID = (*REFUSALS, Kind.UNKNOWN_OPERATION)
@@ -78,7 +81,7 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation under test. ``tells_gone``: the provider has a code for a task that is gone already.
+    """An operation under test. ``tells_gone``: a code or a look proves that a task is gone already.
 
     ``refuses_running``: it refuses to delete a task that runs.
     """
@@ -105,7 +108,7 @@ class Operation:
 
 
 OPERATIONS = (
-    Operation("alibaba.elasticsearch.DeleteDataTask", "alibaba_elasticsearch_delete_data_task"),
+    Operation("alibaba.elasticsearch.DeleteDataTask", "alibaba_elasticsearch_delete_data_task", tells_gone=True),
     Operation("alibaba.elasticsearch.CancelTask", "alibaba_elasticsearch_cancel_task"),
     Operation("huawei.oms.DeleteTask", "huawei_oms_delete_task", tells_gone=True, refuses_running=True),
     Operation("otc.dms.DeleteBackgroundTask", "otc_dms_delete_background_task", refuses_running=True),
@@ -176,8 +179,15 @@ def _copy_of(first: Message, dice: random.Random) -> Copy:
 def _first(number: int, kind: Kind, dice: random.Random) -> Message:
     operation = _operation_for(kind, dice)
     target = _target(operation, number)
-    request = {"operation": operation.name, "region": operation.region, **_ids(operation, target)}
+    request: dict[str, Any] = {"operation": operation.name, "region": operation.region, **_ids(operation, target)}
     over_bus = kind is Kind.UNKNOWN_OPERATION or (kind not in _QUEUE_ONLY and dice.random() < OVER_BUS)
+    if (
+        kind in (Kind.PRESENT, Kind.CHANGED)
+        and operation is not CANCEL
+        and (kind is Kind.CHANGED or dice.random() < EXPECTING)
+    ):
+        seen = KINDS[operation.service].running if kind is Kind.CHANGED else KINDS[operation.service].final[0]
+        request["expected"] = {"provider_status": str(seen)}
     text = _text(kind, request, dice)
     # A plain cancel has no age, and is refused: good ones are in the shape of an event.
     in_event = operation is CANCEL and not over_bus and kind not in _AS_THEY_ARE
@@ -187,6 +197,8 @@ def _first(number: int, kind: Kind, dice: random.Random) -> Message:
 def _operation_for(kind: Kind, dice: random.Random) -> Operation:
     if kind in (Kind.TOO_OLD, Kind.AGELESS):
         return CANCEL
+    if kind is Kind.CHANGED:
+        return dice.choice([operation for operation in OPERATIONS if operation is not CANCEL])
     return dice.choice([operation for operation in OPERATIONS if operation.running or kind not in RUNNING])
 
 

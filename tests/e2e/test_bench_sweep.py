@@ -87,7 +87,7 @@ def test_the_longer_of_waiting_and_working_is_predicted() -> None:
 
 
 def test_a_queue_drains_at_its_workers_pace_or_at_the_provider_s_limit() -> None:
-    stack = model.Stack()
+    stack = model.Stack(batch=5)
     pace = model.Pace(provider_call=0.1, publish=0.05, own_work=0.04, batch_overhead=0.05)  # 1 s for a batch
 
     free, limited = (model.drain(90_000, 4, stack, pace, limit) for limit in (None, 1.0))
@@ -115,9 +115,9 @@ def test_the_bill_grows_with_the_messages_and_arm_is_cheaper() -> None:
         for tasks, architecture in ((10**6, "arm64"), (2 * 10**6, "arm64"), (10**6, "x86_64"))
     )
 
-    assert one["SQS"] == pytest.approx(1.4 * 0.40)  # a message each, a batch of five twice
+    assert one["SQS"] == pytest.approx(2.0 * 0.40)  # a message each, a batch of two twice
     assert one["EventBridge"] == pytest.approx(2.0 + 20 / 10**6)  # a summary of 100 kB counts as two
-    assert one["Lambda, invocations"] == pytest.approx(0.04)
+    assert one["Lambda, invocations"] == pytest.approx(0.10)
     assert one["Lambda, sweeps"] == pytest.approx(1000 * 0.0000133334)
     for name in ("Lambda, deletes", "Lambda, invocations", "SQS", "Logs"):
         assert two[name] == pytest.approx(2 * one[name])

@@ -70,11 +70,11 @@ def test_changing_a_rule_changes_where_events_go(tmp_path: Path) -> None:
 
 
 def test_changing_a_mapping_changes_the_batches(tmp_path: Path) -> None:
-    with LocalCloud(template=changed_template(tmp_path, "BatchSize: 5", "BatchSize: 2")) as cloud:
+    with LocalCloud(template=changed_template(tmp_path, "BatchSize: 2", "BatchSize: 3")) as cloud:
         mapping = cloud.stack.mapping_of("huawei_oms_delete_task")
-        for _ in range(3):
+        for _ in range(4):
             cloud.sqs.send_message(QueueUrl=mapping.queue_url, MessageBody=json.dumps(REQUEST))
-        assert [QueuePoller(cloud).poll(mapping).received for _ in range(2)] == [2, 1]
+        assert [QueuePoller(cloud).poll(mapping).received for _ in range(2)] == [3, 1]
 
 
 def test_changing_a_route_changes_the_api(tmp_path: Path) -> None:

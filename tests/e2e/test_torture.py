@@ -114,6 +114,7 @@ def make_result(message: Message, origin: str, outcome: str, **changes: Any) -> 
         "request_id": f"request-{origin}",
         "client_token": token,
         "error": None,
+        "looks": [],
         "attempts": 1,
         "duration_ms": 60000.0,
         "completed_at": TIMES["end"],
@@ -426,6 +427,10 @@ DOCTORED: dict[str, tuple[Change, set[Any]]] = {
     ),
     "failed without a note, and it was deleted": (
         change_result(DOUBTFUL, error=make_error("ConnectionFailed")),
+        {account.no_change_is_silent},
+    ),
+    "failed, and a look showed that it is gone": (
+        change_result(DOUBTFUL, looks=[{"when": "after", "found": False}]),
         {account.no_change_is_silent},
     ),
     "conflict, and it was deleted": (

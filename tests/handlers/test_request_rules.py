@@ -70,7 +70,7 @@ def refused(world: HandlerWorld, folder: str, result: dict[str, Any], code: str)
     told = result["target"].keys() - {"provider", "service"}
     assert (result["target"]["provider"], result["target"]["service"]) == (provider, service)
     assert bool(told) is (code not in {"SchemaViolation", "UnreadableRequest"})
-    assert world.arrived(operation_name(folder)) == []
+    assert world.arrived(operation_name(folder), looks=True) == []
 
 
 def refused_values(world: HandlerWorld, folder: str, name: str, values: Iterable[object]) -> None:

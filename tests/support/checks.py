@@ -16,6 +16,7 @@ HTTP_STATUS = {
     "invalid_request": 400,
     "not_found": 404,
     "conflict": 409,
+    "precondition_failed": 412,
     "throttled": 429,
     "unauthenticated": 502,
     "forbidden": 502,
@@ -72,7 +73,7 @@ def check_result(world: HandlerWorld, folder: str, scene: Scene, arrived: Arriva
         assert result["requested_by"] == arrived.requested_by
     check_against_journal(world, folder, request, result)
     if not scene.slow:
-        assert bool(world.arrived(operation_name(folder))) is scene.reaches_provider
+        assert bool(world.arrived(operation_name(folder), looks=True)) is scene.reaches_provider
 
 
 def _own_correlation_id(arrived: Arrival) -> str | None:
@@ -109,7 +110,7 @@ def _check_target(scene: Scene, folder: str, request: Request, result: dict[str,
 
 
 def check_against_journal(world: HandlerWorld, folder: str, request: Request, result: dict[str, Any]) -> None:
-    """Attempts, status, request id and client token are those of the journal; success is real."""
+    """Attempts, status, request id and client token are those of the journal; success is real; no look is untold."""
     if result["outcome"] == "succeeded":
         assert (world.effects == []) is is_list(folder)
     if result["outcome"] in {"succeeded", "unchanged"} and result["error"] is None and not is_list(folder):
@@ -117,7 +118,9 @@ def check_against_journal(world: HandlerWorld, folder: str, request: Request, re
     if result["error"] is not None and result["error"]["code"] == "Timeout":
         return  # the emulator writes such a request down when it gets to it
     entries = world.arrived(operation_name(folder))
+    everything = world.arrived(operation_name(folder), looks=True)
     assert result["attempts"] == len(entries)
+    assert result["looks"] or everything == entries
     if not entries:
         assert result["http_status"] is None
         return
@@ -128,7 +131,7 @@ def check_against_journal(world: HandlerWorld, folder: str, request: Request, re
     if last.code is not None:
         assert result["request_id"] == last.request_id
     assert {entry.client_token for entry in entries} == {result["client_token"]}
-    nonces = [entry.nonce for entry in entries if entry.nonce is not None]
+    nonces = [entry.nonce for entry in everything if entry.nonce is not None]
     assert len(set(nonces)) == len(nonces)
     assert len(world.effects) <= 1
 

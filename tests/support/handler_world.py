@@ -146,10 +146,11 @@ class HandlerWorld:
 
     # -- what happened ------------------------------------------------
 
-    def arrived(self, operation: str) -> list[Entry]:
-        """The requests that the operation's service got, by the emulators' journal."""
-        provider, service, _ = operation.split(".")
-        return self.cloud.journal.entries(service=f"{provider}_{service}")
+    def arrived(self, operation: str, *, looks: bool = False) -> list[Entry]:
+        """The requests that the operation's service got, by the emulators' journal; of a change without its looks."""
+        provider, service, name = operation.split(".")
+        entries = self.cloud.journal.entries(service=f"{provider}_{service}")
+        return [entry for entry in entries if looks or entry.method != "GET" or name.startswith("List")]
 
     @property
     def effects(self) -> list[tuple[str, str]]:

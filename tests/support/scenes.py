@@ -230,9 +230,6 @@ BY_SERVICE = {
         Scene("no such instance", "failed", "not_found", {"*": "DMS.00404022"}, _nothing),
     ],
 }
-CHANGES_BY_SERVICE = {
-    "alibaba_elasticsearch": [Scene("Result false", "failed", "provider_error", {"*": "ResultFalse"}, _missing)],
-}
 LIST_SCENES = [Scene("nothing to list", "succeeded", arrange=_missing)]
 _DMS_DELETE = [
     Scene("running task", "conflict", "conflict", {"*": "DMS.00400017"}, _in_state(status="EXECUTING")),
@@ -247,8 +244,10 @@ BY_OPERATION = {
             {"*": "InstanceStatusNotSupportCurrentAction"},
             _refused_while_running,
         ),
+        Scene("Result false, and gone by its list", "unchanged", codes={"*": "ResultFalse"}, arrange=_missing),
     ],
     "alibaba.elasticsearch.CancelTask": [
+        Scene("Result false", "failed", "provider_error", {"*": "ResultFalse"}, _missing),
         Scene("busy instance", "conflict", "conflict", {"*": "InstanceActivating"}, _in_state(activating=True)),
         Scene(
             "already being cancelled",
@@ -285,7 +284,7 @@ def scenes_of(folder: str) -> list[Scene]:
     """All scenes that can happen to a function."""
     service = service_of(folder)
     by_service = BY_SERVICE.get(service, BY_SERVICE.get(service.partition("_")[2], []))
-    by_kind = LIST_SCENES if is_list(folder) else CHANGES_BY_SERVICE.get(service, [])
+    by_kind = LIST_SCENES if is_list(folder) else []
     return [*COMMON, *by_service, *by_kind, *BY_OPERATION.get(operation_name(folder), [])]
 
 

@@ -67,6 +67,10 @@ def decided(item: Task, asked: Policy, *, can_stop: bool = False) -> str:
         ({"age_basis": AgeBasis.CREATED, "created_at": None}, "age_unknown"),
         ({"age_basis": AgeBasis.CREATED, "created_at": NOW - WEEK, "ended_at": NOW - 2 * WEEK}, "too_young"),
         ({"age_basis": AgeBasis.CREATED, "ended_at": None}, "selected"),
+        ({"age_basis": AgeBasis.INFERRED, "inferred_end_at": NOW - WEEK, "ended_at": NOW - 2 * WEEK}, "too_young"),
+        ({"age_basis": AgeBasis.INFERRED, "inferred_end_at": NOW - 2 * WEEK, "ended_at": None}, "selected"),
+        ({"age_basis": AgeBasis.INFERRED}, "age_unknown"),
+        ({"status": Status.DELETING, "deletable": False}, "not_deletable"),
         ({"ended_at": NOW - timedelta(days=1)}, "too_young"),  # created a month ago: the end is what counts
     ],
 )
@@ -190,7 +194,9 @@ tasks = st.builds(
     deletable=st.booleans(),
     why_not=st.none(),
     created_at=times,
+    started_at=times,
     ended_at=times,
+    inferred_end_at=times,
     age_basis=st.none() | st.sampled_from(AgeBasis),
 )
 patterns = st.lists(texts.filter(bool), max_size=2).map(tuple)
@@ -227,7 +233,13 @@ def test_every_task_is_decided_once_and_what_is_selected_has_every_right_to_be(
         assert not any(matches(one.name, pattern) for pattern in asked.protect.names)
         assert one.status in asked.select.statuses
         assert one.deletable or (item.stop and one.status is Status.RUNNING and asked.stop_running and can_stop)
-        since = one.created_at if item.stop or one.age_basis is AgeBasis.CREATED else one.ended_at
+        bases = {
+            AgeBasis.ENDED: one.ended_at,
+            AgeBasis.INFERRED: one.inferred_end_at,
+            AgeBasis.CREATED: one.created_at,
+            None: None,
+        }
+        since = (one.created_at or one.started_at) if item.stop else bases[one.age_basis]
         assert since is not None
         assert NOW - since > asked.select.min_age
 

@@ -144,7 +144,7 @@ def test_dead_letters_outlast_the_queue(change: Operation) -> None:
 def test_function_answers_for_each_message_of_a_small_batch(change: Operation) -> None:
     assert mapping(change)["EventSourceArn"] == change.arn("Queue")
     assert mapping(change)["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
-    assert mapping(change)["BatchSize"] == 5
+    assert mapping(change)["BatchSize"] == 2
     assert mapping(change).get("Enabled", True) is True
 
 

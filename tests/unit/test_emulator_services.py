@@ -328,6 +328,53 @@ def test_switch_count(cloud: Emulators, service: str, counts: str, count: int) -
     assert int(answer.json.get("count", answer.json.get("task_count"))) == count
 
 
+DMS_TASK = f"/v2/{PROJECT}/instances/{DMS_INSTANCE}/tasks/{KINDS['otc_dms'].new_id(7)}"
+SHOWN = {"huawei_oms": OMS_TASK, "otc_dms": DMS_TASK}
+
+
+def ask(cloud: Emulators, service: str, target: str, method: str = "GET") -> Answer:
+    url = cloud.urls[service]
+    return send(url, huawei(url, method=method, target=target))
+
+
+@pytest.mark.parametrize("service", SHOWN)
+def test_switch_deleted_seen(cloud: Emulators, service: str) -> None:
+    cloud.switches.update(deleted_seen_s=60)
+    task, tasks = SHOWN[service], SHOWN[service].rpartition("/")[0]
+    before = [ask(cloud, service, target).json for target in (task, tasks)]
+
+    deleted = ask(cloud, service, task, "DELETE").status
+    behind = [ask(cloud, service, target).json for target in (task, tasks)]
+    cloud.clock.advance(61)
+    later = ask(cloud, service, tasks).json["tasks"]
+
+    assert (deleted, behind, later) == (200 if service == "huawei_oms" else 204, before, [])
+    assert ask(cloud, service, task).status == 400
+
+
+def test_switch_updated_at_moves(cloud: Emulators) -> None:
+    cloud.switches.update(dms_updated_at_moves=True)
+
+    first = ask(cloud, "otc_dms", DMS_TASK).json
+    cloud.clock.shift(60)
+
+    assert ask(cloud, "otc_dms", DMS_TASK).json["tasks"][0]["updated_at"] > first["tasks"][0]["updated_at"]
+
+
+@pytest.mark.parametrize("service", SHOWN)
+def test_looks_that_lie(cloud: Emulators, service: str) -> None:
+    right = ask(cloud, service, SHOWN[service]).json
+
+    cloud.faults.add("other_record", count=1)
+    another = ask(cloud, service, SHOWN[service])
+    cloud.faults.add("hide", count=1)
+    hidden = ask(cloud, service, SHOWN[service])
+
+    assert (another.status, hidden.status) == (200, 400)
+    assert another.json.keys() == right.keys()
+    assert another.json != right
+
+
 @pytest.mark.parametrize("number", [3, 7])
 def test_switch_lock_after(cloud: Emulators, number: int) -> None:
     cloud.switches.update(gateway_lock_after=number)

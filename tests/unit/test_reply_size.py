@@ -76,7 +76,7 @@ def test_a_list_that_is_too_large_is_cut_to_what_lambda_delivers(name: str, trig
 @pytest.mark.parametrize("trigger", ANSWERED)
 def test_ten_thousand_tasks_with_long_chinese_names_are_delivered_whole(trigger: Trigger) -> None:
     """As escapes within a string, each character took seven bytes."""
-    whole = result([replace(task(number, "任" * 64), provider_detail={}) for number in range(10_000)])
+    whole = result([replace(task(number, "任" * 48), provider_detail={}) for number in range(10_000)])
 
     assert fitted(whole, trigger) is whole
     assert size(whole, trigger) <= MAX_BYTES

@@ -34,7 +34,7 @@ VALIDATOR = Draft202012Validator(SCHEMA, format_checker=FormatChecker())
 RETRYABLE = {Category.THROTTLED, Category.UNAVAILABLE, Category.TIMEOUT, Category.CONFLICT}
 MEMBERS = [
     "schema_version", "operation", "outcome", "retryable", "target", "http_status", "request_id", "client_token",
-    "error", "plan", "attempts", "duration_ms", "completed_at", "correlation_id", "requested_by",
+    "error", "plan", "looks", "accepted", "attempts", "duration_ms", "completed_at", "correlation_id", "requested_by",
 ]  # fmt: skip
 
 

@@ -84,7 +84,11 @@ def test_a_stop_that_fails_leaves_the_conflict_and_says_how(
 
     assert result.error is not None
     assert (result.outcome, result.error.code, result.attempts) == (Outcome.CONFLICT, "OMS.0063", attempts)
-    assert result.error.detail == {"stop": said}
+    detail = dict(result.error.detail or {})
+    note = detail.pop("note", None)
+    assert detail == {"stop": said}
+    # Whether a stop without a definite answer was made is told, as of any change.
+    assert (note is not None) == (said in {"UnexpectedReply", "ConnectionFailed"})
 
 
 def test_every_delivery_of_the_request_stops_again_until_it_is_gone() -> None:

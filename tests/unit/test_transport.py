@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 import requests
 
+from task_cleanup.calls import Dependencies
 from task_cleanup.credentials import CredentialStore
 from task_cleanup.errors import Category, Code
-from task_cleanup.operation import Dependencies, run
+from task_cleanup.operation import run
 from task_cleanup.providers.model import Reply, SignedRequest
 from task_cleanup.results import Outcome, Result
 from task_cleanup.system import Deadline, System
@@ -36,6 +37,7 @@ from tests.support.builders import (
     FakeAws,
     direct,
     success,
+    without_look,
 )
 from tests.support.cases import case
 from tests.support.scripted_server import ScriptedServer, Step, drip, flood, raw, reply, reset, silence
@@ -328,9 +330,9 @@ def test_the_http_library_logs_no_url_of_a_reply_that_it_cannot_parse(
 class Wire:
     """An operation whose provider is a scripted server. Back-offs take no time."""
 
-    def __init__(self, name: str, server: ScriptedServer) -> None:
+    def __init__(self, name: str, server: ScriptedServer, *, looks: bool = True) -> None:
         self.slept: list[float] = []
-        self.operation = OPERATIONS[name]
+        self.operation = OPERATIONS[name] if looks else without_look(name)
         system = System(sleep=self.slept.append)
         aws = FakeAws({f"task-cleanup/{self.operation.service.provider}/default": SECRET})
         self.transport = Transport(system)
@@ -429,7 +431,7 @@ def test_a_success_that_is_not_what_the_provider_promises_is_no_success(name: st
 
 def _check_not_promised(name: str, step: Step) -> None:
     with ScriptedServer(step) as server:
-        faked = Wire(name, server)
+        faked = Wire(name, server, looks=False)
         result = faked.run()
         faked.transport.session.close()
     assert result.error is not None
@@ -512,7 +514,7 @@ def test_of_a_list_sixteen_mebibytes_are_read_of_other_replies_one(name: str, ov
     content = success(operation).body or b"{}"
     body = content[:-1] + b" " * (cap + over - len(content)) + content[-1:]
     with ScriptedServer(reply(200, body)) as server:
-        faked = Wire(name, server)
+        faked = Wire(name, server, looks=False)
         result = faked.run()
         faked.transport.session.close()
     assert len(server.arrived) == 1

@@ -22,6 +22,7 @@ from tests.support.builders import (
     NOW,
     OF_EACH_KIND,
     OMS_DELETE,
+    OMS_STOP,
     OPERATIONS,
     ROTATED,
     SECRET,
@@ -78,7 +79,7 @@ def test_transient_failures_are_retried_until_one_answer_settles_it(name: str, k
 
 @pytest.mark.parametrize("kind", MAKERS)
 def test_retries_end(name: str, kind: str) -> None:
-    faked = world(name, MAKERS[kind](OPERATIONS[name]))
+    faked = world(name, MAKERS[kind](OPERATIONS[name]), looks=False)
 
     result = faked.run(seconds=3600)
 
@@ -105,9 +106,9 @@ def test_every_attempt_has_a_new_signature_and_the_same_client_token(name: str) 
 
 
 def test_backoff_is_full_jitter_that_doubles_up_to_a_cap(name: str) -> None:
-    longest = world(name, Answer(503), clock=Clock(fraction=0.999999))
+    longest = world(name, Answer(503), looks=False, clock=Clock(fraction=0.999999))
     longest.run(seconds=3600)
-    shortest = world(name, Answer(503), clock=Clock(fraction=0.0))
+    shortest = world(name, Answer(503), looks=False, clock=Clock(fraction=0.0))
     shortest.run(seconds=3600)
 
     waits = longest.clock.slept
@@ -238,7 +239,7 @@ def test_no_second_attempt_begins_without_the_time_to_end(name: str, kind: str) 
 def test_timeouts_come_from_the_time_that_is_left(name: str) -> None:
     """Every attempt's connect and read time-out is derived from the remaining time (read at most 10 s)."""
     operation = OPERATIONS[name]
-    plenty, little = world(name, success(operation)), world(name, success(operation))
+    plenty, little = (world(name, success(operation), looks=False) for _ in range(2))
     plenty.run(seconds=3600)
     little.run(seconds=1.5)
     [much], [few] = plenty.script.timeouts, little.script.timeouts
@@ -248,6 +249,16 @@ def test_timeouts_come_from_the_time_that_is_left(name: str) -> None:
     little.clock.pass_(1)
 
     assert few.read_timeout == 0.5, "what connecting has left"
+
+
+def test_a_change_leaves_time_for_a_look_behind_it(name: str) -> None:
+    operation = OPERATIONS[name]
+    faked = world(name, success(operation))
+
+    faked.run(seconds=3.5)
+
+    [timeout] = faked.script.timeouts
+    assert timeout.read_timeout == (3.5 if operation.look is None else 1.5)
 
 
 def conflict(operation: Operation) -> Answer:
@@ -266,7 +277,7 @@ def test_a_conflict_is_not_retried_inside_a_call(name: str) -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 418, 301, 302, 307])
 def test_permanent_failures_are_sent_once(name: str, status: int) -> None:
-    faked = world(name, Answer(status, headers={"Location": "https://elsewhere.example/"}))
+    faked = world(name, Answer(status, headers={"Location": "https://elsewhere.example/"}), looks=False)
 
     result = faked.run()
 
@@ -587,12 +598,12 @@ def test_a_server_error_with_a_code_that_nobody_knows_leaves_doubt(name: str, st
 
 @pytest.mark.parametrize("first", [NO_REPLY, Answer(502)])
 def test_gone_after_an_attempt_without_answer_is_unchanged_and_says_so(name: str, first: Answer | Exception) -> None:
-    """Only OMS has a code for a missing task."""
+    """Only OMS has a code for a missing task: as the answer to a delete, and to the look behind a stop."""
     operation = OPERATIONS[name]
     faked: OperationWorld = world(name, first, refusal(operation, "OMS.1009", 400))
     result = faked.run()
     assert result.error is not None
-    if name == OMS_DELETE:
+    if name in {OMS_DELETE, OMS_STOP}:
         assert (result.outcome, result.retryable) == (Outcome.UNCHANGED, False)
         assert result.error.code == "OMS.1009"
         assert (result.error.detail or {}).get("note")

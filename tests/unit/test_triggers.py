@@ -469,6 +469,7 @@ STATUS = {
     "invalid_request": 400,
     "not_found": 404,
     "conflict": 409,
+    "precondition_failed": 412,
     "throttled": 429,
     "unauthenticated": 502,
     "forbidden": 502,

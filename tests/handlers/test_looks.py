@@ -1,0 +1,166 @@
+"""Look, act, look: what a request expects is looked at first, and a doubtful answer is looked behind."""
+
+import pytest
+
+from tests.support.functions import function_folders, request_schema
+from tests.support.handler_world import HandlerWorld
+from tests.support.looks import DELETE_CALLS, DELETES, DMS, LOOKED_AT, OMS, looks, start
+from tests.support.scenes import OMS_RUNNING, put_task
+from tests.support.triggers import TRIGGERS, arrival, request_of
+
+# -- before ------------------------------------------------
+
+
+def test_every_delete_and_stop_of_a_named_task_can_be_looked_at() -> None:
+    named = [folder for folder in function_folders() if "task_id" in request_schema(folder)["properties"]]
+
+    assert sorted(LOOKED_AT) == sorted(named)
+
+
+@pytest.mark.parametrize("folder", DELETES)
+def test_a_task_as_expected_is_deleted(world: HandlerWorld, folder: str) -> None:
+    result = world.function(folder).result(start(world, folder))
+
+    assert (result["outcome"], result["attempts"], looks(result)) == ("succeeded", 1, [("before", True)])
+    assert [effect for effect, _ in world.effects] == ["deleted"]
+
+
+@pytest.mark.parametrize("trigger", TRIGGERS)
+@pytest.mark.parametrize("folder", LOOKED_AT)
+def test_a_task_that_has_changed_is_left_alone(world: HandlerWorld, folder: str, trigger: str) -> None:
+    request = start(world, folder)
+    expected = {**request["expected"], "name": "another"}
+
+    world.function(folder).invoke(arrival(folder, trigger, {"expected": expected}).event)
+
+    *_, result = world.logged_results()
+    assert (result["outcome"], result["retryable"], result["attempts"]) == ("failed", False, 0)
+    assert (result["error"]["category"], result["error"]["code"]) == ("precondition_failed", "TaskChanged")
+    assert result["error"]["detail"]["expected"] == {"name": "another"}
+    assert result["error"]["detail"]["found"] == {"name": request["expected"]["name"]}
+    assert (looks(result), world.effects) == ([("before", True)], [])
+
+
+def test_a_restarted_task_has_changed(world: HandlerWorld) -> None:
+    request = start(world, OMS)
+    put_task(world, OMS, request_of(OMS), start_time=1795250000000)
+
+    result = world.function(OMS).result(request)
+
+    assert (result["error"]["code"], world.effects) == ("TaskChanged", [])
+    assert set(result["error"]["detail"]["found"]) == {"started_at"}
+
+
+@pytest.mark.parametrize("absent", ["started_at", "ended_at"])
+def test_null_means_that_there_must_be_none(world: HandlerWorld, absent: str) -> None:
+    request = start(world, DMS)
+    request["expected"] = {absent: None}
+
+    result = world.function(DMS).result(request)
+
+    wanted = "succeeded" if absent == "started_at" else "failed"
+    assert result["outcome"] == wanted
+
+
+@pytest.mark.parametrize("folder", DELETES)
+def test_a_task_that_is_gone_is_unchanged(world: HandlerWorld, folder: str) -> None:
+    world.cloud.switches.update(dms_show_unknown="deleted_record")
+    request = start(world, folder)
+    world.function(folder).result({**request, "expected": {}})
+    before = list(world.effects)
+
+    result = world.function(folder).result(request)
+
+    assert (result["outcome"], result["attempts"], looks(result)) == ("unchanged", 0, [("before", False)])
+    assert world.effects == before
+
+
+@pytest.mark.parametrize(
+    ("shown", "outcome"), [("deleted_record", "unchanged"), ("empty", "unchanged"), ("404", "failed")]
+)
+def test_what_is_shown_of_a_deleted_record_is_open(world: HandlerWorld, shown: str, outcome: str) -> None:
+    world.cloud.switches.update(dms_show_unknown=shown)
+    request = start(world, DMS)
+    world.function(DMS).result({**request, "expected": {}})
+
+    result = world.function(DMS).result(request)
+
+    assert result["outcome"] == outcome
+
+
+def test_a_task_that_may_not_be_deleted_now_is_a_conflict(world: HandlerWorld) -> None:
+    request = start(world, OMS, status=OMS_RUNNING)
+
+    result = world.function(OMS).result(request)
+
+    assert (result["outcome"], result["error"]["code"], result["retryable"]) == ("conflict", "TaskNotDeletable", True)
+    assert (result["attempts"], world.effects) == (0, [])
+
+
+@pytest.mark.parametrize("folder", LOOKED_AT)
+def test_a_look_that_is_not_answered_is_not_a_yes(world: HandlerWorld, folder: str) -> None:
+    request = start(world, folder)
+    for provider, key in (("alibaba", "AKFAKEALIBABA0001"), ("huawei", "AKFAKEHUAWEI0001"), ("otc", "AKFAKEOTC0001")):
+        world.cloud.keys.change(provider, key, denied=("ShowTask", "ShowBackgroundTask", "ListDataTasks"))
+
+    result = world.function(folder).result(request)
+
+    assert (result["outcome"], result["error"]["category"], result["attempts"]) == ("failed", "forbidden", 0)
+    assert (looks(result), world.effects) == ([("before", None)], [])
+
+
+@pytest.mark.parametrize("folder", LOOKED_AT)
+def test_a_dry_run_looks_where_the_request_would(world: HandlerWorld, folder: str) -> None:
+    request = start(world, folder)
+
+    planned = world.function(folder).result({**request, "dry_run": True})
+    changed = world.function(folder).result({**request, "dry_run": True, "expected": {"name": "another"}})
+    plain = world.function(folder).result({**request, "dry_run": True, "expected": {}})
+
+    assert (planned["outcome"], looks(planned)) == ("planned", [("before", True)])
+    assert (changed["error"]["code"], plain["outcome"]) == ("TaskChanged", "planned")
+    assert world.effects == []
+
+
+# -- with stop_running ------------------------------------------------
+
+
+def test_the_status_that_is_named_is_stopped_and_what_it_leads_to_is_expected(world: HandlerWorld) -> None:
+    world.cloud.switches.update(oms_stop_ms=60_000)
+    request = {**start(world, OMS, status=OMS_RUNNING), "stop_running": True}
+    function = world.function(OMS)
+
+    stopped, pausing = function.result(request), function.result(request)
+    world.pass_time(61)
+    deleted = function.result(request)
+
+    assert (stopped["outcome"], stopped["error"]["detail"]["stop"]) == ("conflict", "requested")
+    assert (pausing["outcome"], pausing["attempts"]) == ("conflict", 0)
+    assert deleted["outcome"] == "succeeded"
+    assert [effect for effect, _ in world.effects] == ["stopped", "deleted"]
+
+
+def test_a_task_that_runs_again_is_not_stopped(world: HandlerWorld) -> None:
+    request = {**start(world, OMS), "stop_running": True}
+    put_task(world, OMS, request_of(OMS), status=OMS_RUNNING)
+
+    result = world.function(OMS).result(request)
+
+    assert (result["error"]["code"], world.effects) == ("TaskChanged", [])
+
+
+# -- after ------------------------------------------------
+
+
+@pytest.mark.parametrize("folder", DELETES)
+def test_a_delete_that_got_no_answer_and_was_made_is_unchanged(world: HandlerWorld, folder: str) -> None:
+    world.cloud.switches.update(dms_show_unknown="deleted_record")
+    request = request_of(folder)
+    put_task(world, folder, request)
+    world.cloud.faults.add("reset_after", operation=DELETE_CALLS[folder], count=9)
+
+    result = world.function(folder).result(request)
+
+    assert result["outcome"] == "unchanged"
+    assert "may have done it" in result["error"]["detail"]["note"]
+    assert looks(result) == [("after", False)]
