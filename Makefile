@@ -89,7 +89,8 @@ types: .venv/dev ## Check the types, strictly
 
 .PHONY: tests
 tests: .venv/dev .venv/simulator ## Run all tests; those nearest to the layer measure its branch coverage
-	$(PYTEST) -p no:schemathesis -m covering --cov --cov-report=term tests/unit tests/sweep
+	$(PYTEST) -p no:schemathesis -m covering --cov --cov-report=term tests/unit tests/sweep \
+		$(wildcard tests/handlers/test_looks*.py)
 	$(PYTEST) -m "not covering" tests
 
 .PHONY: build

@@ -52,7 +52,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: FOLDERS.index(_folder(item)))  # each worker takes a file at a time
     cases: dict[str, list[pytest.Item]] = {}
     for item in items:
-        near = _folder(item) in ("unit", "sweep")
+        # Looks are tried with whole functions: alone, their module has little to do.
+        near = _folder(item) in ("unit", "sweep") or "tests/handlers/test_looks" in item.nodeid
         searching = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
         if near and not searching and not item.get_closest_marker("exhaustive"):
             cases.setdefault(item.nodeid.partition("[")[0], []).append(item)

@@ -14,35 +14,17 @@ from local.aws.stack import ROOT
 GUIDE = ROOT / "docs" / "adding-an-operation.md"
 pytestmark = pytest.mark.timeout(240)
 TOY = "alibaba_elasticsearch_purge_data_task"
-COPIED = (
-    "docs",
-    "functions",
-    "events",
-    "layers",
-    "local",
-    "bench",
-    "tests",
-    "template.yaml",
-    "samconfig.toml",
-    "pyproject.toml",
-    "Makefile",
-    ".gitignore",
-)
+NOT_COPIED = shutil.ignore_patterns("__pycache__", ".git", ".venv", ".build", ".aws-sam", ".*_cache", ".hypothesis")
 
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
     """A copy of the project in which the guide's commands have been run."""
-    for name in COPIED:
-        source = ROOT / name
-        ignored = shutil.ignore_patterns("__pycache__")
-        if source.is_dir():
-            shutil.copytree(source, tmp_path / name, ignore=ignored)
-        else:
-            shutil.copy(source, tmp_path / name)
+    copy = tmp_path / "project"
+    shutil.copytree(ROOT, copy, ignore=NOT_COPIED)
     for script in re.findall(r"^```sh\n(.*?)^```$", GUIDE.read_text(), flags=re.M | re.S):
-        subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=tmp_path, check=True)
-    return tmp_path
+        subprocess.run(["bash", "-euo", "pipefail", "-c", script], cwd=copy, check=True)
+    return copy
 
 
 def run_tests(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

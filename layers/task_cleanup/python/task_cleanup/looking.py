@@ -17,7 +17,7 @@ from task_cleanup.tasks import Task
 from task_cleanup.times import parse_time, rfc3339
 from task_cleanup.transport import FinishedCall
 
-MAX_TOLD = 256  # characters of a value that a result repeats
+MAX_TOLD_CHARACTERS = 256  # characters of a value that a result repeats
 LIST_LIMIT = 10_000  # tasks; a longer list is not whole, and proves nothing
 _TIMES = frozenset({"created_at", "started_at", "ended_at"})
 # What a stop changes, beside what the service's module lists in `after_stop`.
@@ -124,4 +124,9 @@ def changed_error(expected: Mapping[str, Any], task: Task) -> Error:
 def _told(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """These members, in a length and in characters that any event and log can hold."""
     told = {name: values[name] for name in names}
-    return {name: value and value[:MAX_TOLD].encode(errors="replace").decode() for name, value in told.items()}
+    return {name: value and _printable(value) for name, value in told.items()}
+
+
+def _printable(value: str) -> str:
+    """Cut, and with a mark for each character that UTF-8 lacks: events and logs could not hold it."""
+    return value[:MAX_TOLD_CHARACTERS].encode(errors="replace").decode()
