@@ -57,7 +57,7 @@ CHECKOV := .build/checkov
 
 .PHONY: deployed
 deployed: $(DEPLOYED)/installed .venv/local ## Deploy the built template into a local AWS that enforces roles (1 minute)
-	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.aws.deployed
+	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.aws.deployed $(if $(LOOPS),--loops)
 
 .PHONY: documents
 documents: .venv/local ## Write docs/openapi.json and docs/schemas again, from template, schemas and services

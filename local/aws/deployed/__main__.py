@@ -36,7 +36,7 @@ No proof for AWS, and nothing is shown of:
  - a package that a layer forgot: functions run in ministack's own interpreter and find its packages"""
 
 
-def main(template: Path) -> int:
+def main(template: Path, *, loops: bool) -> int:
     """Deploy and try it; the process's exit status: 0, 1 if anything is not as it should be, 2 without the tools."""
     python = VENV / "bin" / "python"
     asked = [str(python), "-c", "import ministack, samcli, sys; sys.exit(sys.version_info[:2] != (3, 13))"]
@@ -51,7 +51,7 @@ def main(template: Path) -> int:
     with tempfile.TemporaryDirectory(prefix="task-cleanup-") as folder, Emulators() as emulators:
         try:
             with ministack(Path(folder)) as aws:
-                _run(template, aws, emulators)
+                _run(template, aws, emulators, loops=loops)
         except FAILURES as error:
             print(f"\nThe end of ministack's log:\n{log_end(Path(folder))}\n\nNot as it should be: {error}")
             return 1
@@ -59,16 +59,16 @@ def main(template: Path) -> int:
     return 0
 
 
-def _run(template: Path, aws: Aws, emulators: Emulators) -> None:
+def _run(template: Path, aws: Aws, emulators: Emulators, *, loops: bool) -> None:
     begun = time.monotonic()
 
     def say(what: str) -> None:
         print(f"{time.monotonic() - begun:4.0f} s  {what}", flush=True)
 
-    document, notes = build(template, aws)
+    document, notes = build(template, aws, loops=loops)
     say(f"sam build of {template.name}. Changed in the built copy, and there only:")
     print(*(f"   {note}" for note in notes), sep="\n")
-    deployed = deploy(aws)
+    deployed = deploy(aws, loops=loops)
     check = Check(aws, deployed, emulators, watch(aws, deployed), make_caller(aws))
     say(f"sam deploy: {len(deployed.ids)} resources")
     check.expect("their states", sorted(set(deployed.states.values())), ["CREATE_COMPLETE"])
@@ -89,7 +89,9 @@ if __name__ == "__main__":
         prog="python -m local.aws.deployed", description="Deploy the template and try it."
     )
     parser.add_argument("--template", type=Path, default=ROOT / "template.yaml", help="another one, to see it fail")
+    parser.add_argument("--loops", action="store_true", help="deploy the template as it is, with its loops")
+    options = parser.parse_args()
     try:
-        sys.exit(main(parser.parse_args().template.resolve()))
+        sys.exit(main(options.template.resolve(), loops=options.loops))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -20,13 +20,17 @@ def for_ministack(template: Mapping[str, Any]) -> tuple[dict[str, Any], list[str
     """A copy with the changes that ministack needs, and a sentence for each kind of change that was made."""
     made: Counter[str] = Counter()
     changed: dict[str, Any] = _changed(template, template.get("Parameters", {}), made)
-    for name in [name for name, item in changed["Resources"].items() if "Metrics" in item.get("Properties", {})]:
+    for name in [name for name, item in changed["Resources"].items() if _asks_a_query(item)]:
         del changed["Resources"][name]
         made["alarm on a query left out: ministack refuses the whole stack because of it"] += 1
     if "IsInVpc" in changed.get("Conditions", {}):
         changed["Conditions"]["IsInVpc"] = NEVER
         made["condition IsInVpc is false: ministack joins no lists there, and takes it for true"] += 1
     return changed, [f"{times} x {what}" for what, times in made.items()]
+
+
+def _asks_a_query(resource: object) -> bool:
+    return isinstance(resource, dict) and "Metrics" in resource.get("Properties", {})
 
 
 def _changed(node: Any, parameters: Mapping[str, Any], made: Counter[str]) -> Any:  # noqa: ANN401 - any part of it

@@ -33,26 +33,33 @@ class Deployed:
     kinds: Mapping[str, str]
 
 
-def build(template: Path, aws: Aws) -> tuple[dict[str, Any], list[str]]:
-    """Build as ``make build`` does, into an empty folder; returns ministack's copy, and its changes in words."""
-    written = aws.folder / "template.expanded.yaml"
-    written.write_text(text_of(expand(yaml_parse(template.read_text()))))
+def build(template: Path, aws: Aws, *, loops: bool) -> tuple[dict[str, Any], list[str]]:
+    """Build as ``make build`` does, into an empty folder; returns ministack's copy, and its changes in words.
+
+    With ``loops``, the template is built and deployed as it is, and its loops are CloudFormation's to resolve.
+    """
+    written = template
+    if not loops:
+        written = aws.folder / "template.expanded.yaml"
+        written.write_text(text_of(expand(yaml_parse(template.read_text()))))
     # The user's environment, which pip may need, with the functions' interpreter first on the path.
     environment = {**os.environ, "PATH": PATH, "RUNTIME_PYTHON": str(VENV / "bin" / "python")}
     places = ("--template", written, "--base-dir", ROOT, "--build-dir", aws.folder / "build")
-    _sam(aws, ("build", "--no-cached", *places, "--parameter-overrides", PARAMETERS), environment, ROOT)
+    extensions = ("--language-extensions",) if loops else ()
+    _sam(aws, ("build", "--no-cached", *extensions, *places, "--parameter-overrides", PARAMETERS), environment, ROOT)
     path = _built(aws)
     changed, notes = for_ministack(yaml.safe_load(path.read_text()))
     path.write_text(yaml.safe_dump(changed, sort_keys=False))
-    return changed, notes
+    return expand(changed) if loops else changed, notes
 
 
-def deploy(aws: Aws) -> Deployed:
+def deploy(aws: Aws, *, loops: bool) -> Deployed:
     """``sam deploy`` of what was built."""
     key, secret = ROOT_KEY
     address = {"AWS_ENDPOINT_URL": aws.url, "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}
     stack = ("--stack-name", STACK_NAME, "--region", REGION, "--parameter-overrides", PARAMETERS)
-    flags = ("--resolve-s3", "--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset")
+    flags = ["--resolve-s3", "--no-confirm-changeset", "--capabilities", "CAPABILITY_IAM"]
+    flags += ["CAPABILITY_AUTO_EXPAND", "--language-extensions"] if loops else []
     _sam(aws, ("deploy", "--template", _built(aws), *stack, *flags), aws.environment(**address), aws.folder)
     cloudformation = aws.client("cloudformation")
     outputs = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]["Outputs"]
