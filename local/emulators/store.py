@@ -116,10 +116,9 @@ class Store(Generic[R]):
         *where, named = (*ids, None) if len(ids) == len(self._kind.place) else ids
         named = task_id if named is None else named
         with self.lock:
-            number = next(self._numbers)
-            name = self._kind.new_id(number) if named is None else str(named)
-            record = self._kind.record(**converted(self._kind.record, {"task_id": name, **values}))
-            self.add_place(*map(str, where)).tasks[name] = record
+            place = self.add_place(*map(str, where))
+            name = self._free_id(place) if named is None else str(named)
+            place.tasks[name] = self._kind.record(**converted(self._kind.record, {"task_id": name, **values}))
             return name
 
     def seed(self, values: Mapping[str, Any]) -> None:
@@ -170,7 +169,7 @@ class Store(Generic[R]):
     def move(self, place: Place[R], tasks: Sequence[R]) -> None:
         """Remove the first of these tasks and add a new one after the last, so that the count stays."""
         for task in tasks[:1]:
-            name = self._kind.new_id(next(self._numbers))
+            name = self._free_id(place)
             moved = replace(tasks[-1], task_id=name, **self._kind.last)
             place.remove(task.task_id, self._clock.elapsed())
             place.tasks[name] = moved
@@ -189,6 +188,11 @@ class Store(Generic[R]):
         """Forget all places."""
         with self.lock:
             self.places.clear()
+
+    def _free_id(self, place: Place[R]) -> str:
+        """A new id that no task of the place has or had: the same ids can also be given by name."""
+        ids = map(self._kind.new_id, self._numbers)
+        return next(name for name in ids if name not in place.tasks and name not in place.deleted)
 
     def _pass(self, place: Place[R], task: R) -> None:
         if task.status not in self._kind.passing:

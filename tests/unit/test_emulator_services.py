@@ -310,6 +310,16 @@ def test_oms_bad_parameter_has_the_undocumented_detail(cloud: Emulators) -> None
     }
 
 
+def test_an_id_that_is_made_is_no_other_task_s(cloud: Emulators) -> None:
+    store = cloud.otc_dms
+    first = int(store.add_task(PROJECT, DMS_INSTANCE)[2:], 16)
+    named = store.add_task(PROJECT, DMS_INSTANCE, task_id=KINDS["otc_dms"].new_id(first + 3))
+
+    made = [store.add_task(PROJECT, DMS_INSTANCE) for _ in range(4)]
+
+    assert named not in made
+
+
 @pytest.mark.parametrize(("counts", "count"), [("all", 3), ("page", 2)])
 @pytest.mark.parametrize("service", ["huawei_oms", "otc_dms", "huawei_dms"])
 def test_switch_count(cloud: Emulators, service: str, counts: str, count: int) -> None:
