@@ -25,6 +25,7 @@ from task_cleanup.triggers import (
     trigger_of,
 )
 from tests.support.builders import CANCEL_TASK, DELETE_DATA_TASK, NAMES, NOW, OMS_DELETE, OPERATIONS, REQUESTS
+from tests.support.checks import HTTP_STATUS as DOCUMENTED_STATUS
 from tests.support.records import REQUEST, RULE_EVENT, record
 
 SCHEDULE = "arn:aws:scheduler:eu-central-1:111122223333:schedule/task-cleanup/nightly"
@@ -465,20 +466,6 @@ def test_no_http_event_however_odd_raises(query: str, body: str | None, encoded:
 
 # -- HTTP replies ------------------------------------------------
 
-STATUS = {
-    "invalid_request": 400,
-    "not_found": 404,
-    "conflict": 409,
-    "precondition_failed": 412,
-    "throttled": 429,
-    "unauthenticated": 502,
-    "forbidden": 502,
-    "provider_error": 502,
-    "unavailable": 503,
-    "timeout": 504,
-    "internal": 500,
-}
-
 
 def result(outcome: Outcome, category: Category | None = None, **detail: Any) -> Result:
     error = Error(category, "Some.Code", "some text", detail or None) if category else None
@@ -509,7 +496,7 @@ def test_everything_else_is_problem_details_with_the_whole_result(category: Cate
 
     body = json.loads(reply["body"])
 
-    assert reply["statusCode"] == body["status"] == STATUS[category.value] == HTTP_STATUS[category]
+    assert reply["statusCode"] == body["status"] == DOCUMENTED_STATUS[category.value] == HTTP_STATUS[category]
     assert reply["headers"]["Content-Type"] == "application/problem+json"
     assert body["result"] == given_result.to_dict()
     assert {"type", "title", "detail"} <= set(body)

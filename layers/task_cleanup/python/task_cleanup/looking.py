@@ -10,12 +10,14 @@ from typing import Any
 
 from task_cleanup.calls import Answers, Caller
 from task_cleanup.errors import Category, Code
-from task_cleanup.paging import check_page_with, walk
-from task_cleanup.providers.model import Call, Look, Reply, Service
+from task_cleanup.paging import check_reading, walk
+from task_cleanup.providers.model import Call, Look, Service
 from task_cleanup.results import Error, Evidence, Outcome, Sighting, When
+from task_cleanup.retries import Verdict
 from task_cleanup.tasks import Task
 from task_cleanup.times import parse_time, rfc3339
 from task_cleanup.transport import FinishedCall
+from task_cleanup.validation import printable
 
 MAX_TOLD_CHARACTERS = 256  # characters of a value that a result repeats
 LIST_LIMIT = 10_000  # tasks; a longer list is not whole, and proves nothing
@@ -32,16 +34,9 @@ def look_at(service: Service, caller: Caller, when: When) -> Sighting:
 
 
 def _by_show(look: Look, call: Call, caller: Caller, when: When) -> Sighting:
-    def check_success(reply: Reply) -> Error | None:
-        if reply.status == 200 and look.read(reply) is not None:
-            return None
-        return Error(Category.PROVIDER_ERROR, Code.UNEXPECTED_REPLY, f"HTTP {reply.status} without the promised task")
-
-    finished = caller.send(call, Answers(check_success, look.gone_codes, is_read=True))
-    verdict = finished.verdict
-    seen = Sighting(
-        when, Evidence.SHOW, None, error=verdict.error, http_status=verdict.http_status, request_id=verdict.request_id
-    )
+    answers = Answers(check_reading(look.read, "task"), look.gone_codes, is_read=True)
+    verdict = caller.send(call, answers).verdict
+    seen = _unknown(when, Evidence.SHOW, verdict)
     if verdict.outcome is Outcome.UNCHANGED:
         return replace(seen, evidence=Evidence.CODE, found=False)
     if verdict.outcome is not Outcome.SUCCEEDED or verdict.reply is None:
@@ -55,27 +50,32 @@ def _by_show(look: Look, call: Call, caller: Caller, when: When) -> Sighting:
 
 
 def _by_list(service: Service, caller: Caller, when: When) -> Sighting:
-    answers = Answers(check_page_with(service.listing.read), is_read=True)
+    answers = Answers(check_reading(service.listing.read, "list"), is_read=True)
 
     def send(call: Call) -> FinishedCall:
         return caller.send(call, answers)
 
     finished, listed = walk(service.listing, {**caller.request, "limit": LIST_LIMIT}, send)
-    verdict = finished.verdict
-    seen = Sighting(
-        when, Evidence.LIST, None, error=verdict.error, http_status=verdict.http_status, request_id=verdict.request_id
-    )
+    seen = _unknown(when, Evidence.LIST, finished.verdict)
     if listed is None:
         return seen
     seen = replace(seen, records=len(listed.tasks))
     task_id = caller.request["task_id"]
+    plain_id = _plain_id(task_id)
     # The same id in other letters may be the same task or another one: neither is a proof.
     task = next((task for task in listed.tasks if task.task_id == task_id), None)
-    alike = any(_plain_id(task.task_id) == _plain_id(task_id) for task in listed.tasks)
+    alike = any(_plain_id(task.task_id) == plain_id for task in listed.tasks)
     if task is None and listed.complete and not alike:
         return replace(seen, found=False)
     why = "the list has the id in other letters only" if alike else f"the list is not whole: {listed.note}"
     return _with_task(seen, service.look, task, why)
+
+
+def _unknown(when: When, evidence: Evidence, verdict: Verdict) -> Sighting:
+    """The sighting of a call before its reply is read: nothing is known of the task."""
+    return Sighting(
+        when, evidence, None, error=verdict.error, http_status=verdict.http_status, request_id=verdict.request_id
+    )
 
 
 def _with_task(seen: Sighting, look: Look, task: Task | None, otherwise: str) -> Sighting:
@@ -124,9 +124,4 @@ def changed_error(expected: Mapping[str, Any], task: Task) -> Error:
 def _told(values: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
     """These members, in a length and in characters that any event and log can hold."""
     told = {name: values[name] for name in names}
-    return {name: value and _printable(value) for name, value in told.items()}
-
-
-def _printable(value: str) -> str:
-    """Cut, and with a mark for each character that UTF-8 lacks: events and logs could not hold it."""
-    return value[:MAX_TOLD_CHARACTERS].encode(errors="replace").decode()
+    return {name: value and printable(value, MAX_TOLD_CHARACTERS) for name, value in told.items()}

@@ -15,7 +15,7 @@ from typing import Any
 from task_cleanup.calls import Answers, Caller, Dependencies
 from task_cleanup.errors import Category, CleanupError, Code, invalid_request
 from task_cleanup.looking import changed_error, is_expected, look_at
-from task_cleanup.paging import check_page_with, walk
+from task_cleanup.paging import check_reading, walk
 from task_cleanup.providers.model import Call, ListCall, Look, Reply, Request, Service
 from task_cleanup.results import Error, Evidence, Outcome, Result, Sighting, Target, TaskList, When
 from task_cleanup.retries import MIN_ATTEMPT, Verdict
@@ -88,11 +88,6 @@ class Operation:
         return None if self.goal is None else self.service.look
 
     @property
-    def deletes(self) -> bool:
-        """Whether it is for the task to be gone."""
-        return self.goal is Goal.GONE
-
-    @property
     def least_seconds(self) -> float:
         """What its calls need: the change, and a look before and after it."""
         return CALL_SECONDS if self.look is None else 3 * CALL_SECONDS
@@ -111,7 +106,7 @@ def list_operation(service: Service, schema: Mapping[str, Any]) -> Operation:
         service=service,
         schema=schema,
         call=partial(listing.call, received=0),
-        check_success=check_page_with(listing.read),
+        check_success=check_reading(listing.read, "list"),
         listing=listing,
     )
 
@@ -246,10 +241,12 @@ def _change(operation: Operation, caller: Caller, call: Call, *, planned: bool) 
         ended = _ended_by(operation, seen, request)
         if ended is not None:
             return _Done(ended, looks=looks)
-        if operation.stop_first is not None and _is_to_be_stopped(operation, seen, request):
-            if planned:
-                return _Done(_PLANNED, plan=caller.plan(operation.stop_first.call(request)), looks=looks)
-            return _Done(_stop(operation, caller, FinishedCall(_not_deletable(seen), 0)), looks=looks)
+        stop = _wanted_stop(operation, seen, request)
+        if stop is not None and planned:
+            return _Done(_PLANNED, plan=caller.plan(stop.call(request)), looks=looks)
+        if stop is not None:
+            refused = FinishedCall(_not_deletable(seen), 0)
+            return _Done(_send_stop(operation, stop, caller, refused), looks=looks)
     if planned:
         return _Done(_PLANNED, plan=caller.plan(call), looks=looks)
     # Whatever becomes of the change, there is time for a look behind it.
@@ -288,7 +285,7 @@ def _ended_by(operation: Operation, seen: Sighting, request: Request) -> Finishe
             f"the task does not run, or is being stopped: {task.provider_status}",
         )
         return FinishedCall(verdict(Outcome.UNCHANGED, error), 0)
-    if operation.deletes and not task.deletable and not _is_to_be_stopped(operation, seen, request):
+    if operation.goal is Goal.GONE and not task.deletable and _wanted_stop(operation, seen, request) is None:
         return FinishedCall(_not_deletable(seen), 0)
     return None
 
@@ -304,16 +301,11 @@ def _not_deletable(seen: Sighting) -> Verdict:
     return Verdict(Outcome.CONFLICT, error, http_status=seen.http_status, request_id=seen.request_id)
 
 
-def _is_to_be_stopped(operation: Operation, seen: Sighting, request: Request) -> bool:
-    """A running task is stopped only where the request says that it may be, and names the status in which."""
+def _wanted_stop(operation: Operation, seen: Sighting, request: Request) -> StopFirst | None:
+    """The stop of a running task, if the request allows it and names the status that the task is in."""
     task, named = seen.task, (request.get("expected") or {}).get("provider_status")
-    return (
-        operation.stop_first is not None
-        and task is not None
-        and bool(request.get("stop_running"))
-        and task.stoppable
-        and task.provider_status == named
-    )
+    may_stop = task is not None and task.stoppable and task.provider_status == named
+    return operation.stop_first if may_stop and request.get("stop_running") else None
 
 
 def _look_after(service: Service, caller: Caller) -> Sighting:
@@ -372,15 +364,15 @@ def _stopped(operation: Operation, caller: Caller, finished: FinishedCall) -> Fi
     stop, error, request = operation.stop_first, finished.verdict.error, caller.request
     if stop is None or error is None or error.code not in stop.codes or not request.get("stop_running"):
         return finished
-    return finished if request.get("expected") is not None else _stop(operation, caller, finished)
+    return finished if request.get("expected") is not None else _send_stop(operation, stop, caller, finished)
 
 
-def _stop(operation: Operation, caller: Caller, finished: FinishedCall) -> FinishedCall:
+def _send_stop(operation: Operation, stop: StopFirst, caller: Caller, finished: FinishedCall) -> FinishedCall:
     """Send the stop. The function does not wait until the task has stopped: the conflict is retryable, so the message
     comes again, and the delete is sent then.
     """
-    stop, error = operation.stop_first, finished.verdict.error
-    if stop is None or error is None:
+    error = finished.verdict.error
+    if error is None:
         return finished
     until = caller.deadline.less(LOOK_RESERVE)
     if until.remaining() < MIN_ATTEMPT:

@@ -14,13 +14,13 @@ from task_cleanup.transport import FinishedCall
 READINGS = 3  # at most, of a list that changes while it is read
 
 
-def check_page_with(read: Callable[[Reply], Page | None]) -> Callable[[Reply], Error | None]:
-    """The ``check_success`` of a list: a reply is a success if it has HTTP 200 and ``read`` finds a page in it."""
+def check_reading(read: Callable[[Reply], object | None], promised: str) -> Callable[[Reply], Error | None]:
+    """The ``check_success`` of a call that reads: a success has HTTP 200, and ``read`` finds what is ``promised``."""
 
     def check_success(reply: Reply) -> Error | None:
         if reply.status == 200 and read(reply) is not None:
             return None
-        message = f"HTTP {reply.status} without the promised list"
+        message = f"HTTP {reply.status} without the promised {promised}"
         return Error(Category.PROVIDER_ERROR, Code.UNEXPECTED_REPLY, message)
 
     return check_success

@@ -7,7 +7,6 @@
 import logging
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http.cookiejar import DefaultCookiePolicy
 
@@ -29,6 +28,7 @@ from task_cleanup.errors import Category, Code, TaskCleanupError
 from task_cleanup.providers.model import Credentials, Reply, SignedRequest
 from task_cleanup.results import Error, Outcome
 from task_cleanup.retries import SIGNATURE_NOT_ACCEPTED, Action, Verdict, next_step, with_hints
+from task_cleanup.startup import wired
 from task_cleanup.system import Deadline, System
 
 CONNECT_TIMEOUT = 3.0  # seconds; a handshake that takes longer will most likely never end
@@ -181,7 +181,7 @@ def _translated(error: Exception) -> NoAnswerError:
     return NoAnswerError(Category.UNAVAILABLE, Code.CONNECTION_FAILED, message, sent=not never_left)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@wired
 class FinishedCall:
     """The verdict of a call's last attempt, how many were sent, and how many of them got no definite answer."""
 

@@ -126,7 +126,12 @@ class RequestValidator:
 
 def short_name(name: str) -> str:
     """The caller's name of a field, cut to ``MAX_NAME`` characters; what UTF-8 cannot encode becomes ``?``."""
-    return name[:MAX_NAME].encode(errors="replace").decode()
+    return printable(name, MAX_NAME)
+
+
+def printable(text: str, most: int) -> str:
+    """The text as any event and log can hold it: ``most`` characters, and ``?`` for what UTF-8 cannot encode."""
+    return text[:most].encode(errors="replace").decode()
 
 
 def pointer(*parts: str) -> str:

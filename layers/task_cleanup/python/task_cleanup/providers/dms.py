@@ -211,7 +211,6 @@ def _service(provider: str, instance: str, regions: Collection[str], host: Calla
             required=("instance_id",),
         ),
         look=LOOK,
-        needs_project=True,
     )
 
 

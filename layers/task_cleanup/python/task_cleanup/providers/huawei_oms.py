@@ -189,5 +189,4 @@ SERVICE = Service(
     delete=DeleteRequest("huawei.oms.DeleteTask", can_stop=True),
     target=TargetRules("Migration tasks of a Huawei Cloud project", {"project_id": "project_id"}),
     look=LOOK,
-    needs_project=True,
 )

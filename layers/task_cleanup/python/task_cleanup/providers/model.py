@@ -187,7 +187,7 @@ class DeleteRequest:
     takes_token: bool = False  # `client_token`
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@wired
 class TargetRules:
     """What a target of a sweep names beside region, account and limit.
 
@@ -228,7 +228,11 @@ class Service:
     delete: DeleteRequest
     target: TargetRules
     look: Look
-    needs_project: bool = False
+
+    @property
+    def needs_project(self) -> bool:
+        """Whether its calls are about a project, which the request or the credentials name."""
+        return "project_id" in self.target.fields
 
     @property
     def id(self) -> str:
