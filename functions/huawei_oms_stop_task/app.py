@@ -26,7 +26,7 @@ OPERATION = Operation(
     goal=Goal.STOPPED,
     is_asynchronous=True,  # the task is pausing for a while
     check_success=huawei_gateway.check_success,
-    already_done_codes=frozenset({"OMS.0066", "OMS.0070"}),  # not running; finished
+    already_done_codes=frozenset({"OMS.0066", "OMS.0070", "OMS.1009"}),  # not running; finished; no such task
 )
 
 lambda_handler = make_handler(OPERATION)

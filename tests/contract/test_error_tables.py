@@ -64,7 +64,7 @@ def settle(name: str, code: str, status: int) -> Result:
 WANTED_STATE = {
     CANCEL_TASK: {"RepetitionOperationError"},
     OMS_DELETE: {"OMS.1009"},
-    OMS_STOP: {"OMS.0066", "OMS.0070"},
+    OMS_STOP: {"OMS.0066", "OMS.0070", "OMS.1009"},
 }
 
 
@@ -92,7 +92,7 @@ def _check_meaning(name: str, row: dict[str, Any], result: Result) -> None:
         assert result.outcome is (Outcome.UNCHANGED if holds else Outcome.FAILED)
         return
     assert result.error.category.value in row["expected"]
-    if name == OMS_DELETE and row["code"] == "OMS.1009":
+    if name in (OMS_DELETE, OMS_STOP) and row["code"] == "OMS.1009":
         assert (result.outcome, result.retryable) == (Outcome.UNCHANGED, False)
         return
     is_conflict = result.error.category is Category.CONFLICT

@@ -140,14 +140,11 @@ def test_a_finished_task_is_unchanged_in_either_words(world: HandlerWorld, switc
     assert (result["outcome"], result["error"]["code"]) == ("unchanged", switch)
 
 
-def test_an_unknown_task_is_not_found(world: HandlerWorld) -> None:
+def test_a_task_that_is_gone_does_not_run(world: HandlerWorld) -> None:
     result = world.function(STOP).result(request_of(STOP))
 
-    assert (result["outcome"], result["error"]["category"], result["error"]["code"]) == (
-        "failed",
-        "not_found",
-        "OMS.1009",
-    )
+    assert (result["outcome"], result["error"]["code"], result["attempts"]) == ("unchanged", "OMS.1009", 1)
+    assert result["looks"] == []
 
 
 def test_both_functions_are_there() -> None:

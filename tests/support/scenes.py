@@ -273,7 +273,7 @@ BY_OPERATION = {
         Scene("not running", "unchanged", codes={"*": "OMS.0066"}, arrange=_in_state(status=3)),
         Scene("finished", "unchanged", codes={"*": "OMS.0070"}, arrange=_in_state(status=5)),
         Scene("stopping already", "unchanged", codes={"*": "OMS.0066"}, arrange=_in_state(status=7)),
-        Scene("no such task", "failed", "not_found", {"*": "OMS.1009"}, _nothing),
+        Scene("no such task", "unchanged", codes={"*": "OMS.1009"}, arrange=_nothing),
     ],
     "otc.dms.DeleteBackgroundTask": _DMS_DELETE,
     "huawei.dms.DeleteBackgroundTask": _DMS_DELETE,

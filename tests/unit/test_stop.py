@@ -118,7 +118,7 @@ def test_no_other_operation_takes_stop_running(name: str) -> None:
 # -- StopTask ------------------------------------------------
 
 
-@pytest.mark.parametrize("code", ["OMS.0066", "OMS.0070"])
+@pytest.mark.parametrize("code", ["OMS.0066", "OMS.0070", "OMS.1009"])
 def test_a_task_that_does_not_run_is_unchanged(code: str) -> None:
     result = world(OMS_STOP, refusal(OPERATIONS[OMS_STOP], code, 400)).run()
 
@@ -126,9 +126,9 @@ def test_a_task_that_does_not_run_is_unchanged(code: str) -> None:
     assert (result.outcome, result.error.code, result.retryable) == (Outcome.UNCHANGED, code, False)
 
 
-@pytest.mark.parametrize("code", ["OMS.1009", "OMS.0089"])
-def test_stopping_an_unknown_task_is_not_found(code: str) -> None:
-    """It is not known to have stopped: it may run under another id."""
+@pytest.mark.parametrize("code", ["OMS.0089", "OMS.0306", "OMS.2002"])
+def test_another_resource_that_is_missing_is_not_found(code: str) -> None:
+    """It says nothing about the task: that may run."""
     result = world(OMS_STOP, refusal(OPERATIONS[OMS_STOP], code, 400)).run()
 
     assert result.error is not None

@@ -598,7 +598,7 @@ def test_a_server_error_with_a_code_that_nobody_knows_leaves_doubt(name: str, st
 
 @pytest.mark.parametrize("first", [NO_REPLY, Answer(502)])
 def test_gone_after_an_attempt_without_answer_is_unchanged_and_says_so(name: str, first: Answer | Exception) -> None:
-    """Only OMS has a code for a missing task: as the answer to a delete, and to the look behind a stop."""
+    """Only OMS has a code for a missing task, which is the answer to a delete and to a stop."""
     operation = OPERATIONS[name]
     faked: OperationWorld = world(name, first, refusal(operation, "OMS.1009", 400))
     result = faked.run()

@@ -57,7 +57,7 @@ CODES = coded(
             "0001 0002 0004 0005 0051 0052 0054 0057-0061 0064 0067 0074 0078-0081 0083-0085 0087 0151 "
             "1002-1004 1006-1008 1010"
         ),
-        Category.NOT_FOUND: "0089 0306 1009 2002",  # 1009: no such task; DeleteTask has it in `already_done_codes`
+        Category.NOT_FOUND: "0089 0306 1009 2002",  # 1009: no such task; for both operations that is done
         Category.CONFLICT: "0063 0077 1021 1036 1037",
         Category.UNAUTHENTICATED: "0068 1005",
         Category.FORBIDDEN: "0072 0201-0206 1041",
