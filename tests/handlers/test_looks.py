@@ -1,10 +1,12 @@
 """Look, act, look: what a request expects is looked at first, and a doubtful answer is looked behind."""
 
+from typing import Any
+
 import pytest
 
 from tests.support.functions import function_folders, request_schema
 from tests.support.handler_world import HandlerWorld
-from tests.support.looks import DELETE_CALLS, DELETES, DMS, LOOKED_AT, OMS, looks, start
+from tests.support.looks import CHANGE_CALLS, DELETE_CALLS, DELETES, DMS, LOOKED_AT, OMS, looks, start
 from tests.support.scenes import OMS_RUNNING, put_task
 from tests.support.triggers import TRIGGERS, arrival, request_of
 
@@ -164,3 +166,38 @@ def test_a_delete_that_got_no_answer_and_was_made_is_unchanged(world: HandlerWor
     assert result["outcome"] == "unchanged"
     assert "may have done it" in result["error"]["detail"]["note"]
     assert looks(result) == [("after", False)]
+
+
+THROTTLED = [
+    {"kind": "http_error", "status": 429},
+    {"kind": "error", "status": 400, "code": "Throttling.New"},
+    {"kind": "error", "status": 503, "code": "Throttling.New"},
+    {"kind": "error", "status": 429, "code": "New.Unheard.Of"},
+    {"kind": "throttle"},
+]
+
+
+@pytest.mark.parametrize("fault", THROTTLED, ids=lambda fault: "-".join(map(str, fault.values())))
+@pytest.mark.parametrize("folder", LOOKED_AT)
+def test_throttling_is_no_doubt(world: HandlerWorld, folder: str, fault: dict[str, Any]) -> None:
+    """The provider says that it made no change, so the calls are the attempts alone, and no note tells of a doubt."""
+    function, request = world.function(folder), request_of(folder)
+    put_task(world, folder, request)
+    world.cloud.faults.add(operation=CHANGE_CALLS[folder], **fault)
+
+    result = function.result(request)
+
+    assert (result["outcome"], result["error"]["category"], looks(result)) == ("failed", "throttled", [])
+    assert len(world.arrived(function.operation.name, looks=True)) == result["attempts"] > 1
+    assert "note" not in (result["error"]["detail"] or {})
+
+
+@pytest.mark.parametrize("folder", LOOKED_AT)
+def test_throttling_after_an_attempt_without_an_answer_is_looked_behind(world: HandlerWorld, folder: str) -> None:
+    put_task(world, folder, request_of(folder))
+    world.cloud.faults.add("reset_before", operation=CHANGE_CALLS[folder], count=2)
+    world.cloud.faults.add("http_error", operation=CHANGE_CALLS[folder], status=429)
+
+    result = world.function(folder).result(request_of(folder))
+
+    assert (result["error"]["category"], looks(result)) == ("throttled", [("after", True)])

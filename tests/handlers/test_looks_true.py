@@ -76,8 +76,11 @@ def faults(service: Service, *, made: bool) -> st.SearchStrategy[Fault]:
 
 
 def _may_be_made(fault: Fault) -> bool:
-    """A known refusal, or a rejected signature, of a change that was made would be a lie that nothing can find."""
-    return fault["kind"] != "throttle" and fault.get("status") != 401 and fault.get("code") in (None, *UNKNOWN)
+    """A refusal that is known, throttling, or a rejected signature, of a change that was made would be a lie that
+    nothing can find.
+    """
+    says_no = fault["kind"] == "throttle" or fault.get("status") in (401, 429) or "Throttl" in fault.get("code", "")
+    return not says_no and fault.get("code") in (None, *UNKNOWN)
 
 
 def cases(folder: str) -> st.SearchStrategy[Case]:

@@ -18,6 +18,7 @@ DELETE_CALLS = {  # the provider's names
     "huawei_dms_delete_background_task": "DeleteBackgroundTask",
     ALIBABA: "DeleteDataTask",
 }
+CHANGE_CALLS = {**DELETE_CALLS, STOP: "StopTask"}
 
 
 def seen(world: HandlerWorld, folder: str, request: dict[str, Any]) -> dict[str, Any]:

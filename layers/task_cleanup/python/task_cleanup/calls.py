@@ -180,8 +180,11 @@ def _outcome_of(answers: Answers, code: str, category: Category) -> Outcome:
 
 
 def _is_uncertain(error: Error | None, reply: Reply) -> bool:
-    """An internal error, or a success that does not look like one, can come after the change was made."""
-    if error is None:
+    """An internal error, or a success that does not look like one, can come after the change was made.
+
+    Throttling cannot, whatever its HTTP status (Alibaba's can have 503): the provider says that it took no request.
+    """
+    if error is None or error.category is Category.THROTTLED:
         return False
     unlike_success = 200 <= reply.status < 300 and error.code == Code.UNEXPECTED_REPLY
     return error.category is Category.UNAVAILABLE or reply.status >= 500 or unlike_success

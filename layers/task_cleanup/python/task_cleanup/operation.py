@@ -321,14 +321,15 @@ def _is_in_doubt(look: Look, finished: FinishedCall) -> bool:
     """Whether the change may have been made, or have met a task that is gone, although the answer says otherwise.
 
     A success and a known refusal leave none. An answer that no table knows does: it may be the word for a missing
-    task. (A signature that was rejected is no such word, and the key may not be used again.)
+    task. (Two kinds are no such word, known or not: the provider asks for fewer calls, and has not looked for the
+    task; it rejects the signature, and the key may not be used again.)
     """
     verdict = finished.verdict
     if verdict.error is None or verdict.outcome is Outcome.UNCHANGED:
         return False
     if finished.unanswered:
         return True
-    if verdict.category is Category.UNAUTHENTICATED or verdict.http_status is None:
+    if verdict.category in (Category.THROTTLED, Category.UNAUTHENTICATED) or verdict.http_status is None:
         return False
     return not verdict.code_known or verdict.error.code in look.doubtful_codes
 
