@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from task_cleanup.transport import MAX_REPLY_BYTES
 from tests.support.functions import provider_of
 from tests.support.handler_world import HandlerWorld
 from tests.support.looks import ALIBABA, DELETE_CALLS, DELETES, DMS, LOOKED_AT, OMS, STOP, looks, seen, start
@@ -308,3 +309,20 @@ def test_a_status_that_is_null_or_empty_is_expected_of_no_task(world: HandlerWor
     result = world.function(OMS).result({**seen(world, OMS, request), "expected": {"provider_status": None}})
 
     assert (result["error"]["code"], world.effects) == ("TaskChanged", [])
+
+
+# -- size ------------------------------------------------
+
+
+@pytest.mark.parametrize("folder", LOOKED_AT)
+def test_a_show_reads_a_mebibyte_and_a_list_sixteen(world: HandlerWorld, folder: str) -> None:
+    """The task's own name takes 2 MiB. (Alibaba's look is its list.)"""
+    name = "source_index" if folder == ALIBABA else "name"
+    put_task(world, folder, request_of(folder), **{name: "x" * 2 * MAX_REPLY_BYTES})
+
+    result = world.function(folder).result({**request_of(folder), "expected": {}, "dry_run": True})
+
+    if folder == ALIBABA:
+        assert (result["outcome"], looks(result)) == ("planned", [("before", True)])
+    else:
+        assert (result["error"]["code"], looks(result)) == ("ReplyTooLarge", [("before", None)])

@@ -42,12 +42,13 @@ class Answers:
 
     ``check_success`` gets every 2xx reply without an error code, and returns what is wrong with it; None means that
     the provider confirmed the call. A reply with one of the ``already_done_codes`` is ``unchanged``. Where
-    ``is_read``, the body is what was asked for: it may be larger, and the verdict keeps the reply.
+    ``is_read``, the body is what was asked for, and the verdict keeps the reply. The body of a list may be larger.
     """
 
     check_success: Callable[[Reply], Error | None]
     already_done_codes: frozenset[str] = frozenset()
     is_read: bool = False
+    is_list: bool = False
 
 
 class Caller:
@@ -117,7 +118,7 @@ class Caller:
             refetch=refetch,
             credentials=self._credentials,
             deadline=until,
-            max_bytes=MAX_LIST_BYTES if answers.is_read else MAX_REPLY_BYTES,
+            max_bytes=MAX_LIST_BYTES if answers.is_list else MAX_REPLY_BYTES,
         )
         if settled.verdict.category is Category.UNAUTHENTICATED:
             store.suspend(self._credentials, None if settled.verdict.code_known else project_id)

@@ -50,7 +50,7 @@ def _by_show(look: Look, call: Call, caller: Caller, when: When) -> Sighting:
 
 
 def _by_list(service: Service, caller: Caller, when: When) -> Sighting:
-    answers = Answers(check_reading(service.listing.read, "list"), is_read=True)
+    answers = Answers(check_reading(service.listing.read, "list"), is_read=True, is_list=True)
 
     def send(call: Call) -> FinishedCall:
         return caller.send(call, answers)

@@ -80,7 +80,8 @@ class Operation:
     @property
     def answers(self) -> Answers:
         """What the replies to its call mean."""
-        return Answers(self.check_success, self.already_done_codes, is_read=self.listing is not None)
+        is_list = self.listing is not None
+        return Answers(self.check_success, self.already_done_codes, is_read=is_list, is_list=is_list)
 
     @property
     def look(self) -> Look | None:
