@@ -26,7 +26,7 @@ from tests.support.triggers import arrival, request_of
 LOOKS = frozenset({"ShowTask", "ShowBackgroundTask", "ListDataTasks"})
 CHANGES = frozenset({"DeleteTask", "DeleteBackgroundTask", "DeleteDataTask", "StopTask"})
 AFTER_STOP = (3, 7)  # of OMS: paused, pausing
-PROOFS = ("empty", "deleted_record")  # what DMS may show of a task that is gone
+PROOFS = ("deleted_record",)  # of what DMS may show of a task that is gone
 RETRYABLE = frozenset({"throttled", "unavailable", "timeout", "conflict"})
 UNKNOWN = ("New.Unheard.Of", "Throttling.New")  # codes that no table has
 LAMBDA_SECONDS = 29

@@ -42,8 +42,6 @@ def _by_show(look: Look, call: Call, caller: Caller, when: When) -> Sighting:
     if verdict.outcome is not Outcome.SUCCEEDED or verdict.reply is None:
         return seen
     tasks = look.read(verdict.reply) or ()
-    if not tasks and look.empty_is_gone:
-        return replace(seen, found=False)
     task = tasks[0] if len(tasks) == 1 else None
     own = task is not None and _plain_id(task.task_id) == _plain_id(caller.request["task_id"])
     return _with_task(seen, look, task if own else None, "another task's record, or none, was shown")

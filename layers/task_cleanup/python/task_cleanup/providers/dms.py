@@ -184,10 +184,9 @@ LOOK = Look(
     identity=("provider_status", "name", "created_at"),
     show=show_call,
     read=read_shown,
-    # No page tells what is shown of a deleted record: one that says so, or a wrapper that counts 0. The list would
-    # prove nothing, since it has a window of time that no page gives.
+    # No page tells what is shown of a deleted record. One that says so is the proof. A wrapper that counts 0 is none,
+    # since no page gives it that meaning, nor is the list, since it has a window of time that no page gives.
     gone_statuses=frozenset({"DELETED"}),
-    empty_is_gone=True,
     doubtful_codes=frozenset({"DMS.00400070"}),  # by its text the form of the id, which our pattern has checked
 )
 

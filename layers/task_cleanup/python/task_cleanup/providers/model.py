@@ -159,8 +159,7 @@ class Look:
     ``show`` makes the call that shows the task, and ``read`` returns the tasks of its reply, or None if the reply is
     not what is promised. Without ``show`` the service's list is read, and a whole list without the task is the proof.
     ``gone_codes`` are the codes with which ``show`` says that there is no such task. A task with one of the
-    ``gone_statuses`` (the provider's words) is a record of what has been deleted. ``empty_is_gone``: a reply of
-    ``show`` without any task proves it, too.
+    ``gone_statuses`` (the provider's words) is a record of what has been deleted.
 
     ``identity`` are the fields by which a task is told to be the one that was seen: none that moves by itself.
     ``stoppable`` are the provider's statuses that a stop ends, and ``after_stop`` those to which it leads.
@@ -172,7 +171,6 @@ class Look:
     read: Callable[[Reply], Sequence[Task] | None] = lambda _: None
     gone_codes: frozenset[str] = frozenset()
     gone_statuses: frozenset[str] = frozenset()
-    empty_is_gone: bool = False
     stoppable: frozenset[str] = frozenset()
     after_stop: frozenset[str] = frozenset()
     doubtful_codes: frozenset[str] = frozenset()
