@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from task_cleanup.transport import MAX_REPLY_BYTES
-from tests.support.functions import provider_of
+from tests.support.functions import provider_of, service_of
 from tests.support.handler_world import HandlerWorld
 from tests.support.looks import ALIBABA, DELETE_CALLS, DELETES, DMS, LOOKED_AT, OMS, STOP, looks, seen, start
 from tests.support.scenes import OMS_RUNNING, put_task
@@ -257,6 +257,44 @@ def test_a_rejected_key_is_not_used_to_look(world: HandlerWorld, folder: str) ->
     assert looks(result) == [("after", None)]
     assert "CredentialSuspended" in result["error"]["detail"]["note"]
     assert "may have been made" in result["error"]["detail"]["note"]
+
+
+@pytest.mark.parametrize("folder", LOOKED_AT)
+def test_a_look_that_a_suspended_key_forbids_is_told(world: HandlerWorld, folder: str) -> None:
+    request, function = start(world, folder), world.function(folder)
+    world.cloud.faults.add("http_error", service=service_of(folder), status=401)
+
+    rejected, suspended = function.result(request), function.result(request)
+
+    assert (rejected["error"]["code"], suspended["error"]["code"]) == ("Http401", "CredentialSuspended")
+    assert suspended["error"]["detail"]["note"] == "the task could not be looked at, so no change was sent"
+    assert [look["evidence"] for look in suspended["looks"]] == [look["evidence"] for look in rejected["looks"]]
+    assert (looks(suspended), suspended["attempts"], suspended["retryable"]) == ([("before", None)], 0, True)
+
+
+def test_a_key_that_the_look_after_a_delete_suspends_is_not_used_to_stop(world: HandlerWorld) -> None:
+    put_task(world, OMS, request_of(OMS), status=OMS_RUNNING)
+    world.cloud.faults.add("reset_before", operation="DeleteTask", count=1)
+    world.cloud.faults.add("http_error", operation="ShowTask", status=401)
+
+    result = world.function(OMS).result({**request_of(OMS), "stop_running": True})
+
+    assert (result["outcome"], result["attempts"], looks(result)) == ("conflict", 2, [("after", None)])
+    assert result["error"]["detail"]["stop"] == "CredentialSuspended"
+    assert "may have been made" in result["error"]["detail"]["note"]
+    assert world.effects == []
+
+
+def test_what_a_look_shows_to_be_gone_is_not_stopped(world: HandlerWorld) -> None:
+    """The first attempt deleted the task without an answer; the second one was told that it runs."""
+    put_task(world, OMS, request_of(OMS))
+    world.cloud.faults.add("http_error", operation="DeleteTask", status=503, made=True, count=1)
+    world.cloud.faults.add("error", operation="DeleteTask", status=400, code="OMS.0063", count=1)
+
+    result = world.function(OMS).result({**request_of(OMS), "stop_running": True})
+
+    assert (result["outcome"], result["attempts"], looks(result)) == ("unchanged", 2, [("after", False)])
+    assert "stop" not in result["error"]["detail"]
 
 
 # -- over HTTP ------------------------------------------------

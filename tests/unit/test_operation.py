@@ -1,5 +1,6 @@
 """One request's way to its result: defaults, deadlines of requests, derived tokens, dry runs, projects."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -19,10 +20,12 @@ from tests.support.builders import (
     OF_EACH_KIND,
     OMS_DELETE,
     OPERATIONS,
+    RECORDS,
     REQUESTS,
     SECRET,
     WITH_PROJECT,
     WITH_TOKEN,
+    Answer,
     direct,
     refusal,
     success,
@@ -33,6 +36,7 @@ from tests.support.records import RULE_EVENT, record
 
 if TYPE_CHECKING:
     from task_cleanup.operation import Operation
+    from task_cleanup.providers.model import Reply
 
 
 def run(name: str, received: Received) -> tuple[Result, int]:
@@ -420,3 +424,17 @@ def test_completed_at_is_utc() -> None:
     result, _ = run(OMS_DELETE, direct(OPERATIONS[OMS_DELETE]))
 
     assert result.completed_at == datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
+
+
+def test_a_bug_after_a_look_keeps_the_look() -> None:
+    def bug(_: "Reply") -> None:
+        raise ZeroDivisionError
+
+    operation = OPERATIONS[OMS_DELETE]
+    faked = world(OMS_DELETE, Answer(200, json.dumps(RECORDS["oms"]).encode()), success(operation))
+    faked.operation = replace(operation, check_success=bug)
+
+    result = faked.run(direct(operation, expected={}))
+
+    assert result.error is not None
+    assert (result.error.code, [look.found for look in result.looks]) == ("InternalError", [True])

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from task_cleanup.calls import Answers, Caller
-from task_cleanup.errors import Category, Code
+from task_cleanup.errors import Category, CleanupError, Code
 from task_cleanup.paging import check_reading, walk
 from task_cleanup.providers.model import Call, Look, Service
 from task_cleanup.results import Error, Evidence, Outcome, Sighting, When
@@ -27,10 +27,14 @@ _CHANGED_BY_STOP = frozenset({"status", "provider_status", "ended_at"})
 
 
 def look_at(service: Service, caller: Caller, when: When) -> Sighting:
-    """Look once at the task that the caller's request names."""
-    if service.look.show is None:
-        return _by_list(service, caller, when)
-    return _by_show(service.look, service.look.show(caller.request), caller, when)
+    """Look once at the task that the caller's request names. A key that is suspended leaves the look unanswered."""
+    show = service.look.show
+    try:
+        if show is None:
+            return _by_list(service, caller, when)
+        return _by_show(service.look, show(caller.request), caller, when)
+    except CleanupError as error:
+        return Sighting(when, Evidence.LIST if show is None else Evidence.SHOW, None, error=Error.of(error))
 
 
 def _by_show(look: Look, call: Call, caller: Caller, when: When) -> Sighting:

@@ -5,7 +5,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, field, replace
 from datetime import timedelta
 from enum import Enum
@@ -17,7 +17,7 @@ from task_cleanup.errors import Category, CleanupError, Code, invalid_request
 from task_cleanup.looking import changed_error, is_expected, look_at
 from task_cleanup.paging import check_reading, walk
 from task_cleanup.providers.model import Call, ListCall, Look, Reply, Request, Service
-from task_cleanup.results import Error, Evidence, Outcome, Result, Sighting, Target, TaskList, When
+from task_cleanup.results import Error, Outcome, Result, Sighting, Target, TaskList, When
 from task_cleanup.retries import MIN_ATTEMPT, Verdict
 from task_cleanup.startup import wired
 from task_cleanup.system import Deadline, System
@@ -116,12 +116,14 @@ def run(operation: Operation, received: Received, dependencies: Dependencies, de
     """Validate, sign, send, judge. ``deadline`` is the latest moment for the provider's answer."""
     started = dependencies.system.monotonic()
     request: Request = {}
+    looks: list[Sighting] = []  # also of a request that ends with an exception
     try:
         request = _accept(operation, received, dependencies)
         _refuse_expired(operation, request, received, dependencies.system)
         caller = Caller(operation.service, request, dependencies, deadline)
         request = caller.request
-        done = _carry_out(operation, caller, planned=dependencies.dry_run or bool(request.get("dry_run")))
+        planned = dependencies.dry_run or bool(request.get("dry_run"))
+        done = _carry_out(operation, caller, looks, planned=planned)
     except CleanupError as error:
         if error.code == Code.SCHEMA_VIOLATION:
             # The result repeats no field of a request that its schema refused: one of them has the rejected value.
@@ -152,19 +154,18 @@ def run(operation: Operation, received: Received, dependencies: Dependencies, de
         plan=done.plan,
         requested_by=received.requested_by,
         listed=done.listed,
-        looks=tuple(done.looks),
+        looks=tuple(looks),
         accepted=operation.is_asynchronous and verdict.outcome is Outcome.SUCCEEDED,
     )
 
 
 @wired
 class _Done:
-    """How a request ended, with what only some have: a plan, a list, looks."""
+    """How a request ended, with what only some have: a plan, a list."""
 
     finished: FinishedCall
     plan: Mapping[str, str] | None = None
     listed: TaskList | None = None
-    looks: Sequence[Sighting] = ()
 
 
 _PLANNED = FinishedCall(Verdict(Outcome.PLANNED), 0)
@@ -221,47 +222,49 @@ def _refuse_expired(operation: Operation, request: Request, received: Received, 
 # -- what is sent ------------------------------------------------
 
 
-def _carry_out(operation: Operation, caller: Caller, *, planned: bool) -> _Done:
+def _carry_out(operation: Operation, caller: Caller, looks: list[Sighting], *, planned: bool) -> _Done:
     """One change with its looks, or as many calls as a list has pages. ``planned``: no change is sent."""
     call, listing = operation.call(caller.request), operation.listing
     if listing is None:
-        return _change(operation, caller, call, planned=planned)
+        return _change(operation, caller, call, looks, planned=planned)
     if planned:
         return _Done(_PLANNED, plan=caller.plan(call))
     finished, listed = walk(listing, caller.request, lambda page: caller.send(page, operation.answers))
     return _Done(finished, listed=listed)
 
 
-def _change(operation: Operation, caller: Caller, call: Call, *, planned: bool) -> _Done:
-    """Look where the request expects something, send the change, and look again where its answer leaves doubt."""
-    request, looks = caller.request, list[Sighting]()
-    expected = request.get("expected")
-    if expected is not None or operation.always_looks:
+def _change(operation: Operation, caller: Caller, call: Call, looks: list[Sighting], *, planned: bool) -> _Done:
+    """Look where the request expects something, send the change, and look again where its answer leaves doubt.
+
+    Every look is added to ``looks``.
+    """
+    request = caller.request
+    if request.get("expected") is not None or operation.always_looks:
         seen = look_at(operation.service, caller, When.BEFORE)
         looks.append(seen)
         ended = _ended_by(operation, seen, request)
         if ended is not None:
-            return _Done(ended, looks=looks)
+            return _Done(ended)
         stop = _wanted_stop(operation, seen, request)
         if stop is not None and planned:
-            return _Done(_PLANNED, plan=caller.plan(stop.call(request)), looks=looks)
+            return _Done(_PLANNED, plan=caller.plan(stop.call(request)))
         if stop is not None:
             refused = FinishedCall(_not_deletable(seen), 0)
-            return _Done(_send_stop(operation, stop, caller, refused), looks=looks)
+            return _Done(_send_stop(operation, stop, caller, refused))
     if planned:
-        return _Done(_PLANNED, plan=caller.plan(call), looks=looks)
+        return _Done(_PLANNED, plan=caller.plan(call))
     # Whatever becomes of the change, there is time for a look behind it.
     until = caller.deadline if operation.look is None else caller.deadline.less(LOOK_RESERVE)
     if until.remaining() < MIN_ATTEMPT:
-        return _Done(_NO_TIME, looks=looks)
+        return _Done(_NO_TIME)
     finished = caller.send(call, operation.answers, until)
     if operation.look is not None and _is_in_doubt(operation.look, finished):
-        seen = _look_after(operation.service, caller)
+        seen = look_at(operation.service, caller, When.AFTER)
         looks.append(seen)
         finished = _with_look(operation, finished, seen)
     else:
         finished = _with_doubt(finished)
-    return _Done(_stopped(operation, caller, finished), looks=looks)
+    return _Done(_stopped(operation, caller, finished))
 
 
 def _ended_by(operation: Operation, seen: Sighting, request: Request) -> FinishedCall | None:
@@ -307,15 +310,6 @@ def _wanted_stop(operation: Operation, seen: Sighting, request: Request) -> Stop
     task, named = seen.task, (request.get("expected") or {}).get("provider_status")
     may_stop = task is not None and task.stoppable and task.provider_status == named
     return operation.stop_first if may_stop and request.get("stop_running") else None
-
-
-def _look_after(service: Service, caller: Caller) -> Sighting:
-    """A look whose failure, of whatever kind, leaves the change's own verdict as it is."""
-    try:
-        return look_at(service, caller, When.AFTER)
-    except CleanupError as error:  # the key was suspended by the change's own answer
-        evidence = Evidence.LIST if service.look.show is None else Evidence.SHOW
-        return Sighting(When.AFTER, evidence, None, error=Error.of(error))
 
 
 def _is_in_doubt(look: Look, finished: FinishedCall) -> bool:
@@ -364,9 +358,10 @@ def _stopped(operation: Operation, caller: Caller, finished: FinishedCall) -> Fi
     With ``expected`` the look before the delete decides, and a task that has begun to run since is left alone.
     """
     stop, error, request = operation.stop_first, finished.verdict.error, caller.request
-    if stop is None or error is None or error.code not in stop.codes or not request.get("stop_running"):
+    if finished.verdict.outcome is not Outcome.CONFLICT or stop is None or error is None:
         return finished
-    return finished if request.get("expected") is not None else _send_stop(operation, stop, caller, finished)
+    may_stop = request.get("stop_running") and request.get("expected") is None and error.code in stop.codes
+    return _send_stop(operation, stop, caller, finished) if may_stop else finished
 
 
 def _send_stop(operation: Operation, stop: StopFirst, caller: Caller, finished: FinishedCall) -> FinishedCall:
@@ -379,7 +374,10 @@ def _send_stop(operation: Operation, stop: StopFirst, caller: Caller, finished: 
     until = caller.deadline.less(LOOK_RESERVE)
     if until.remaining() < MIN_ATTEMPT:
         return replace(finished, verdict=replace(finished.verdict, error=error.with_detail(stop=Code.TIMEOUT.value)))
-    reply = caller.send(stop.call(caller.request), operation.answers, until)
+    try:
+        reply = caller.send(stop.call(caller.request), operation.answers, until)
+    except CleanupError as refused:  # the look after the delete has suspended the key
+        return replace(finished, verdict=replace(finished.verdict, error=error.with_detail(stop=str(refused.code))))
     answer = "requested" if reply.verdict.error is None else reply.verdict.error.code
     error = error.with_detail(stop=str(answer))
     if reply.verdict.error is not None and reply.unanswered:
