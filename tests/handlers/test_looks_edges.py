@@ -6,11 +6,12 @@ from typing import Any
 import pytest
 
 from task_cleanup.transport import MAX_REPLY_BYTES
-from tests.support.functions import provider_of, service_of
-from tests.support.handler_world import HandlerWorld
+from tests.support.aws import Trouble
+from tests.support.functions import provider_of, sample_event, service_of
+from tests.support.handler_world import MAX_RECEIVES, HandlerWorld
 from tests.support.looks import ALIBABA, DELETE_CALLS, DELETES, DMS, LOOKED_AT, OMS, STOP, looks, seen, start
 from tests.support.scenes import OMS_RUNNING, put_task
-from tests.support.triggers import arrival, http_event, request_of
+from tests.support.triggers import arrival, batch, crashed_invocation, http_event, request_of, with_body
 
 OMS_PAUSED, OMS_SUCCEEDED, OMS_PAUSING = 3, 5, 7
 
@@ -295,6 +296,94 @@ def test_what_a_look_shows_to_be_gone_is_not_stopped(world: HandlerWorld) -> Non
 
     assert (result["outcome"], result["attempts"], looks(result)) == ("unchanged", 2, [("after", False)])
     assert "stop" not in result["error"]["detail"]
+
+
+# -- of a sweep ------------------------------------------------
+
+
+BY_SWEEP = {"source": "task-cleanup", "detail-type": "Task Cleanup Requested"}
+
+
+def changed(world: HandlerWorld, folder: str, mark: dict[str, str]) -> dict[str, Any]:
+    """The body of a message: an event whose task is not as expected."""
+    request = start(world, folder)
+    expected = {**request["expected"], "name": "another"}
+    return {**sample_event(folder, "eventbridge"), "detail": {**request, "expected": expected}, **mark}
+
+
+@pytest.mark.parametrize("receives", [1, MAX_RECEIVES])
+@pytest.mark.parametrize("folder", LOOKED_AT)
+def test_a_changed_task_that_a_sweep_asked_for_is_published_and_counted_and_no_dead_letter(
+    world: HandlerWorld, folder: str, receives: int
+) -> None:
+    body = changed(world, folder, BY_SWEEP)
+
+    reply = world.function(folder).invoke(batch(with_body(folder, json.dumps(body), receives=receives))).reply
+
+    assert reply == {"batchItemFailures": []}
+    assert [event["error"]["code"] for event in world.published()] == ["TaskChanged"]
+    assert (world.aws.messages, world.effects) == ([], [])
+    assert [line["TaskChanged"] for line in world.metric_lines() if "TaskChanged" in line] == [[1.0]]
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        {},
+        {"source": "task-cleanup"},
+        {"source": "task-cleanup", "detail-type": "Sweep Requested"},
+        {"detail-type": "Task Cleanup Requested"},
+        {"source": "aws.scheduler", "resources": ["task-cleanup"]},
+        {"source": "com.example.migrations", "resources": ["task-cleanup"]},
+    ],
+)
+def test_a_changed_task_that_anybody_else_asked_for_is_a_dead_letter(
+    world: HandlerWorld, mark: dict[str, Any]
+) -> None:
+    body = {**changed(world, OMS, {"source": "com.example", "detail-type": "Clean up"}), **mark}
+
+    reply = world.function(OMS).invoke(batch(with_body(OMS, json.dumps(body)))).reply
+
+    assert reply == {"batchItemFailures": []}
+    assert [event["error"]["code"] for event in world.published()] == ["TaskChanged"]
+    assert [message["MessageBody"] for message in world.aws.messages] == [json.dumps(body)]
+
+
+def test_a_failed_invocation_is_of_no_sweep_whatever_it_claims(world: HandlerWorld) -> None:
+    """Lambda's record of one, sent back from the queue of failures. A sweep invokes no function."""
+    body = json.dumps(crashed_invocation(changed(world, OMS, BY_SWEEP)))
+
+    world.function(OMS).invoke(batch(with_body(OMS, body)))
+
+    assert [message["MessageBody"] for message in world.aws.messages] == [body]
+
+
+def test_any_other_failure_of_a_sweeps_request_is_a_dead_letter(world: HandlerWorld) -> None:
+    body = changed(world, OMS, BY_SWEEP)
+    world.cloud.keys.change("huawei", "AKFAKEHUAWEI0001", denied=("ShowTask",))
+
+    world.function(OMS).invoke(batch(with_body(OMS, json.dumps(body))))
+
+    assert [event["error"]["category"] for event in world.published()] == ["forbidden"]
+    assert len(world.aws.messages) == 1
+
+
+@pytest.mark.parametrize("empty", ["MAX_RECEIVES", "DEAD_LETTER_QUEUE_URL", "EVENT_BUS_NAME"])
+def test_what_cannot_be_published_or_moved_comes_again_also_of_a_sweep(world: HandlerWorld, empty: str) -> None:
+    record = with_body(OMS, json.dumps(changed(world, OMS, BY_SWEEP)))
+
+    reply = world.function(OMS, {empty: ""}).invoke(batch(record)).reply
+
+    assert reply == {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
+
+
+def test_a_changed_task_that_the_bus_does_not_take_comes_again(world: HandlerWorld) -> None:
+    record = with_body(OMS, json.dumps(changed(world, OMS, BY_SWEEP)))
+    world.aws.troubles["events"] = Trouble.DENIED
+
+    reply = world.function(OMS).invoke(batch(record)).reply
+
+    assert reply == {"batchItemFailures": [{"itemIdentifier": record["messageId"]}]}
 
 
 # -- over HTTP ------------------------------------------------

@@ -7,13 +7,17 @@ from typing import Any
 
 import pytest
 
+from task_cleanup.event_types import EventType
+from task_cleanup.sweep.bus import Bus
 from task_cleanup.sweep.delete_events import requests_of
 from task_cleanup.sweep.plan import LIFETIME, Plan, TargetPlan
 from task_cleanup.sweep.policy import Mode, Policy, Select, SweepTarget
 from task_cleanup.sweep.selection import Decision, Judged
 from task_cleanup.sweep.services import SERVICES
+from task_cleanup.system import Deadline, System
 from task_cleanup.tasks import Status, Task
 from task_cleanup.times import parse_time
+from task_cleanup.triggers import from_eventbridge
 from task_cleanup.validation import RequestValidator
 from tests.support.functions import function_folders, operation_name, request_schema, sample_event
 
@@ -122,3 +126,30 @@ def test_ten_requests_fit_into_one_call_to_the_bus(service: str) -> None:
     (request,) = requests_of(a_plan(service, account="a" * 63), "n" * 128)
 
     assert 10 * (len(json.dumps(request)) + 200) < 256 * 1024
+
+
+class _Taker:
+    """The client of a bus that takes everything."""
+
+    def __init__(self) -> None:
+        self.entries: list[dict[str, Any]] = []
+
+    def put_events(self, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803 - boto3's name
+        self.entries += Entries
+        return {"Entries": [{"EventId": "e"} for _ in Entries]}
+
+
+def test_only_a_request_for_a_delete_is_marked_as_the_sweeps() -> None:
+    """By the mark, the delete functions know that a task which has changed is no dead letter."""
+    client, system = _Taker(), System()
+    bus = Bus(client, "bus", system)
+
+    bus.request_all(requests_of(a_plan(next(iter(SERVICES))), "run-1"), Deadline.after(9, system.monotonic))
+    bus.publish(EventType.SWEEP_REQUESTED, {}, ["arn:aws:sts::123456789012:assumed-role/somebody/x"])
+    bus.publish(EventType.SWEEP_COMPLETED, {})
+
+    events = [
+        {"id": "e", "source": entry["Source"], "detail-type": entry["DetailType"], "detail": entry["Detail"]}
+        for entry in client.entries
+    ]
+    assert [from_eventbridge(event, "fallback").by_sweep for event in events] == [True, False, False]

@@ -16,13 +16,17 @@ from task_cleanup.triggers import QueueMessage
 
 @wired
 class MessageEnd:
-    """How a message ended. ``publish`` puts the result on the bus; ``told`` goes with the message if it is moved."""
+    """How a message ended. ``publish`` puts the result on the bus; ``told`` goes with the message if it is moved.
+
+    ``guarded``: the request was refused by a guard that it had asked for, and nobody has to look at it.
+    """
 
     ok: bool
     retryable: bool
     completed_at: datetime
     told: Mapping[str, Any]
     publish: Callable[[], None]
+    guarded: bool = False
 
 
 @wired
@@ -58,6 +62,8 @@ class Delivery:
     def settle(self, message: QueueMessage, end: MessageEnd, deadline: Deadline) -> bool:
         """Publish the result, and move a failed message: True if SQS may delete it, False if it must come again.
 
+        What a guard refused is published, and not moved.
+
         A failed message comes again if another receive may succeed, and if no bus, dead-letter queue or
         ``max_receives`` is set: its queue then moves it after its own number of receives.
 
@@ -69,7 +75,7 @@ class Delivery:
         if not end.ok and self._comes_again(message, retryable=end.retryable):
             return False
         end.publish()
-        if not end.ok:
+        if not end.ok and not end.guarded:
             self._move_to_dead_letters(message, end, deadline)
         return True
 

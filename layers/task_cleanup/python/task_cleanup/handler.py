@@ -142,7 +142,10 @@ class _Handler:
         try:
             result = self._run(message.received, call_deadline)
             publish = partial(self._delivery.publish, result, deadline)
-            end = MessageEnd(result.ok, result.retryable, result.completed_at, result.to_event(), publish)
+            guarded = message.received.by_sweep and result.task_changed
+            end = MessageEnd(
+                result.ok, result.retryable, result.completed_at, result.to_event(), publish, guarded=guarded
+            )
             return self._delivery.settle(message, end, deadline)
         except AwsError as error:
             self._observability.undelivered(message.message_id, error.code)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from task_cleanup.errors import Category
+from task_cleanup.errors import Category, Code
 from task_cleanup.results import Result
 from task_cleanup.settings import Settings
 from task_cleanup.triggers import Trigger
@@ -59,6 +59,7 @@ class Observability(Telemetry):
             self._logger.error(text, extra=fields)
         else:
             self._logger.warning(text, extra=fields)
+        changed = [(Code.TASK_CHANGED.value, MetricUnit.Count, 1)] if result.task_changed else []
         self._measure(
             {"operation": result.operation, "outcome": result.outcome.value},
             ("Results", MetricUnit.Count, 1),
@@ -66,4 +67,5 @@ class Observability(Telemetry):
             ("Looks", MetricUnit.Count, len(result.looks)),
             ("LooksUnanswered", MetricUnit.Count, sum(look.found is None for look in result.looks)),
             ("Duration", MetricUnit.Milliseconds, result.duration_ms),
+            *changed,
         )

@@ -161,6 +161,11 @@ class Result:
         """Whether the wanted state holds (or, for a dry run, was planned)."""
         return self.outcome in (Outcome.SUCCEEDED, Outcome.UNCHANGED, Outcome.PLANNED)
 
+    @property
+    def task_changed(self) -> bool:
+        """Whether nothing was sent because the task is not as the request expects it."""
+        return self.error is not None and self.error.category is Category.PRECONDITION_FAILED
+
     def to_dict(self) -> dict[str, Any]:
         """The JSON object that callers see."""
         body = self.to_event()

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote
 
 from task_cleanup.errors import Category, CleanupError, Code, invalid_request
-from task_cleanup.event_types import SOURCE
+from task_cleanup.event_types import SOURCE, EventType
 from task_cleanup.results import Error, Result
 from task_cleanup.times import parse_time, rfc3339
 from task_cleanup.validation import (
@@ -51,7 +51,7 @@ class Received:
     body that SQS itself moved to the dead-letter queue gets a new id when somebody sends it back.
     ``first_sent`` is the earliest time in the event or message that a redrive does not change; None if there is none.
     ``unreadable`` is why no request could be read; ``request`` is then None. ``redriven`` marks a message that a
-    function had moved to the dead-letter queue, and that somebody sent back.
+    function had moved to the dead-letter queue, and that somebody sent back. ``by_sweep``: see ``_is_by_sweep``.
     """
 
     trigger: Trigger
@@ -61,6 +61,7 @@ class Received:
     requested_by: str | None = None
     unreadable: CleanupError | None = None
     redriven: bool = False
+    by_sweep: bool = False
 
     @property
     def is_queued(self) -> bool:
@@ -153,6 +154,7 @@ def from_eventbridge(event: Event, fallback_id: str) -> Received:
         first_sent=_time(event.get("time")),
         requested_by=_requester(event),
         unreadable=unreadable,
+        by_sweep=_is_by_sweep(event),
     )
 
 
@@ -162,6 +164,18 @@ def _requester(event: Event) -> str | None:
     if source in ("aws.scheduler", SOURCE) and isinstance(resources, list) and resources:
         return _text(resources[0]) or source
     return source
+
+
+def _is_by_sweep(event: Event) -> bool:
+    """Whether the event is marked as a sweep's request, by its source and its type together.
+
+    Of the stack's roles, the template lets the sweep's alone put this type on the bus, and with this source only. The
+    function cannot see who did: whoever else may put events on the bus, or send messages to the queue, can claim the
+    same. That is enough for the one thing that the mark decides, namely that a ``TaskChanged`` is not a dead letter.
+    Who may do either may order deletes anyway; by the claim, one keeps one's own refused request out of the
+    dead-letter queue, and its result is published all the same.
+    """
+    return (event["source"], event["detail-type"]) == (SOURCE, EventType.DELETE_REQUESTED)
 
 
 # -- SQS ------------------------------------------------
@@ -190,8 +204,9 @@ def _from_body(record: Event, attributes: Event, message_id: str, body: str) -> 
     content, unreadable = _read_json("the message's body", body)
     # Not SentTimestamp: a redrive sets it to its own time, so an old request would look new.
     sent = [_time(_attribute(moved, "origin_time"))]
-    requested_by = _text(attributes.get("SenderId"))
-    if _is_failed_invocation(content):
+    requested_by, by_sweep = _text(attributes.get("SenderId")), False
+    crashed = _is_failed_invocation(content)
+    if crashed:
         # Lambda's record of a failed invocation, from the OnFailure destination: the request is inside.
         sent.append(_time(content.get("timestamp")))
         origin_id = _text(_object(content["requestContext"]).get("requestId")) or origin_id
@@ -201,6 +216,7 @@ def _from_body(record: Event, attributes: Event, message_id: str, body: str) -> 
         content, unreadable = inner.request, inner.unreadable
         origin_id, requested_by = inner.origin_id, inner.requested_by
         sent.append(inner.first_sent)
+        by_sweep = inner.by_sweep and not crashed  # the stack's rules send a sweep's requests to queues only
     known = [moment for moment in sent if moment is not None]
     return Received(
         Trigger.SQS,
@@ -210,6 +226,7 @@ def _from_body(record: Event, attributes: Event, message_id: str, body: str) -> 
         requested_by=requested_by,
         unreadable=unreadable,
         redriven="origin_id" in moved,
+        by_sweep=by_sweep,
     )
 
 
