@@ -77,9 +77,20 @@ def test_every_documented_code_means_what_the_contract_says(name: str) -> None:
         with case(row["code"], row["status"]):
             result = settle(name, row["code"], row["status"])
             _check_meaning(name, row, result)
+            _check_looks(name, row, result)
             unchanged |= {row["code"]} if result.outcome is Outcome.UNCHANGED else set()
 
     assert unchanged == set(OPERATIONS[name].already_done_codes) == WANTED_STATE.get(name, set())
+
+
+def _check_looks(name: str, row: dict[str, Any], result: Result) -> None:
+    """A known refusal costs no look, unless it has two senses or can come after the change was made."""
+    look, error = OPERATIONS[name].look, result.error
+    assert error is not None
+    is_open = row["status"] >= 500 or error.category is Category.UNAVAILABLE
+    doubt = look is not None and (error.code in look.doubtful_codes or is_open)
+    certain = result.outcome is Outcome.UNCHANGED or error.category is Category.THROTTLED
+    assert bool(result.looks) is (doubt and not certain)
 
 
 def _check_meaning(name: str, row: dict[str, Any], result: Result) -> None:

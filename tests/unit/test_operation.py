@@ -16,6 +16,8 @@ from tests.support.builders import (
     CANCEL_TASK,
     DELETE_DATA_TASK,
     NAMES,
+    NO_CONNECTION,
+    NO_REPLY,
     NOW,
     OF_EACH_KIND,
     OMS_DELETE,
@@ -26,9 +28,11 @@ from tests.support.builders import (
     WITH_PROJECT,
     WITH_TOKEN,
     Answer,
+    OperationWorld,
     direct,
     refusal,
     success,
+    throttle,
     world,
 )
 from tests.support.identities import PROJECT
@@ -438,3 +442,92 @@ def test_a_bug_after_a_look_keeps_the_look() -> None:
 
     assert result.error is not None
     assert (result.error.code, [look.found for look in result.looks]) == ("InternalError", [True])
+
+
+# -- what cannot be undone, and what is only accepted ------------------------------------------------
+
+SHOWN = Answer(200, json.dumps(RECORDS["oms"]).encode())
+
+
+def irreversible(name: str, *answers: Answer | Exception, **changes: Any) -> OperationWorld:
+    """OMS, as a service that always looks."""
+    faked = world(name, *answers)
+    service = faked.operation.service
+    always = replace(service, look=replace(service.look, always=True))
+    faked.operation = replace(faked.operation, service=always, **changes)
+    return faked
+
+
+def methods(faked: OperationWorld) -> list[str | None]:
+    return [request.method for request in faked.script.sent]
+
+
+def test_a_service_that_always_looks_looks_where_nothing_is_expected() -> None:
+    faked = irreversible(OMS_DELETE, SHOWN, success(OPERATIONS[OMS_DELETE]))
+
+    result = faked.run()
+
+    assert (result.outcome, methods(faked)) == (Outcome.SUCCEEDED, ["GET", "DELETE"])
+
+
+def test_an_irreversible_change_of_a_task_that_cannot_be_looked_at_is_not_sent() -> None:
+    faked = irreversible(OMS_DELETE, refusal(OPERATIONS[OMS_DELETE], "OMS.0206", 403))
+
+    result = faked.run()
+
+    assert (result.outcome, methods(faked)) == (Outcome.FAILED, ["GET"])
+
+
+@pytest.mark.parametrize("lost", [NO_REPLY, Answer(503), Answer(500)], ids=["time-out", "503", "500"])
+def test_an_irreversible_change_in_doubt_is_not_sent_again_and_comes_again(lost: Answer | Exception) -> None:
+    """The next delivery looks first. A change of any other service is repeated at once."""
+    answers = (SHOWN, lost, SHOWN)
+    faked, other = irreversible(OMS_DELETE, *answers), world(OMS_DELETE, *answers)
+
+    result, _ = faked.run(), other.run(direct(other.operation, expected={}))
+
+    assert methods(faked) == ["GET", "DELETE", "GET"]
+    assert (result.outcome, result.retryable, result.attempts) == (Outcome.FAILED, True, 1)
+    assert [(look.when.value, look.found) for look in result.looks] == [("before", True), ("after", True)]
+    assert methods(other).count("DELETE") > 1
+
+
+def test_an_irreversible_change_that_was_certainly_not_made_is_sent_again() -> None:
+    operation = OPERATIONS[OMS_DELETE]
+    faked = irreversible(OMS_DELETE, SHOWN, throttle(operation), NO_CONNECTION, success(operation))
+
+    result = faked.run()
+
+    assert (result.outcome, methods(faked)) == (Outcome.SUCCEEDED, ["GET", "DELETE", "DELETE", "DELETE"])
+
+
+def test_a_look_before_an_irreversible_change_is_repeated() -> None:
+    faked = irreversible(OMS_DELETE, NO_REPLY, SHOWN, success(OPERATIONS[OMS_DELETE]))
+
+    result = faked.run()
+
+    assert (result.outcome, methods(faked)) == (Outcome.SUCCEEDED, ["GET", "GET", "DELETE"])
+
+
+def test_what_began_to_run_after_the_look_is_not_stopped_where_a_stop_cannot_be_undone() -> None:
+    """No status was named that may be stopped."""
+    operation = OPERATIONS[OMS_DELETE]
+    faked = irreversible(OMS_DELETE, SHOWN, refusal(operation, "OMS.0063", 400), success(operation))
+
+    result = faked.run(direct(operation, stop_running=True))
+
+    assert (result.outcome, methods(faked)) == (Outcome.CONFLICT, ["GET", "DELETE"])
+
+
+@pytest.mark.parametrize("is_asynchronous", [True, False])
+@pytest.mark.parametrize("doubt", [refusal(OPERATIONS[OMS_DELETE], "OMS.0054", 400), Answer(200, b"<html>")])
+def test_a_delete_that_is_only_accepted_and_in_doubt_is_never_final(doubt: Answer, is_asynchronous: bool) -> None:
+    """A provider that deletes later still shows the task, so the same request comes again."""
+    faked = world(OMS_DELETE, doubt, SHOWN)
+    faked.operation = replace(faked.operation, is_asynchronous=is_asynchronous)
+
+    result = faked.run()
+
+    assert result.error is not None
+    assert (result.outcome, result.retryable) == (Outcome.FAILED, is_asynchronous)
+    assert result.error.code in {"OMS.0054", "UnexpectedReply"}

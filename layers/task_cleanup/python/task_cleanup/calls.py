@@ -43,12 +43,14 @@ class Answers:
     ``check_success`` gets every 2xx reply without an error code, and returns what is wrong with it; None means that
     the provider confirmed the call. A reply with one of the ``already_done_codes`` is ``unchanged``. Where
     ``is_read``, the body is what was asked for, and the verdict keeps the reply. The body of a list may be larger.
+    ``once``: after an attempt without a definite answer, the call is not sent again.
     """
 
     check_success: Callable[[Reply], Error | None]
     already_done_codes: frozenset[str] = frozenset()
     is_read: bool = False
     is_list: bool = False
+    once: bool = False
 
 
 class Caller:
@@ -119,6 +121,7 @@ class Caller:
             credentials=self._credentials,
             deadline=until,
             max_bytes=MAX_LIST_BYTES if answers.is_list else MAX_REPLY_BYTES,
+            once=answers.once,
         )
         if settled.verdict.category is Category.UNAUTHENTICATED:
             store.suspend(self._credentials, None if settled.verdict.code_known else project_id)

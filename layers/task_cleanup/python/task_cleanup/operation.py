@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 from task_cleanup.calls import Answers, Caller, Dependencies
-from task_cleanup.errors import Category, CleanupError, Code, invalid_request
+from task_cleanup.errors import RETRY_LATER, Category, CleanupError, Code, invalid_request
 from task_cleanup.looking import changed_error, is_expected, look_at
 from task_cleanup.paging import check_reading, walk
 from task_cleanup.providers.model import Call, ListCall, Look, Reply, Request, Service
@@ -57,7 +57,7 @@ class Operation:
     ``stop_running`` and the task runs.
 
     ``goal`` is what the change is for; an operation whose target cannot be looked at has none. ``is_asynchronous``:
-    the provider's success says that it will make the change. ``always_looks``: also where nothing is expected.
+    the provider's success says that it will make the change.
     """
 
     name: str
@@ -71,7 +71,6 @@ class Operation:
     stop_first: StopFirst | None = None
     goal: Goal | None = None
     is_asynchronous: bool = False
-    always_looks: bool = False
     validator: RequestValidator = field(init=False)
 
     def __post_init__(self) -> None:
@@ -81,12 +80,18 @@ class Operation:
     def answers(self) -> Answers:
         """What the replies to its call mean."""
         is_list = self.listing is not None
-        return Answers(self.check_success, self.already_done_codes, is_read=is_list, is_list=is_list)
+        once = self.always_looks
+        return Answers(self.check_success, self.already_done_codes, is_read=is_list, is_list=is_list, once=once)
 
     @property
     def look(self) -> Look | None:
         """How its target is looked at; None where it cannot be."""
         return None if self.goal is None else self.service.look
+
+    @property
+    def always_looks(self) -> bool:
+        """Whether it looks before the change also where nothing is expected, and repeats none that is in doubt."""
+        return self.look is not None and self.look.always
 
     @property
     def least_seconds(self) -> float:
@@ -349,18 +354,22 @@ def _with_look(operation: Operation, finished: FinishedCall, seen: Sighting) -> 
     if finished.unanswered:  # no proof: a provider may show for a while what it has deleted
         attempts = f"{finished.unanswered} attempt(s) got no definite answer"
         note = f"{attempts}, and {note}: if the change was made, it is not to be seen yet"
+    if operation.goal is Goal.GONE and operation.is_asynchronous and error.category not in RETRY_LATER:
+        # The provider may have accepted the delete, and make it later: a final failure would be too early.
+        error = replace(error, category=Category.UNAVAILABLE)
     return replace(finished, verdict=replace(verdict, error=error.with_detail(note=note)))
 
 
 def _stopped(operation: Operation, caller: Caller, finished: FinishedCall) -> FinishedCall:
     """Where a delete met a running task and may stop it: the stop is sent, and the result is a conflict all the same.
 
-    With ``expected`` the look before the delete decides, and a task that has begun to run since is left alone.
+    Where there was a look before the delete, it decides, and a task that has begun to run since is left alone.
     """
     stop, error, request = operation.stop_first, finished.verdict.error, caller.request
     if finished.verdict.outcome is not Outcome.CONFLICT or stop is None or error is None:
         return finished
-    may_stop = request.get("stop_running") and request.get("expected") is None and error.code in stop.codes
+    looked = operation.always_looks or request.get("expected") is not None
+    may_stop = request.get("stop_running") and not looked and error.code in stop.codes
     return _send_stop(operation, stop, caller, finished) if may_stop else finished
 
 

@@ -219,6 +219,7 @@ class Transport:
         credentials: Credentials,
         deadline: Deadline,
         max_bytes: int = MAX_REPLY_BYTES,
+        once: bool = False,
     ) -> FinishedCall:
         """Send the call and judge its reply, and do both again if that can help and the deadline allows it.
 
@@ -233,6 +234,8 @@ class Transport:
             Returns the credentials as the secret store has them now.
         max_bytes
             Of a reply's body. A larger reply ends the call as ``ReplyTooLarge``.
+        once
+            An attempt without a definite answer ends the call: the change may have been made.
         """
         offset, taken = self._offset, list[Action]()
         attempts = unanswered = 0
@@ -245,7 +248,7 @@ class Transport:
             reused, self._kept_alive = self._kept_alive, verdict.http_status is not None
             time_left, fraction = deadline.remaining(), self._system.fraction()
             step = next_step(verdict, taken, time_left=time_left, fraction=fraction, reused=reused)
-            if step is None:
+            if step is None or (once and verdict.uncertain):
                 break
             taken.append(step.action)
             if step.action is Action.BACK_OFF:

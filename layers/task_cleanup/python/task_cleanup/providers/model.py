@@ -164,6 +164,8 @@ class Look:
     ``identity`` are the fields by which a task is told to be the one that was seen: none that moves by itself.
     ``stoppable`` are the provider's statuses that a stop ends, and ``after_stop`` those to which it leads.
     ``doubtful_codes`` are answers to a change, known but with two senses: one is that there is no such task.
+    ``always`` is for a service whose changes cost money or cannot be undone: every change is looked at first, also
+    where nothing is expected, and none is sent again in the same call after an attempt without a definite answer.
     """
 
     identity: tuple[str, ...]
@@ -174,6 +176,7 @@ class Look:
     stoppable: frozenset[str] = frozenset()
     after_stop: frozenset[str] = frozenset()
     doubtful_codes: frozenset[str] = frozenset()
+    always: bool = False
 
 
 @wired
