@@ -95,8 +95,8 @@ def no_doubt_where_a_look_was_answered(books: Books) -> Iterator[str]:
         if DOUBT not in note or result["operation"] == CANCEL.name or not books.is_alone(receive, result):
             continue
         calls = books.calls_of(receive, result)
-        last = max((time_of(call) for call in calls if not _is_look(call)), default=None)
-        looks = [call for call in calls if _is_look(call) and last is not None and time_of(call) > last]
+        last = max((time_of(call) for call in calls if not _is_look(call)), default=0.0)
+        looks = [call for call in calls if _is_look(call) and time_of(call) > last]
         if not looks:
             yield f"{short(result)}: {note}. Nobody looked"
         elif any(_is_answered(call) for call in looks):
