@@ -42,8 +42,8 @@ PROVIDER_FAULTS: tuple[Mapping[str, Any], ...] = (
 )
 _SHOWS, _LISTS = ("ShowTask", "ShowBackgroundTask"), ("ListDataTasks",)
 LOOK_FAULTS: tuple[tuple[tuple[str, ...], Mapping[str, Any]], ...] = (  # beside those, of the looks at a task
-    (_SHOWS + _LISTS, {"kind": "hide", "probability": 0.03}),  # a lie: no such task, or an empty list
-    (_SHOWS, {"kind": "other_record", "probability": 0.05}),
+    (_SHOWS + _LISTS, {"kind": "hide", "probability": 0.06}),  # a lie: no such task, or an empty list
+    (_SHOWS, {"kind": "other_record", "probability": 0.06}),
     (_SHOWS + _LISTS, {"kind": "http_error", "probability": 0.04, "status": 504}),
     (_SHOWS + _LISTS, {"kind": "garbage", "probability": 0.04, "variant": "truncated"}),
     (_SHOWS + _LISTS, {"kind": "latency", "probability": 0.05, "ms": 600}),
