@@ -22,8 +22,8 @@ class Changed:
 class Actor:
     """Makes each message's turn once, at its moment.
 
-    A turn at the moment ``CALLED`` is made by the emulators' thread that decides the call, before it answers: so a
-    task changes after a look and before the delete that follows it.
+    A turn at a call is made by the emulators' thread that decides the call, before it answers: so a task changes
+    after a look and before the delete that follows it, or between two attempts.
     """
 
     def __init__(self, emulators: Emulators, messages: Sequence[Message]) -> None:
@@ -59,14 +59,11 @@ class Actor:
             self.changes.append(Changed(self._emulators.clock.now(), target, state))
 
     def _called(self, entry: Entry) -> None:
-        """A call that was answered by a fault in place of the provider is none."""
-        if entry.carried_out is None:
-            return
         place = (entry.service, entry.ids.get("instance_id", ""))
         named = entry.ids.get("task_id")
         target = self._in_place.get(place) if named is None else Target(*place, named)
         if target is not None:
-            self._make(target, Moment.CALLED)
+            self._make(target, Moment.FAILED if entry.carried_out is None else Moment.CALLED)
 
     def _make(self, target: Target, moment: Moment) -> None:
         with self._lock:

@@ -40,6 +40,7 @@ class Moment(StrEnum):
 
     SENT = "when the request has been sent"
     CALLED = "when the provider has decided the first call about it, and has not answered yet"
+    FAILED = "when for the first time a call about it has failed before the provider decided it"
 
 
 @dataclass(frozen=True)

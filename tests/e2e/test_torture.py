@@ -91,6 +91,7 @@ def test_a_short_run_accounts_for_every_message() -> None:
     assert "All 120 messages are accounted for." in done.stdout
     assert "workers killed in the middle of a batch: 0" not in done.stdout
     assert "since they killed every worker: 0" not in done.stdout
+    assert "tasks changed on the way: 0" not in done.stdout
     assert Kind.AGELESS.value in done.stdout
 
 
