@@ -36,7 +36,7 @@ def _numbers(account: Account, kinds: tuple[Kind, ...]) -> list[str]:
     return [str(number or "·") for number in (sum(ends), *ends, sum(failed))]
 
 
-def facts(report: Report) -> list[str]:
+def facts(report: Report, account: Account) -> list[str]:
     """The run in numbers: messages, calls, faults, kills, moves, time."""
     evidence = report.evidence
     failed = sum(bool(set(entry.faults) - HARMLESS) for entry in evidence.journal)
@@ -46,10 +46,14 @@ def facts(report: Report) -> list[str]:
     moved = sum(dead.result is None for dead in evidence.dead_letters)
     refused = ", ".join(f"{name}: {count}" for name, count in sorted(report.refused.items()))
     copied = f"{copies[Copy.REDELIVERED]} delivered twice and {copies[Copy.SENT_AGAIN]} sent twice"
+    apart = [f"counted apart: {count} {what}" for what, count in account.apart.items()]
+    turned = Counter("vanished" if change.state is None else "changed" for change in evidence.changes)
     return [
         f"messages: {len(evidence.sent)}, of them {copied}; received {len(evidence.receives)} times",
         f"calls to the providers, looks among them: {len(evidence.journal)}, of them {failed} hit by a fault",
         f"changes at the providers: {changes}, of them {silent} without a proper answer",
+        f"tasks changed on the way: {turned['changed']}, vanished: {turned['vanished']}",
+        *apart,
         f"workers killed in the middle of a batch: {evidence.kills}",
         f"messages that SQS moved, since they killed every worker: {moved}",
         f"calls to AWS that failed: {refused}",
@@ -84,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
     report = run(conditions, console.print)
     account = settle(report.evidence)
     console.print(table_of(account))
-    for fact in facts(report):
+    for fact in facts(report, account):
         console.print(fact)
     for text in differences(account):
         console.print(text, style="red", soft_wrap=True, markup=False)

@@ -6,17 +6,18 @@ Pure: evidence in, table and differences out. Each rule is one function that yie
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
-from functools import cached_property
 
-from bench.torture.evidence import DeadLetter, Ending, Evidence, Receive, Result, Sent, fingerprint, is_ok
-from bench.torture.messages import CANCEL, CHANGING, OPERATIONS, REFUSALS, Kind, Message, Target
+from bench.torture.books import TICK, Books, moment, short, span, target_of, target_of_entry
+from bench.torture.evidence import DeadLetter, Ending, Evidence, Receive, Result, fingerprint, is_ok
+from bench.torture.look_rules import LOOK_RULES, was_lied_to
+from bench.torture.messages import CANCEL, CHANGING, OPERATIONS, REFUSALS, TURNS, Kind, Message
+from local.emulators import KINDS
 from local.emulators.journal import Entry
 
 MAX_RECEIVES = 5  # the template's
 CANCEL_LIFETIME = timedelta(hours=1)  # from when a queued cancel was first sent
-_TICK = timedelta(milliseconds=2)  # times are cut to milliseconds
 _TELLS_GONE = {operation.name for operation in OPERATIONS if operation.tells_gone}
 
 
@@ -48,135 +49,14 @@ class Account:
     ends: Mapping[Kind, Counter[End]]
     after_redrive: Mapping[Kind, Counter[End]]
     differences: tuple[Difference, ...]
-
-
-@dataclass(frozen=True)
-class Case:
-    """One message with everything that happened to it, in the order of its receives."""
-
-    sent: Sent
-    message_id: str | None
-    history: tuple[Receive, ...]
-    redelivered: tuple[Receive, ...]  # after the redrive
-    died: bool  # SQS moved it, without a result
-
-    @property
-    def message(self) -> Message:
-        """The message that was sent."""
-        return self.sent.message
-
-    def done(self) -> Iterator[Result]:
-        """The results after which the message was deleted from its queue, the latest last."""
-        for receives in (self.history, self.redelivered):
-            yield from (item.result for item in receives if item.ending is Ending.DONE and item.result)
-
-    @property
-    def endings(self) -> str:
-        """How its receives ended."""
-        return ", ".join(
-            f"{item.ending.value}{' with ' + item.result['outcome'] if item.result else ''}" for item in self.history
-        )
-
-    @property
-    def name(self) -> str:
-        """The case in words: operation, kind of message, which copy, and first id."""
-        message = self.message
-        return f"{message.operation.name}, {message.kind.value}, {message.copy.value}, {self.sent.origin}"
-
-
-@dataclass(frozen=True)
-class _Books:
-    """The evidence, indexed once for all rules."""
-
-    evidence: Evidence
-    extras: list[str] = field(default_factory=list)  # messages received that nobody sent
-
-    @cached_property
-    def receives_of(self) -> dict[str, list[Receive]]:
-        found: dict[str, list[Receive]] = defaultdict(list)
-        for receive in self.evidence.receives:
-            found[receive.message_id].append(receive)
-        return {message_id: sorted(receives, key=lambda item: item.number) for message_id, receives in found.items()}
-
-    @cached_property
-    def ids_of(self) -> dict[str, list[str]]:
-        """Origin -> ids of its messages before the redrive, wherever they were seen."""
-        found: dict[str, dict[str, None]] = defaultdict(dict)
-        seen = [(item.origin, item.message_id) for item in self.evidence.receives]
-        # A message that a function moved to a dead-letter queue has a new id there.
-        seen += [(item.origin, item.message_id) for item in self.evidence.dead_letters if item.result is None]
-        for origin, message_id in seen:
-            if message_id not in self.evidence.redriven:
-                found[origin].setdefault(message_id)
-        return {origin: list(ids) for origin, ids in found.items()}
-
-    @cached_property
-    def redriven_of(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = defaultdict(list)
-        for message_id, origin in self.evidence.redriven.items():
-            found[origin].append(message_id)
-        return found
-
-    @cached_property
-    def cases(self) -> tuple[Case, ...]:
-        ids = {origin: list(found) for origin, found in self.ids_of.items()}
-        died = {dead.message_id for dead in self.evidence.dead_letters if dead.result is None}
-        for sent in self.evidence.sent:
-            if sent.message_id in ids.get(sent.origin, []):
-                ids[sent.origin].remove(str(sent.message_id))
-        cases = []
-        for sent in self.evidence.sent:
-            rest = ids.get(sent.origin, [])
-            message_id = sent.message_id or (rest.pop(0) if rest else None)
-            history = self.receives_of.get(message_id or "", [])
-            new_ids = self.redriven_of.get(sent.origin, [])
-            redelivered = [item for new_id in new_ids for item in self.receives_of.get(new_id, [])]
-            cases.append(Case(sent, message_id, tuple(history), tuple(redelivered), message_id in died))
-        self.extras.extend(message_id for rest in ids.values() for message_id in rest)
-        return tuple(cases)
-
-    @cached_property
-    def logged(self) -> list[tuple[Receive, Result]]:
-        return [(receive, receive.result) for receive in self.evidence.receives if receive.result is not None]
-
-    @cached_property
-    def effects(self) -> dict[Target, list[Entry]]:
-        found: dict[Target, list[Entry]] = defaultdict(list)
-        for entry in self.evidence.journal:
-            if entry.effect:
-                found[target_of_entry(entry)].append(entry)
-        return found
-
-    @cached_property
-    def cancels(self) -> dict[Target, list[str | None]]:
-        """For every migration that messages ask to cancel: when each says that it was first sent."""
-        found: dict[Target, list[str | None]] = defaultdict(list)
-        for sent in self.evidence.sent:
-            if sent.message.operation is CANCEL:
-                found[sent.message.target].append(sent.first_sent)
-        return found
-
-    @cached_property
-    def message_of(self) -> dict[str, Message]:
-        """Origin -> what was asked for. Redriven messages that lost their origin are found by their new id."""
-        found = {sent.origin: sent.message for sent in self.evidence.sent}
-        return {**found, **{new: found[old] for new, old in self.evidence.redriven.items() if old in found}}
-
-
-def target_of_entry(entry: Entry) -> Target:
-    """The task that a provider's call was about."""
-    return Target(entry.service, entry.ids.get("instance_id", ""), entry.ids.get("task_id", ""))
-
-
-def moment(text: str) -> datetime:
-    """An RFC 3339 time."""
-    return datetime.fromisoformat(text)
+    apart: Mapping[str, int] = field(default_factory=dict)
+    """What is no difference, since no function could know better: in words, and how often."""
 
 
 # -- the rules ------------------------------------------------
 
 
-def every_message_is_sent(books: _Books) -> Iterator[str]:
+def every_message_is_sent(books: Books) -> Iterator[str]:
     """The run had time to send all messages, and at its end no queue has a message."""
     if books.evidence.unsent:
         yield f"{books.evidence.unsent} messages were not sent in time"
@@ -184,7 +64,7 @@ def every_message_is_sent(books: _Books) -> Iterator[str]:
         yield f"{books.evidence.waiting} messages still wait in a queue"
 
 
-def every_message_ends(books: _Books) -> Iterator[str]:
+def every_message_ends(books: Books) -> Iterator[str]:
     """Every message is received until a worker finishes it and it is deleted. SQS moves one only if every receive at
     which the function would have moved it killed its worker."""
     for case in books.cases:
@@ -200,14 +80,14 @@ def every_message_ends(books: _Books) -> Iterator[str]:
         yield f"received and never sent: {message_id}"
 
 
-def every_redriven_message_ends(books: _Books) -> Iterator[str]:
+def every_redriven_message_ends(books: Books) -> Iterator[str]:
     """Every redriven message is received until a worker finishes it."""
     for message_id, origin in books.evidence.redriven.items():
         if not any(receive.ending is Ending.DONE for receive in books.receives_of.get(message_id, [])):
             yield f"redriven and never finished: {origin}"
 
 
-def every_end_is_published(books: _Books) -> Iterator[str]:
+def every_end_is_published(books: Books) -> Iterator[str]:
     """A message that was deleted from its queue has a result, and that result is on the bus."""
     published = {fingerprint(result) for result in books.evidence.published}
     for receive in books.evidence.receives:
@@ -216,38 +96,38 @@ def every_end_is_published(books: _Books) -> Iterator[str]:
         if receive.result is None:
             yield f"forgotten without a result: {receive.origin}"
         elif fingerprint(receive.result) not in published:
-            yield f"not published: {_short(receive.result)}"
+            yield f"not published: {short(receive.result)}"
 
 
-def every_failure_is_in_a_dead_letter_queue(books: _Books) -> Iterator[str]:
+def every_failure_is_in_a_dead_letter_queue(books: Books) -> Iterator[str]:
     """A failed message is in the dead-letter queue as well, with the result that was published."""
     dead_letters = {fingerprint(dead.result) for dead in _dead_letters(books) if dead.result}
     for receive, result in books.logged:
         if receive.ending is Ending.DONE and not is_ok(result) and fingerprint(result) not in dead_letters:
-            yield f"failed, and in no dead-letter queue: {_short(result)}"
+            yield f"failed, and in no dead-letter queue: {short(result)}"
 
 
-def nothing_is_invented(books: _Books) -> Iterator[str]:
+def nothing_is_invented(books: Books) -> Iterator[str]:
     """Every result on the bus or in a dead-letter queue was logged by a function, and none there is a success."""
     logged = {fingerprint(result) for _, result in books.logged}
     for result in books.evidence.published:
         if fingerprint(result) not in logged:
-            yield f"published by nobody: {_short(result)}"
+            yield f"published by nobody: {short(result)}"
     for dead in _dead_letters(books):
         if dead.result is not None and (fingerprint(dead.result) not in logged or is_ok(dead.result)):
-            yield f"should not be in a dead-letter queue: {_short(dead.result)}"
+            yield f"should not be in a dead-letter queue: {short(dead.result)}"
     for name in books.evidence.crashes:
         yield f"a function did not foresee: {name}"
 
 
-def every_result_names_its_message(books: _Books) -> Iterator[str]:
+def every_result_names_its_message(books: Books) -> Iterator[str]:
     """The correlation id is the message's first id, also after redeliveries and a redrive."""
     for receive, result in books.logged:
         if result["correlation_id"] != receive.origin:
-            yield f"{receive.origin} became {_short(result)}"
+            yield f"{receive.origin} became {short(result)}"
 
 
-def no_success_is_false(books: _Books) -> Iterator[str]:
+def no_success_is_false(books: Books) -> Iterator[str]:
     """``succeeded``: this call, or an earlier one with its token, changed it. ``unchanged``: the task is gone."""
     by_request = {entry.request_id: entry for entry in books.evidence.journal}
     for receive, result in books.logged:
@@ -258,23 +138,26 @@ def no_success_is_false(books: _Books) -> Iterator[str]:
             allowed = message.kind is Kind.DRY_RUN
         elif result["outcome"] == "unchanged":
             allowed = message.kind in CHANGING | {Kind.ABSENT} and _was_gone(books, message, result)
+            if not allowed and was_lied_to(books, result):
+                books.apart["unchanged although it is there, by a look that was answered with a lie"] += 1
+                allowed = True
         else:
             allowed = message.kind in CHANGING and _was_confirmed(books, by_request, message, result)
         if not allowed:
-            yield f"{message.kind.value}: {_short(result)}"
+            yield f"{message.kind.value}: {short(result)}"
 
 
-def _was_gone(books: _Books, message: Message, result: Result) -> bool:
+def _was_gone(books: Books, message: Message, result: Result) -> bool:
     target = message.target
     if target in books.evidence.after:
         return False
-    done_at = moment(result["completed_at"]) + _TICK
-    return target not in books.evidence.before or any(
-        moment(entry.time) <= done_at for entry in books.effects.get(target, [])
-    )
+    done_at = moment(result["completed_at"]) + TICK
+    went = [entry.time for entry in books.effects.get(target, [])]
+    vanished = target in books.vanished and books.history_of(target).before(done_at.timestamp()) is None
+    return target not in books.evidence.before or vanished or any(moment(time) <= done_at for time in went)
 
 
-def _was_confirmed(books: _Books, by_request: Mapping[str, Entry], message: Message, result: Result) -> bool:
+def _was_confirmed(books: Books, by_request: Mapping[str, Entry], message: Message, result: Result) -> bool:
     answer = by_request.get(str(result["request_id"]))
     if answer is None or answer.status not in {200, 204} or answer.code is not None:
         return False
@@ -287,54 +170,42 @@ def _was_confirmed(books: _Books, by_request: Mapping[str, Entry], message: Mess
     )
 
 
-def no_change_is_silent(books: _Books) -> Iterator[str]:
+def no_change_is_silent(books: Books) -> Iterator[str]:
     """A call that made the change is not ``failed`` or ``conflict``, unless its result has a ``note``.
 
     Nor is any result after a look that showed that the task is gone.
     """
     for receive, result in books.logged:
         if not is_ok(result) and any(look["found"] is False for look in result["looks"]):
-            yield f"{_short(result)}, but a look showed that it is gone"
+            yield f"{short(result)}, but a look showed that it is gone"
         if is_ok(result) or (result["error"]["detail"] or {}).get("note"):
             continue
-        began, ended = _span(result)
-        for entry in books.effects.get(_target_of(result), []):
+        began, ended = span(result)
+        for entry in books.effects.get(target_of(result), []):
             own = (entry.access_key_id, entry.client_token) == (receive.access_key_id, result["client_token"])
             if own and began <= moment(entry.time) <= ended:
-                yield f"{_short(result)}, but it was {entry.effect} (faults: {', '.join(entry.faults) or 'none'})"
+                yield f"{short(result)}, but it was {entry.effect} (faults: {', '.join(entry.faults) or 'none'})"
 
 
-def _span(result: Result) -> tuple[datetime, datetime]:
-    """From when to when the call of this result lasted."""
-    ended = moment(result["completed_at"])
-    return ended - timedelta(milliseconds=result["duration_ms"]) - _TICK, ended + _TICK
-
-
-def _target_of(result: Result) -> Target:
-    target = result["target"]
-    service = f"{target['provider']}_{target['service']}"
-    return Target(service, target.get("instance_id", ""), target.get("task_id", ""))
-
-
-def nothing_is_changed_unasked(books: _Books) -> Iterator[str]:
+def nothing_is_changed_unasked(books: Books) -> Iterator[str]:
     """Only tasks that a valid message names are changed, and each task that is gone was deleted by a call."""
     asked = {sent.message.target for sent in books.evidence.sent if sent.message.kind in CHANGING}
     for target, entries in books.effects.items():
         if target not in asked:
             yield f"{entries[0].effect}, and nobody asked for it: {' '.join(target)}"
-    for target in books.evidence.before - books.evidence.after:
+    for target in books.evidence.before - books.evidence.after - books.vanished:
         if target not in books.effects:
             yield f"gone, and no call deleted it: {' '.join(target)}"
 
 
-def nothing_is_changed_twice(books: _Books) -> Iterator[str]:
+def nothing_is_changed_twice(books: Books) -> Iterator[str]:
     """A duplicate changes nothing. (A cancelled migration is started again, so that a second cancel would show.)"""
     for target, entries in books.effects.items():
         if len(entries) > 1:
             yield f"{entries[0].effect} {len(entries)} times: {' '.join(target)}"
 
 
-def no_cancel_of_unknown_age_is_sent(books: _Books) -> Iterator[str]:
+def no_cancel_of_unknown_age_is_sent(books: Books) -> Iterator[str]:
     """A cancel stops whatever runs when it arrives: it is sent only for a message with a time, and a recent one."""
     for entry in books.evidence.journal:
         target = target_of_entry(entry)
@@ -343,21 +214,21 @@ def no_cancel_of_unknown_age_is_sent(books: _Books) -> Iterator[str]:
             yield f"cancel sent to the provider ({'too old' if ages else 'of unknown age'}): {' '.join(target)}"
 
 
-def every_doomed_message_is_moved_by_sqs(books: _Books) -> Iterator[str]:
+def every_doomed_message_is_moved_by_sqs(books: Books) -> Iterator[str]:
     """SQS moves each message that is sent while every worker dies; else that case would not have been tested."""
     for case in books.cases:
         if case.message.doomed and not case.died:
             yield f"not moved by SQS ({case.endings}): {case.name}"
 
 
-def every_signature_is_good(books: _Books) -> Iterator[str]:
+def every_signature_is_good(books: Books) -> Iterator[str]:
     """No provider received a wrong signature."""
     for entry in books.evidence.journal:
         if entry.signature_ok is False:
             yield f"{entry.method} {entry.path}"
 
 
-def unknown_operations_are_unrouted(books: _Books) -> Iterator[str]:
+def unknown_operations_are_unrouted(books: Books) -> Iterator[str]:
     """The queue for unrouted requests has all events with an unknown operation, and nothing else."""
     expected = Counter(sent.origin for sent in books.evidence.sent if sent.message.kind is Kind.UNKNOWN_OPERATION)
     actual = Counter(books.evidence.unrouted)
@@ -367,7 +238,7 @@ def unknown_operations_are_unrouted(books: _Books) -> Iterator[str]:
         yield f"unrouted without reason: {origin}"
 
 
-def all_that_can_succeed_has_succeeded(books: _Books) -> Iterator[str]:
+def all_that_can_succeed_has_succeeded(books: Books) -> Iterator[str]:
     """After the redrive, without faults: every message that can succeed has; an invalid one has its expected code."""
     for case in books.cases:
         message, last = case.message, list(case.done())[-1:]
@@ -376,22 +247,28 @@ def all_that_can_succeed_has_succeeded(books: _Books) -> Iterator[str]:
         result = last[0]
         code = (result["error"] or {}).get("code")
         if message.kind in REFUSALS:
-            if is_ok(result) or code != REFUSALS[message.kind]:
-                yield f"{message.kind.value} ended as {_short(result)}"
+            lied = result["outcome"] == "unchanged" and was_lied_to(books, result)
+            if code != REFUSALS[message.kind] and not lied:
+                yield f"{message.kind.value} ended as {short(result)}"
         elif not is_ok(result) and not _cannot_succeed(books, message, result):
-            yield f"{message.kind.value} ended as {_short(result)}"
+            yield f"{message.kind.value} ended as {short(result)}"
 
 
-def _cannot_succeed(books: _Books, message: Message, result: Result) -> bool:
-    """The task keeps running; or it is gone, and neither a code nor a look tells that."""
-    if message.kind is Kind.RUNS_ON:
-        return bool(result["outcome"] == "conflict")
+def _cannot_succeed(books: Books, message: Message, result: Result) -> bool:
+    """The task runs, or is not the expected one; or it is gone, and neither a code nor a look tells that."""
+    began, ended = span(result)
+    states = books.history_of(message.target).during(began.timestamp(), ended.timestamp())
+    if result["outcome"] == "conflict":
+        running = KINDS[message.operation.service].running
+        return message.kind is Kind.RUNS_ON or any(state is not None and state.status == running for state in states)
+    if result["error"]["code"] == "TaskChanged":  # that it is true is another rule's
+        return message.kind in TURNS and message.expects is not None
     if message.operation.name in _TELLS_GONE:
         return False
-    return message.kind is Kind.ABSENT or message.target in books.effects
+    return message.kind is Kind.ABSENT or message.target in books.effects or message.target in books.vanished
 
 
-RULES: tuple[Callable[[_Books], Iterator[str]], ...] = (
+RULES: tuple[Callable[[Books], Iterator[str]], ...] = (
     every_message_is_sent,
     every_message_ends,
     every_redriven_message_ends,
@@ -408,12 +285,13 @@ RULES: tuple[Callable[[_Books], Iterator[str]], ...] = (
     every_signature_is_good,
     unknown_operations_are_unrouted,
     all_that_can_succeed_has_succeeded,
+    *LOOK_RULES,
 )
 
 
 def settle(evidence: Evidence) -> Account:
     """Apply all rules."""
-    books = _Books(evidence)
+    books = Books(evidence)
     ends: dict[Kind, Counter[End]] = defaultdict(Counter)
     after: dict[Kind, Counter[End]] = defaultdict(Counter)
     unrouted = Counter(evidence.unrouted)
@@ -427,7 +305,7 @@ def settle(evidence: Evidence) -> Account:
         ends[kind][_end(case.history, died=case.died)] += 1
         after[kind][_end(case.redelivered or case.history, died=case.died and not case.redelivered)] += 1
     differences = [Difference(rule.__name__.replace("_", " "), found) for rule in RULES for found in rule(books)]
-    return Account(ends, after, tuple(differences))
+    return Account(ends, after, tuple(differences), books.apart)
 
 
 def _end(history: tuple[Receive, ...], *, died: bool) -> End:
@@ -440,11 +318,5 @@ def _end(history: tuple[Receive, ...], *, died: bool) -> End:
     return {"conflict": End.CONFLICT, "failed": End.FAILED}.get(outcome) or End(outcome)
 
 
-def _dead_letters(books: _Books) -> tuple[DeadLetter, ...]:
+def _dead_letters(books: Books) -> tuple[DeadLetter, ...]:
     return books.evidence.dead_letters + books.evidence.left
-
-
-def _short(result: Result) -> str:
-    error = result["error"] or {}
-    target = " ".join(str(value) for value in _target_of(result) if value)
-    return f"{result['outcome']} {error.get('code', '')} [{target}] {result['correlation_id']}".replace("  ", " ")

@@ -7,7 +7,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from bench.torture.messages import Message, Target
+from bench.torture.actor import Changed
+from bench.torture.messages import Message
+from bench.torture.tasks import Target
 from bench.torture.worker import MARK
 from local.emulators.journal import Entry
 
@@ -70,6 +72,8 @@ class Evidence:
     journal: tuple[Entry, ...]
     before: frozenset[Target]
     after: frozenset[Target]
+    changes: tuple[Changed, ...] = ()  # of tasks, by no call
+    deleted_seen: float = 0.0  # seconds for which a list or a show has a deleted task
     kills: int = 0  # workers killed in the middle of a batch
 
 

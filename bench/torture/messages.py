@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
-from local.aws.cloud import PROJECT_ID
+from bench.torture.tasks import BEGUN, RESTARTED, Moment, State, Target, Turn, expected, migration, record
 from local.aws.stack import REGION
 from local.emulators import KINDS
 from task_cleanup.sweep.services import SERVICES
@@ -18,7 +18,8 @@ DUPLICATES = 0.2  # of all messages
 INVALID = 0.1  # of those that are no duplicates
 BYSTANDERS = 0.05  # tasks that no message names, per message
 OVER_BUS = 0.5
-EXPECTING = 0.5  # of the deletes of tasks that are there: they say how the task was seen, which is looked at first
+EXPECTING = 0.5  # of the deletes: they say how the task was seen, which is looked at first
+TURNING = 6  # one in so many of those that are no duplicates: its task changes while the message is on the way
 DOOMED = 12  # one in so many messages that go straight to a queue is sent while every worker dies
 INSTANCES = 10  # of each service that has any
 SEND_DELAY = 0.02  # of the whole run: how long a duplicate comes after its first, at least
@@ -43,10 +44,15 @@ class Kind(StrEnum):
     TOO_OLD = "cancel, two hours old"
     AGELESS = "cancel, of unknown age"
     CHANGED = "is not as it was seen"
+    RESTARTS = "restarted, or altered, on the way"
+    ENDS = "ends on the way"
+    VANISHES = "vanishes on the way"
 
 
-CHANGING = frozenset({Kind.PRESENT, Kind.FINISHES, Kind.FINISHES_LATE, Kind.RUNS_ON})
 RUNNING = (Kind.FINISHES, Kind.FINISHES_LATE, Kind.RUNS_ON)
+TURNS = (Kind.RESTARTS, Kind.ENDS, Kind.VANISHES)
+CHANGING = frozenset({Kind.PRESENT, *RUNNING, *TURNS})
+_MAY_EXPECT = frozenset({Kind.PRESENT, Kind.ABSENT, Kind.DRY_RUN, *TURNS})
 REFUSALS: Mapping[Kind, str] = {  # the code with which an invalid message ends
     Kind.AGELESS: "SentTimeUnknown",
     Kind.UNREADABLE: "UnreadableRequest",
@@ -69,14 +75,6 @@ class Copy(StrEnum):
     FIRST = "first"
     REDELIVERED = "delivered twice"  # the same event or message again: the same first id
     SENT_AGAIN = "sent twice"  # the sender repeated it: another id
-
-
-class Target(NamedTuple):
-    """A task, or with an empty ``task`` the node migration of an instance."""
-
-    service: str
-    instance: str
-    task: str
 
 
 @dataclass(frozen=True)
@@ -102,9 +100,9 @@ class Operation:
         return next(iter(SERVICES[self.service].regions))
 
     @property
-    def running(self) -> Any:  # noqa: ANN401 - a status in the provider's own form
-        """A status in which a delete is refused; None: there is none."""
-        return KINDS[self.service].running if self.refuses_running else None
+    def has_own_instances(self) -> bool:
+        """Whether each of its tasks is on an instance of its own, so that a list tells whose look it is."""
+        return "instance_id" in KINDS[self.service].place and SERVICES[self.service].look.show is None
 
 
 OPERATIONS = (
@@ -121,7 +119,7 @@ class Message:
     """One message. ``text`` is an event's detail or a queue message's body; ``first`` numbers a copy's first.
 
     ``in_event``: it goes straight to its queue, in the shape of an event, as schedules send it. ``doomed``: it comes
-    while every worker dies, until SQS itself moves it.
+    while every worker dies, until SQS itself moves it. ``expects``: what the request says of its task, if anything.
     """
 
     number: int
@@ -134,6 +132,15 @@ class Message:
     over_bus: bool
     in_event: bool = False
     doomed: bool = False
+    seeded: State | None = None
+    """The task at first; None: there is none, or it is a node migration."""
+    expects: State | None = None
+    turn: Turn | None = None
+
+    @property
+    def has_own_instance(self) -> bool:
+        """Whether its task is the only one that any message names on its instance."""
+        return self.operation.has_own_instances and bool(self.target.task)
 
 
 def make_messages(count: int, seed: int) -> tuple[Message, ...]:
@@ -155,6 +162,7 @@ def _kinds(count: int, dice: random.Random) -> list[Kind]:
     invalid = [_INVALID[number % len(_INVALID)] for number in range(round(count * INVALID))]
     running = [RUNNING[number % len(RUNNING)] for number in range(count // 16)]
     others = [Kind.ABSENT] * (count // 32) + [Kind.DRY_RUN] * (count // 32)
+    others += [TURNS[number % len(TURNS)] for number in range(count // TURNING)]
     kinds = invalid + running + others
     kinds += [Kind.PRESENT] * (count - len(kinds))
     dice.shuffle(kinds)
@@ -181,25 +189,72 @@ def _first(number: int, kind: Kind, dice: random.Random) -> Message:
     target = _target(operation, number)
     request: dict[str, Any] = {"operation": operation.name, "region": operation.region, **_ids(operation, target)}
     over_bus = kind is Kind.UNKNOWN_OPERATION or (kind not in _QUEUE_ONLY and dice.random() < OVER_BUS)
-    if (
-        kind in (Kind.PRESENT, Kind.CHANGED)
-        and operation is not CANCEL
-        and (kind is Kind.CHANGED or dice.random() < EXPECTING)
-    ):
-        seen = KINDS[operation.service].running if kind is Kind.CHANGED else KINDS[operation.service].final[0]
-        request["expected"] = {"provider_status": str(seen)}
+    seeded = _seeded(operation, target, kind)
+    expects = _expects(operation, target, kind, dice)
+    if expects is not None:
+        request["expected"] = expected(operation.service, expects)
     text = _text(kind, request, dice)
     # A plain cancel has no age, and is refused: good ones are in the shape of an event.
     in_event = operation is CANCEL and not over_bus and kind not in _AS_THEY_ARE
-    return Message(number, number, kind, Copy.FIRST, operation, target, text, over_bus, in_event)
+    turn = _turn(operation, seeded, kind, dice) if kind in TURNS and seeded is not None else None
+    return Message(
+        number,
+        number,
+        kind,
+        Copy.FIRST,
+        operation,
+        target,
+        text,
+        over_bus,
+        in_event,
+        seeded=seeded,
+        expects=expects,
+        turn=turn,
+    )
 
 
 def _operation_for(kind: Kind, dice: random.Random) -> Operation:
     if kind in (Kind.TOO_OLD, Kind.AGELESS):
         return CANCEL
-    if kind is Kind.CHANGED:
+    if kind in (Kind.CHANGED, *TURNS):
         return dice.choice([operation for operation in OPERATIONS if operation is not CANCEL])
-    return dice.choice([operation for operation in OPERATIONS if operation.running or kind not in RUNNING])
+    return dice.choice([operation for operation in OPERATIONS if operation.refuses_running or kind not in RUNNING])
+
+
+def _first_state(operation: Operation, target: Target, kind: Kind) -> State:
+    of_service = KINDS[operation.service]
+    status = of_service.running if kind in (*RUNNING, Kind.ENDS) else of_service.final[0]
+    return State(status, f"task-{target.task}", BEGUN)
+
+
+def _seeded(operation: Operation, target: Target, kind: Kind) -> State | None:
+    """How the task is at first."""
+    return None if kind is Kind.ABSENT or not target.task else _first_state(operation, target, kind)
+
+
+def _expects(operation: Operation, target: Target, kind: Kind, dice: random.Random) -> State | None:
+    """What the request says of its task: nothing, only its status, or all that it is told by."""
+    if operation is CANCEL or not (kind is Kind.CHANGED or (kind in _MAY_EXPECT and dice.random() < EXPECTING)):
+        return None
+    first = _first_state(operation, target, kind)
+    status = State(first.status, None, None)
+    wrong = (status._replace(status=KINDS[operation.service].running), first._replace(name="another"))
+    return dice.choice(wrong if kind is Kind.CHANGED else (status, first, first))
+
+
+def _turn(operation: Operation, first: State, kind: Kind, dice: random.Random) -> Turn:
+    """What becomes of the task on the way."""
+    of_service = KINDS[operation.service]
+    others: Mapping[Kind, Sequence[State | None]] = {
+        Kind.RESTARTS: (
+            first._replace(status=of_service.running, begun=RESTARTED),
+            first._replace(begun=RESTARTED),
+            first._replace(status=of_service.final[-1], name="renamed"),
+        ),
+        Kind.ENDS: (first._replace(status=of_service.final[0]),),
+        Kind.VANISHES: (None,),
+    }
+    return Turn(dice.choice(list(Moment)), dice.choice(others[kind]))
 
 
 def _target(operation: Operation, number: int) -> Target:
@@ -207,7 +262,8 @@ def _target(operation: Operation, number: int) -> Target:
     kind = KINDS[operation.service]
     if operation is CANCEL:
         return Target(operation.service, kind.new_instance(1_000_000 + number), "")
-    instance = kind.new_instance(number % INSTANCES) if "instance_id" in kind.place else ""
+    shared = kind.new_instance(number % INSTANCES) if "instance_id" in kind.place else ""
+    instance = kind.new_instance(1_000_000 + number) if operation.has_own_instances else shared
     return Target(operation.service, instance, kind.new_id(1_000_000 + number))
 
 
@@ -260,37 +316,31 @@ def envelope(event_id: str, detail: str, time: str) -> str:
 
 
 def seed_records(messages: Sequence[Message]) -> Iterator[dict[str, Any]]:
-    """The emulators' first tasks: every task that a message names, and tasks that none names."""
+    """The emulators' first tasks: every task that a message names, and tasks that none names.
+
+    An instance that has only one message's task has a second one, so that its list is never empty in truth.
+    """
     for message in messages:
-        if message.copy is Copy.FIRST and message.kind is not Kind.ABSENT:
-            yield _record(message.target, message.operation.running if message.kind in RUNNING else None)
+        target = message.target
+        if message.copy is not Copy.FIRST:
+            continue
+        if message.operation is CANCEL:
+            yield from [migration(target)] if message.kind is not Kind.ABSENT else []
+            continue
+        yield record(target, message.seeded)
+        if message.has_own_instance:
+            other = target._replace(task=KINDS[target.service].new_id(2_000_000 + message.number))
+            yield record(other, _first_state(message.operation, other, Kind.PRESENT))
     for number in range(round(len(messages) * BYSTANDERS) + len(OPERATIONS)):
-        yield _record(_target(OPERATIONS[number % len(OPERATIONS)], 900000 + number))
+        operation = OPERATIONS[number % len(OPERATIONS)]
+        target = _target(operation, 900000 + number)
+        bystands = _first_state(operation, target, Kind.PRESENT)
+        yield migration(target) if operation is CANCEL else record(target, bystands)
     for service in sorted({operation.service for operation in OPERATIONS}):  # the absent tasks' instances
         for number in range(INSTANCES):
-            yield {"service": service, **KINDS[service].place_ids(PROJECT_ID, KINDS[service].new_instance(number))}
+            yield record(Target(service, KINDS[service].new_instance(number), ""), None)
 
 
-def finished_record(message: Message) -> dict[str, Any]:
-    """The record of the message's task, no longer running."""
-    return _record(message.target)
-
-
-def _record(target: Target, status: object = None) -> dict[str, Any]:
-    kind = KINDS[target.service]
-    record = {"service": target.service, **kind.place_ids(PROJECT_ID, target.instance)}
-    if not target.task:
-        return {**record, "migrating": True}
-    return {**record, "task_id": target.task, "status": kind.final[0] if status is None else status}
-
-
-def present(tasks: Mapping[str, Sequence[Mapping[str, Any]]]) -> frozenset[Target]:
-    """All tasks, and all node migrations that run, in what the emulators' ``tasks()`` returns."""
-    found = set()
-    for service, places in tasks.items():
-        for place in places:
-            instance = place.get("instance_id", "")
-            found |= {Target(service, instance, task["task_id"]) for task in place["tasks"]}
-            if place.get("migrating"):
-                found.add(Target(service, instance, ""))
-    return frozenset(found)
+def ended(message: Message) -> State:
+    """The state of the message's task when it runs no more."""
+    return _first_state(message.operation, message.target, Kind.PRESENT)

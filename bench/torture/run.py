@@ -12,7 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
-from bench.torture.account import target_of_entry
+from bench.torture.actor import Actor
+from bench.torture.books import target_of_entry
 from bench.torture.crew import Crew
 from bench.torture.evidence import DeadLetter, Ending, Evidence, Receive, Result, Sent
 from bench.torture.messages import (
@@ -23,14 +24,13 @@ from bench.torture.messages import (
     Copy,
     Kind,
     Message,
-    Target,
+    ended,
     envelope,
-    finished_record,
     make_messages,
-    present,
     seed_records,
 )
-from bench.torture.trouble import AWAY, Proxies, spoil
+from bench.torture.tasks import Target, migration, present
+from bench.torture.trouble import AWAY, DELETED_SEEN, Proxies, spoil, switches
 from bench.torture.worker import first_sent_of, origin_of
 from local.aws.cloud import LocalCloud
 from local.aws.stack import QueueMapping
@@ -92,6 +92,7 @@ def run(conditions: Conditions, say: Say) -> Report:
             )
         for record in seed_records(messages):
             cloud.emulators.seed(record)
+        cloud.emulators.switches.update(**switches(conditions.seed))
         crew = Crew(cloud, OPERATIONS, proxies.plain_url, proxies.unreliable_url, Path(folder))
         torture = _Torture(
             conditions,
@@ -128,6 +129,7 @@ class _Torture:
     doomed: list[Receive] = field(default_factory=list)  # receives of the messages whose workers always die
 
     def __post_init__(self) -> None:
+        self._actor = Actor(self.cloud.emulators, self.messages)
         self._dice = random.Random(self.conditions.seed)
         self._mappings = {item.folder: self.cloud.stack.mapping_of(item.folder) for item in OPERATIONS}
         self._firsts: dict[int, Sent] = {}  # by the message's number
@@ -200,6 +202,8 @@ class _Torture:
             journal=tuple(self.cloud.emulators.journal.entries()),
             before=before,
             after=present(self.cloud.emulators.tasks()),
+            changes=tuple(self._actor.changes),
+            deleted_seen=DELETED_SEEN,
             kills=self.crew.kills,
         )
 
@@ -235,14 +239,14 @@ class _Torture:
             time.sleep(TICK)
 
     def _end_faults(self) -> None:
-        """Remove all faults, and finish the running tasks, except those that keep running."""
+        """Remove all faults and delays, and finish the running tasks, except those that keep running."""
         self.cloud.emulators.faults.clear()
+        self.cloud.emulators.switches.update(deleted_seen_s=0)
         self.proxies.faults = {}
-        there = present(self.cloud.emulators.tasks())
         for message in self.messages:
             is_late = message.kind in RUNNING and message.kind is not Kind.RUNS_ON
-            if is_late and message.copy is Copy.FIRST and message.target in there:
-                self.cloud.emulators.seed(finished_record(message))
+            if is_late and message.copy is Copy.FIRST:
+                self._actor.put(message.target, ended(message))
 
     def _redrive(self) -> tuple[tuple[DeadLetter, ...], dict[str, str]]:
         """Send the dead-letter queues' messages back as ``StartMessageMoveTask`` does; returns also new id -> origin.
@@ -286,14 +290,13 @@ class _Torture:
             target = target_of_entry(entry)
             if entry.effect == "cancelled" and target in self._starting_anew:
                 self._starting_anew.remove(target)
-                started = {"service": target.service, "instance_id": target.instance, "migrating": True}
-                self.cloud.emulators.seed(started)
+                self.cloud.emulators.seed(migration(target))
             self._finish_refused(entry, target)
             self.read = index + 1
 
     def _finish_refused(self, entry: Entry, target: Target) -> None:
         if entry.code in {"OMS.0063", "DMS.00400017"} and target in self._finishing:
-            self.cloud.emulators.seed(finished_record(self._finishing.pop(target)))
+            self._actor.put(target, ended(self._finishing.pop(target)))
 
     def _waiting(self) -> Iterator[int]:
         """Messages in each queue, received or not; all queues, also those that get no messages."""
@@ -362,6 +365,7 @@ class _Torture:
         self.sent.append(sent)
         if sent.message.copy is Copy.FIRST:
             self._firsts[sent.message.number] = sent
+            self._actor.sent(sent.message)
 
     # -- taking ------------------------------------------------
 

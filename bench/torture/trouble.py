@@ -40,6 +40,32 @@ PROVIDER_FAULTS: tuple[Mapping[str, Any], ...] = (
     *({"kind": "error", "probability": 0.03, "made": True, **error} for error in _INTERNAL_ERRORS),
     {"kind": "close_after_reply", "probability": 0.05},  # the next call finds its connection closed
 )
+_SHOWS, _LISTS = ("ShowTask", "ShowBackgroundTask"), ("ListDataTasks",)
+LOOK_FAULTS: tuple[tuple[tuple[str, ...], Mapping[str, Any]], ...] = (  # beside those, of the looks at a task
+    (_SHOWS + _LISTS, {"kind": "hide", "probability": 0.06}),  # a lie: no such task, or an empty list
+    (_SHOWS, {"kind": "other_record", "probability": 0.06}),
+    (_SHOWS + _LISTS, {"kind": "http_error", "probability": 0.04, "status": 504}),
+    (_SHOWS + _LISTS, {"kind": "garbage", "probability": 0.04, "variant": "truncated"}),
+    (_SHOWS + _LISTS, {"kind": "latency", "probability": 0.05, "ms": 600}),
+    (_SHOWS + _LISTS, {"kind": "latency", "probability": 0.005, "ms": 11_000}),  # over the read time-out
+)
+DELETED_SEEN = 1.5  # seconds for which a deleted task is still listed and shown
+
+
+def switches(seed: int) -> Mapping[str, Any]:
+    """What no page tells of the providers, one way or another for each run."""
+    dice = random.Random(seed)
+    return {
+        "deleted_seen_s": DELETED_SEEN,
+        "dms_show_unknown": dice.choice(("DMS.00400070", "404", "empty", "deleted_record")),
+        "dms_delete_unknown": dice.choice(("DMS.00400070", "404")),
+        "dms_updated_at_moves": dice.choice((True, False)),
+        "alibaba_delete_unknown": dice.choice(("result_false", "error")),
+        "alibaba_delete_running": dice.choice(("allow", "refuse")),
+        "oms_delete_unknown": dice.choice(("OMS.1009", "404", "OMS.0054")),
+    }
+
+
 AWAY = tuple(  # sent share of the messages; the service that is away; how it fails
     (0.2 * number, service, "unavailable" if number % 2 else "reset")
     for number, service in enumerate(dict.fromkeys(operation.service for operation in OPERATIONS), 1)
@@ -48,6 +74,9 @@ AWAY = tuple(  # sent share of the messages; the service that is away; how it fa
 
 def spoil(emulators: Emulators) -> None:
     """Set the providers' faults in the emulators."""
+    for operations, fault in LOOK_FAULTS:
+        for operation in operations:
+            emulators.faults.add(**{**fault, "operation": operation})
     for fault in PROVIDER_FAULTS:
         emulators.faults.add(**fault)
 

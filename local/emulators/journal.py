@@ -1,7 +1,7 @@
 """The journal: an entry for every request that arrived, in order."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -28,6 +28,8 @@ class Entry:
     """`deleted`, `cancelled` or `stopped` if this request made the change, else None."""
     faults: tuple[str, ...]
     request_id: str
+    carried_out: float | None = None
+    """When it was carried out (wall clock, Unix seconds), while nothing else could change a task. None: never."""
 
 
 class Journal:
@@ -37,12 +39,16 @@ class Journal:
         """Start empty."""
         self._entries: list[Entry] = []
         self._changed = threading.Condition()
+        self.followers: list[Callable[[Entry], None]] = []
+        """Each is called with every new entry, before the request is answered."""
 
     def append(self, entry: Entry) -> None:
         """Add an entry."""
         with self._changed:
             self._entries.append(entry)
             self._changed.notify_all()
+        for follow in self.followers:
+            follow(entry)
 
     def entries(self, service: str | None = None, operation: str | None = None) -> list[Entry]:
         """Copy the entries, of one service or operation if named."""

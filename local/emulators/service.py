@@ -117,6 +117,7 @@ class Exchange:
     client_token: str | None = None
     code: str | None = None
     effect: str | None = None
+    carried_out: float | None = None
 
     @property
     def ids(self) -> Mapping[str, str]:
@@ -214,6 +215,7 @@ class Service(ABC, Generic[R, S]):
     def perform(self, exchange: Exchange, call: Call) -> Reply:
         """Carry out an authenticated call."""
         with self.store.lock:
+            exchange.carried_out = self.platform.clock.now()
             return call.route.perform(self, exchange)
 
     def refuse(self, code: str, **fields: str) -> Refusal:
@@ -326,6 +328,7 @@ class Service(ABC, Generic[R, S]):
             effect=exchange.effect,
             faults=plan.kinds,
             request_id=exchange.request_id,
+            carried_out=exchange.carried_out,
         )
 
 

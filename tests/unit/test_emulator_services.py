@@ -647,6 +647,20 @@ def test_journal_entry(cloud: Emulators) -> None:
     assert (made.access_key_id, made.signature_ok, made.path) == ("AKFAKE0001", True, DATA_TASK)
 
 
+def test_a_call_is_carried_out_at_a_moment_and_followers_hear_of_it_before_the_answer(cloud: Emulators) -> None:
+    heard: list[float | None] = []
+    cloud.journal.followers.append(lambda entry: heard.append(entry.carried_out))
+    cloud.faults.add("throttle", count=1)
+    delete(cloud, "huawei_oms")
+    assert heard == [None]
+    before = cloud.clock.now()
+
+    delete(cloud, "huawei_oms")
+
+    assert heard[1] is not None
+    assert before <= heard[1] <= cloud.clock.now()
+
+
 def test_one_delete_of_many_at_once_makes_the_change(cloud: Emulators) -> None:
     threads = [threading.Thread(target=delete, args=(cloud, "huawei_oms")) for _ in range(20)]
     for thread in threads:
