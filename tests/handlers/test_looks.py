@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.support.functions import function_folders, request_schema
+from tests.support.functions import action_of, function_folders, request_schema
 from tests.support.handler_world import HandlerWorld
-from tests.support.looks import DELETE_CALLS, DELETES, DMS, LOOKED_AT, OMS, looks, start
+from tests.support.looks import DELETES, DMS, LOOKED_AT, OMS, looks, start
 from tests.support.scenes import OMS_RUNNING, put_task
 from tests.support.triggers import TRIGGERS, arrival, request_of
 
@@ -157,7 +157,7 @@ def test_a_delete_that_got_no_answer_and_was_made_is_unchanged(world: HandlerWor
     world.cloud.switches.update(dms_show_unknown="deleted_record")
     request = request_of(folder)
     put_task(world, folder, request)
-    world.cloud.faults.add("reset_after", operation=DELETE_CALLS[folder], count=9)
+    world.cloud.faults.add("reset_after", operation=action_of(folder), count=9)
 
     result = world.function(folder).result(request)
 
