@@ -13,7 +13,10 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tests.support.identities import AWS_VARIABLES
+# Before the first import of them: without it, an assertion that fails there would not show its values.
+pytest.register_assert_rewrite("tests.support")
+
+from tests.support.identities import AWS_VARIABLES  # noqa: E402
 
 # Enough for every run; a machine that is busy is no failure.
 settings.register_profile("suite", max_examples=40, deadline=None)

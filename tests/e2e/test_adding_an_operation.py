@@ -14,6 +14,7 @@ from local.aws.stack import ROOT
 GUIDE = ROOT / "docs" / "adding-an-operation.md"
 pytestmark = pytest.mark.timeout(240)
 TOY = "alibaba_elasticsearch_purge_data_task"
+OF_THE_TOY = ("test_matrix", "test_schema_references", "test_requests")  # of these files, what is about it
 NOT_COPIED = shutil.ignore_patterns("__pycache__", ".git", ".venv", ".build", ".aws-sam", ".*_cache", ".hypothesis")
 
 
@@ -42,14 +43,21 @@ def run_tests(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_the_guide_adds_an_operation_that_passes_every_test(tree: Path) -> None:
     """In all its outcomes, and in the template as a whole. A build would find nothing new."""
     slow = [f"--ignore=tests/template/test_{name}.py" for name in ("build", "layers", "lint")]
-    paths = ("tests/handlers/test_matrix.py", "tests/unit/test_schema_references.py", "tests/template")
-    chosen = f"(not test_matrix and not test_schema_references) or ({TOY} and not silent)"
+    paths = (
+        "tests/handlers/test_matrix.py",
+        "tests/unit/test_schema_references.py",
+        "tests/contract/test_requests.py",
+        "tests/template",
+    )
+    others = " and ".join(f"not {name}" for name in OF_THE_TOY)
+    chosen = f"({others}) or ((PurgeDataTask or {TOY} or every_operation) and not silent)"
 
     done = run_tests(tree, "-rp", "-k", chosen, *paths, *slow)
 
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert done.stdout.count("PASSED tests/handlers/test_matrix.py") >= 15, "the new operation's outcomes"
     assert done.stdout.count("PASSED tests/unit/test_schema_references.py") >= 3, "its schema refers"
+    assert "test_the_call_is_the_one_on_the_providers_page[alibaba.elasticsearch.PurgeDataTask]" in done.stdout
     assert done.stdout.count("PASSED tests/template") >= 100
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.functions import function_folders, request_schema
+from tests.support.functions import action_of, function_folders, request_schema
 from tests.support.handler_world import HandlerWorld
-from tests.support.looks import CHANGE_CALLS, DELETE_CALLS, DELETES, DMS, LOOKED_AT, OMS, looks, start
+from tests.support.looks import DELETES, DMS, LOOKED_AT, OMS, looks, start
 from tests.support.scenes import OMS_RUNNING, put_task
 from tests.support.triggers import TRIGGERS, arrival, request_of
 
@@ -161,7 +161,7 @@ def test_a_delete_that_got_no_answer_and_was_made_is_unchanged(world: HandlerWor
     world.cloud.switches.update(dms_show_unknown="deleted_record")
     request = request_of(folder)
     put_task(world, folder, request)
-    world.cloud.faults.add("reset_after", operation=DELETE_CALLS[folder], count=9)
+    world.cloud.faults.add("reset_after", operation=action_of(folder), count=9)
 
     result = world.function(folder).result(request)
 
@@ -185,7 +185,7 @@ def test_throttling_is_no_doubt(world: HandlerWorld, folder: str, fault: dict[st
     """The provider says that it made no change, so the calls are the attempts alone, and no note tells of a doubt."""
     function, request = world.function(folder), request_of(folder)
     put_task(world, folder, request)
-    world.cloud.faults.add(operation=CHANGE_CALLS[folder], **fault)
+    world.cloud.faults.add(operation=action_of(folder), **fault)
 
     result = function.result(request)
 
@@ -197,8 +197,8 @@ def test_throttling_is_no_doubt(world: HandlerWorld, folder: str, fault: dict[st
 @pytest.mark.parametrize("folder", LOOKED_AT)
 def test_throttling_after_an_attempt_without_an_answer_is_looked_behind(world: HandlerWorld, folder: str) -> None:
     put_task(world, folder, request_of(folder))
-    world.cloud.faults.add("reset_before", operation=CHANGE_CALLS[folder], count=2)
-    world.cloud.faults.add("http_error", operation=CHANGE_CALLS[folder], status=429)
+    world.cloud.faults.add("reset_before", operation=action_of(folder), count=2)
+    world.cloud.faults.add("http_error", operation=action_of(folder), status=429)
 
     result = world.function(folder).result(request_of(folder))
 

@@ -7,9 +7,9 @@ import pytest
 
 from task_cleanup.transport import MAX_REPLY_BYTES
 from tests.support.aws import Trouble
-from tests.support.functions import provider_of, sample_event, service_of
+from tests.support.functions import action_of, provider_of, sample_event, service_of
 from tests.support.handler_world import MAX_RECEIVES, HandlerWorld
-from tests.support.looks import ALIBABA, DELETE_CALLS, DELETES, DMS, LOOKED_AT, OMS, STOP, looks, seen, start
+from tests.support.looks import ALIBABA, DELETES, DMS, LOOKED_AT, OMS, STOP, looks, seen, start
 from tests.support.scenes import OMS_RUNNING, put_task
 from tests.support.triggers import arrival, batch, crashed_invocation, http_event, request_of, with_body
 
@@ -223,7 +223,7 @@ def test_with_hardly_any_time_no_change_is_sent(world: HandlerWorld, folder: str
 def test_a_list_that_lags_does_not_make_a_delete_undone(world: HandlerWorld, folder: str) -> None:
     world.cloud.switches.update(deleted_seen_s=60)
     put_task(world, folder, request_of(folder))
-    world.cloud.faults.add("garbage", operation=DELETE_CALLS[folder], made=True)
+    world.cloud.faults.add("garbage", operation=action_of(folder), made=True)
 
     result = world.function(folder).result(request_of(folder))
 
@@ -249,8 +249,8 @@ def test_a_key_that_is_rotated_during_a_look_is_read_again(world: HandlerWorld, 
 def test_a_rejected_key_is_not_used_to_look(world: HandlerWorld, folder: str) -> None:
     """The first attempt got no answer, the second met a key that had been withdrawn."""
     put_task(world, folder, request_of(folder))
-    world.cloud.faults.add("http_error", operation=DELETE_CALLS[folder], status=503, made=True, count=1)
-    world.cloud.faults.add("http_error", operation=DELETE_CALLS[folder], status=401)
+    world.cloud.faults.add("http_error", operation=action_of(folder), status=503, made=True, count=1)
+    world.cloud.faults.add("http_error", operation=action_of(folder), status=401)
 
     result = world.function(folder).result(request_of(folder))
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from local.emulators import KINDS, Emulators, Entry
+from local.emulators import KINDS, Emulators, Entry, Platform, make_services
 from local.emulators.store import Record
 from task_cleanup.providers.model import Service
 from tests.support.aws import FakeAws
@@ -23,8 +23,9 @@ from tests.support.looks import LOOKED_AT, OMS, seen
 from tests.support.scenes import OMS_RUNNING, is_stop, put_task
 from tests.support.triggers import arrival, request_of
 
-LOOKS = frozenset({"ShowTask", "ShowBackgroundTask", "ListDataTasks"})
-CHANGES = frozenset({"DeleteTask", "DeleteBackgroundTask", "DeleteDataTask", "StopTask"})
+ROUTES = [route for service in make_services(Platform(0)).values() for route in service.routes]
+LOOKS = frozenset(route.operation for route in ROUTES if route.method == "GET")
+CHANGES = frozenset(route.operation for route in ROUTES) - LOOKS
 AFTER_STOP = (3, 7)  # of OMS: paused, pausing
 PROOFS = ("deleted_record",)  # of what DMS may show of a task that is gone
 RETRYABLE = frozenset({"throttled", "unavailable", "timeout", "conflict"})
@@ -220,7 +221,7 @@ class Scene:
     @property
     def is_proven(self) -> bool:
         """Whether a look at a task that is gone proves it."""
-        return not self.folder.endswith("background_task") or self.case.switches["dms_show_unknown"] in PROOFS
+        return not service_of(self.folder).endswith("_dms") or self.case.switches["dms_show_unknown"] in PROOFS
 
     def is_stopped(self, state: State | None) -> bool:
         return is_stop(self.folder) and state is not None and state.status != OMS_RUNNING

@@ -3,7 +3,7 @@ an HTTP adapter that answers from a script instead of a socket."""
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -18,6 +18,7 @@ from urllib3.exceptions import ConnectTimeoutError, ReadTimeoutError
 from task_cleanup.aws import Aws, AwsError
 from task_cleanup.calls import Dependencies
 from task_cleanup.credentials import CredentialStore
+from task_cleanup.errors import Category
 from task_cleanup.operation import Operation, run
 from task_cleanup.results import Result
 from task_cleanup.system import Deadline, System
@@ -65,19 +66,6 @@ def _sample(folder: str) -> dict[str, Any]:
 
 # A valid request for every operation.
 REQUESTS: Mapping[str, Mapping[str, Any]] = {FOLDERS[folder].name: _sample(folder) for folder in FOLDERS}
-# One task, as each service lists it.
-RECORDS: Mapping[str, Mapping[str, Any]] = {
-    "elasticsearch": {"taskId": "et_cn_0oyg09o96ib400001", "status": "SUCCESS", "createTime": "2026-11-21 08:30:00"},
-    "oms": {"id": 191297407830872, "name": "task-1", "status": 5, "start_time": 1795249800000, "total_time": 60000},
-    "dms": {
-        "id": "8abfa7b372160bfd0172165864064079",
-        "name": "modifyAutoTopic",
-        "status": "SUCCESS",
-        "created_at": "2026-11-21T08:30:00.000Z",
-        "updated_at": "2026-11-21T08:31:00.000Z",
-    },
-}
-_ID = {"elasticsearch": "taskId", "oms": "id", "dms": "id"}
 
 
 # What is no region anywhere: it could make another host of a service's rule, or looks like a region and is none.
@@ -186,6 +174,51 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Shape:
+    """How a service answers, by its pages: a listed task, the name of its id, a list's page, a change made."""
+
+    record: Mapping[str, Any]
+    task_id: str
+    page: Callable[[Sequence[Mapping[str, Any]], int], dict[str, Any]]
+    made: Answer
+
+
+SHAPES: Mapping[str, Shape] = {  # by the service's name, the same on either cloud
+    "elasticsearch": Shape(
+        {"taskId": "et_cn_0oyg09o96ib400001", "status": "SUCCESS", "createTime": "2026-11-21 08:30:00"},
+        "taskId",
+        lambda records, _: {"Result": records, "RequestId": "3F71A6D2-7BD0-4A53-9119-386A2F0B0001"},
+        Answer(200, b'{"Result": true, "RequestId": "3F71A6D2-7BD0-4A53-9119-386A2F0B0001"}'),
+    ),
+    "oms": Shape(
+        {"id": 191297407830872, "name": "task-1", "status": 5, "start_time": 1795249800000, "total_time": 60000},
+        "id",
+        lambda records, count: {"tasks": records, "count": count},
+        Answer(200),
+    ),
+    "dms": Shape(
+        {
+            "id": "8abfa7b372160bfd0172165864064079",
+            "name": "modifyAutoTopic",
+            "status": "SUCCESS",
+            "created_at": "2026-11-21T08:30:00.000Z",
+            "updated_at": "2026-11-21T08:31:00.000Z",
+        },
+        "id",
+        lambda records, count: {"tasks": records, "task_count": str(count)},
+        Answer(204),
+    ),
+}
+
+
+def shape_of(operation: Operation) -> Shape:
+    """The shape of its service's answers."""
+    name = operation.service.name
+    assert name in SHAPES, f"a new service needs a row in SHAPES, from its own page: {name}"
+    return SHAPES[name]
+
+
 class Script(HTTPAdapter):
     """Answers each request with the script's next entry; the last one goes on for ever."""
 
@@ -266,31 +299,29 @@ def direct(called: Operation, /, **changes: Any) -> Received:
 
 def record(operation: Operation, number: int = 0, /, **changes: Any) -> dict[str, Any]:
     """One listed task in its service's shape; every number is another task."""
-    service = operation.service.name
-    listed = dict(RECORDS[service])
+    shape = shape_of(operation)
+    listed = dict(shape.record)
     if number:
-        listed[_ID[service]] = number if service == "oms" else f"{listed[_ID[service]][:-5]}{number:05d}"
+        own = listed[shape.task_id]
+        listed[shape.task_id] = number if isinstance(own, int) else f"{own[:-5]}{number:05d}"
     return {**listed, **changes}
 
 
 def listing(operation: Operation, *records: Mapping[str, Any], total: int | None = None) -> Answer:
     """A page with these records of so many in all."""
     count = len(records) if total is None else total
-    bodies: dict[str, dict[str, Any]] = {
-        "elasticsearch": {"Result": records, "RequestId": "3F71A6D2-7BD0-4A53-9119-386A2F0B0001"},
-        "oms": {"tasks": records, "count": count},
-        "dms": {"tasks": records, "task_count": str(count)},
-    }
-    return Answer(200, json.dumps(bodies[operation.service.name]).encode())
+    return Answer(200, json.dumps(shape_of(operation).page(records, count)).encode())
 
 
 def success(operation: Operation) -> Answer:
     """What the provider promises as a success."""
-    if operation.listing is not None:
-        return listing(operation, record(operation))
-    if operation.service.provider == "alibaba":
-        return Answer(200, b'{"Result": true, "RequestId": "3F71A6D2-7BD0-4A53-9119-386A2F0B0001"}')
-    return Answer(204 if operation.service.name == "dms" else 200)
+    return shape_of(operation).made if operation.listing is None else listing(operation, record(operation))
+
+
+def codes_of(operation: Operation, category: Category) -> list[str]:
+    """The service's codes, the gateway's among them, that mean this and are not the operation's wanted state."""
+    codes = operation.service.errors.codes
+    return [code for code in codes if codes[code] is category and code not in operation.already_done_codes]
 
 
 def refusal(operation: Operation, code: str, status: int, message: str = "no", **headers: str) -> Answer:

@@ -62,7 +62,7 @@ def check_result(world: HandlerWorld, folder: str, scene: Scene, arrived: Arriva
     """The result is what the scene calls for, and no word of it is contradicted by the journal."""
     request = request_of(folder)
     check_shape(result)
-    assert (result["operation"], result["outcome"]) == (operation_name(folder), scene.outcome)
+    assert (result["operation"], result["outcome"]) == (operation_name(folder), scene.outcome), result["error"]
     assert result["retryable"] is scene.retryable
     assert "tasks" not in result
     assert ("count" in result) is (is_list(folder) and scene.outcome == "succeeded")

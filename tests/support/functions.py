@@ -35,8 +35,8 @@ def representative_folders() -> list[str]:
     """One of each kind, for what all functions share: one delete of each API; one cancel, one stop and one list."""
     chosen: dict[str, str] = {}
     for folder in function_folders():
-        _, service, action = operation_name(folder).split(".")
-        kind = re.findall("[A-Z][a-z]+", action)[0]
+        service = operation_name(folder).split(".")[1]
+        kind = re.findall("[A-Z][a-z]+", action_of(folder))[0]
         chosen.setdefault(service if kind == "Delete" else kind, folder)
     return list(chosen.values())
 
@@ -73,9 +73,14 @@ def provider_of(folder: str) -> str:
     return operation_name(folder).split(".")[0]
 
 
+def action_of(folder: str) -> str:
+    """``DeleteTask`` of ``huawei.oms.DeleteTask``: the provider's own name, and the emulator's."""
+    return operation_name(folder).split(".")[2]
+
+
 def is_list(folder: str) -> bool:
     """A list changes nothing; everything else makes one change."""
-    return operation_name(folder).split(".")[2].startswith("List")
+    return action_of(folder).startswith("List")
 
 
 def sample_event(folder: str, name: str) -> dict[str, Any]:

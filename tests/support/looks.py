@@ -12,13 +12,6 @@ IDENTITY = ("provider_status", "name", "created_at", "started_at")
 DELETES = [folder for folder in LOOKED_AT if "_delete_" in folder]
 OMS, STOP = "huawei_oms_delete_task", "huawei_oms_stop_task"
 DMS, ALIBABA = "otc_dms_delete_background_task", "alibaba_elasticsearch_delete_data_task"
-DELETE_CALLS = {  # the provider's names
-    OMS: "DeleteTask",
-    DMS: "DeleteBackgroundTask",
-    "huawei_dms_delete_background_task": "DeleteBackgroundTask",
-    ALIBABA: "DeleteDataTask",
-}
-CHANGE_CALLS = {**DELETE_CALLS, STOP: "StopTask"}
 
 
 def seen(world: HandlerWorld, folder: str, request: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from local.emulators import KINDS
-from tests.support.functions import is_list, operation_name, provider_of, service_of
+from tests.support.functions import action_of, is_list, operation_name, provider_of, service_of
 from tests.support.handler_world import HandlerWorld
 from tests.support.identities import PROJECT
 from tests.support.triggers import TRIGGERS, request_of
@@ -33,7 +33,7 @@ def made(folder: str, times: int = 1) -> int:
 
 def is_stop(folder: str) -> bool:
     """The operation ends a task's running, and leaves the task."""
-    return operation_name(folder).split(".")[2].startswith("Stop")
+    return action_of(folder).startswith("Stop")
 
 
 def subject(folder: str, request: Request) -> str | int | None:

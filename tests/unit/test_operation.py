@@ -169,7 +169,7 @@ def test_the_project_is_the_request_s_else_the_credentials_else_missing(name: st
     ):
         faked = world(name, success(operation), secret=secret)
         assert faked.run(direct(operation, **changes)).target.project_id == expected
-        assert f"/v2/{expected}/" in str(faked.script.sent[0].url)
+        assert f"/{expected}/" in str(faked.script.sent[0].url)
 
     faked = world(name, success(operation), secret=bare)
 

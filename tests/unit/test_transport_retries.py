@@ -30,12 +30,14 @@ from tests.support.builders import (
     Clock,
     OperationWorld,
     auth_failure,
+    codes_of,
     direct,
     refusal,
     success,
     throttle,
     world,
 )
+from tests.support.cases import case
 
 pytestmark = pytest.mark.parametrize("name", OF_EACH_KIND)
 
@@ -262,8 +264,7 @@ def test_a_change_leaves_time_for_a_look_behind_it(name: str) -> None:
 
 
 def conflict(operation: Operation) -> Answer:
-    codes = {"elasticsearch": "InstanceActivating", "oms": "OMS.0063", "dms": "DMS.00400017"}
-    return refusal(operation, codes[operation.service.name], 400)
+    return refusal(operation, codes_of(operation, Category.CONFLICT)[0], 400)
 
 
 def test_a_conflict_is_not_retried_inside_a_call(name: str) -> None:
@@ -575,14 +576,13 @@ def test_a_call_that_never_left_leaves_no_doubt(name: str) -> None:
 def test_an_internal_error_leaves_doubt_whatever_its_status(name: str) -> None:
     """OMS sends even its internal errors with HTTP 400: here the code tells that the change may have been made."""
     operation = OPERATIONS[name]
-    codes = {"elasticsearch": "InternalError", "oms": "OMS.1001", "dms": "DMS.00500006"}
-    faked = world(name, refusal(operation, codes[operation.service.name], 400), conflict(operation))
+    for code in codes_of(operation, Category.UNAVAILABLE):
+        with case(code):
+            result = world(name, refusal(operation, code, 400), conflict(operation)).run()
 
-    result = faked.run()
-
-    assert result.error is not None
-    assert (result.outcome, result.attempts) == (Outcome.CONFLICT, 2)
-    assert bool((result.error.detail or {}).get("note")) is (name not in LISTS)
+            assert result.error is not None
+            assert (result.outcome, result.attempts) == (Outcome.CONFLICT, 2)
+            assert bool((result.error.detail or {}).get("note")) is (name not in LISTS)
 
 
 @pytest.mark.parametrize("status", [501, 520, 599])
