@@ -22,9 +22,9 @@ from tests.support.builders import (
     OF_EACH_KIND,
     OMS_DELETE,
     OPERATIONS,
-    RECORDS,
     REQUESTS,
     SECRET,
+    SHAPES,
     WITH_PROJECT,
     WITH_TOKEN,
     Answer,
@@ -435,7 +435,7 @@ def test_a_bug_after_a_look_keeps_the_look() -> None:
         raise ZeroDivisionError
 
     operation = OPERATIONS[OMS_DELETE]
-    faked = world(OMS_DELETE, Answer(200, json.dumps(RECORDS["oms"]).encode()), success(operation))
+    faked = world(OMS_DELETE, Answer(200, json.dumps(dict(SHAPES["oms"].record)).encode()), success(operation))
     faked.operation = replace(operation, check_success=bug)
 
     result = faked.run(direct(operation, expected={}))
@@ -446,7 +446,7 @@ def test_a_bug_after_a_look_keeps_the_look() -> None:
 
 # -- what cannot be undone, and what is only accepted ------------------------------------------------
 
-SHOWN = Answer(200, json.dumps(RECORDS["oms"]).encode())
+SHOWN = Answer(200, json.dumps(dict(SHAPES["oms"].record)).encode())
 
 
 def irreversible(name: str, *answers: Answer | Exception, **changes: Any) -> OperationWorld:
