@@ -1,6 +1,6 @@
 """Makes the folders to measure: our functions as ``sam build`` leaves them, and the peers.
 
-A peer's packages are those of this environment, which pip checked against the hashes of ``requirements-dev.txt``.
+A peer's packages are those of this environment, which were checked against the hashes of ``requirements-dev.txt``.
 They are copied as ``sam build`` would install them, without compiled files (``bare``), and once more with
 (``compiled``).
 """

@@ -293,6 +293,7 @@ def check_restraint(scene: Scene, result: dict[str, Any]) -> None:
         assert case.expects == "nothing" or (case.expects == "all" and before and scene.expected == before[-1][1])
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("folder", LOOKED_AT)
 def test_the_result_is_true(
     folder: str,

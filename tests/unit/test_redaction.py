@@ -121,6 +121,23 @@ def test_a_part_of_a_secret_does_not_go_on_either(escape: str | None, secret: st
     assert shown not in redact(f"got {shown}", [secret])
 
 
+@pytest.mark.parametrize("words", [2, 600], ids=["short", "long"])
+def test_of_texts_of_any_length_ten_characters_of_a_secret_are_a_part_and_nine_are_not(words: int) -> None:
+    secrets, text = ["testSecretFake0001"], " word" * words
+
+    assert redact(f"tSecretFak{text}", secrets).startswith("*** word")
+    assert redact(f"a tSecretFak{text}", secrets).startswith("a *** word")
+    assert redact(f"tSecretFa{text}", secrets).startswith("tSecretFa word")
+
+
+@pytest.mark.parametrize("words", [2, 600], ids=["short", "long"])
+def test_the_end_of_one_secret_and_the_beginning_of_another_are_a_part_of_neither(words: int) -> None:
+    text = " word" * words
+
+    for found in ("k1\0Fa", "k2\0Fa"):
+        assert redact(found + text, ["FaKk1", "FaKk2"]).startswith(f"{found[:2]} Fa word")
+
+
 @settings(max_examples=25)
 @given(secret=KEYS)
 def test_no_secret_survives_in_base64_of_a_text_that_escapes_it(secret: str) -> None:

@@ -2,12 +2,13 @@
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping
 from urllib.parse import quote
 
 MAX_LENGTH = 500
 _MAX_READ = 10_000  # characters of a text that are searched; later ones would not be shown
 _SHARED = 10  # characters in a row of a secret; so many in a text are removed
+_SHORT = 1_000  # characters; the parts of a longer text are sought faster in a set, which takes a millisecond to make
 _ROUNDS = 4  # nested encodings that are decoded: a gateway can quote the error of another gateway
 
 _ID = re.compile("[0-9A-Fa-f-]{1,64}")  # no encoding has only these characters
@@ -66,15 +67,16 @@ def _shares(text: str, secrets: str) -> bool:
     return any(text[at : at + size] in secrets for at in range(len(text) - size + 1))
 
 
-def _places(alike: str, needles: Mapping[int, Iterable[str]]) -> Iterator[tuple[int, int]]:
+def _places(alike: str, needles: Mapping[int, Collection[str]]) -> Iterator[tuple[int, int]]:
     """The first position, and the one after the last, of each run of ``size`` characters that is also in a needle."""
     for size, forms in needles.items():
-        places: dict[str, list[int]] = {}
+        known: Container[str] = (joined := "\0".join(forms))
+        if len(alike) > _SHORT:
+            known = {joined[at : at + size] for at in range(len(joined) - size + 1)}
         for at in range(len(alike) - size + 1):
-            places.setdefault(alike[at : at + size], []).append(at)
-        for form in forms:
-            for start in range(len(form) - size + 1):
-                yield from ((at, at + size) for at in places.get(form[start : start + size], ()))
+            part = alike[at : at + size]
+            if part in known and any(part in form for form in forms):
+                yield at, at + size
 
 
 def _needles(secrets: Iterable[str]) -> dict[int, list[str]]:
