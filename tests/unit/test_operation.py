@@ -290,6 +290,15 @@ def test_a_cancel_by_hand_has_no_default_lifetime(trigger: Trigger) -> None:
     assert run(CANCEL_TASK, Received(trigger, CANCEL, "id"))[0].outcome is Outcome.SUCCEEDED
 
 
+def test_what_names_no_task_expires_in_a_queue_and_is_not_repeated_while_in_doubt() -> None:
+    changes = {name: operation for name, operation in OPERATIONS.items() if operation.listing is None}
+    nameless = {name for name, operation in changes.items() if "task_id" not in operation.schema["properties"]}
+
+    assert nameless == {CANCEL_TASK}
+    assert {name for name, operation in changes.items() if operation.max_age_in_queue is not None} == nameless
+    assert {name for name, operation in changes.items() if operation.answers.once} == nameless
+
+
 @pytest.mark.parametrize("name", [name for name in NAMES if name != CANCEL_TASK])
 def test_what_names_its_task_has_no_default_lifetime(name: str) -> None:
     assert run(name, message(60 * 24, dict(REQUESTS[name])))[0].outcome is Outcome.SUCCEEDED

@@ -52,7 +52,8 @@ class Operation:
 
     ``check_success`` gets every 2xx reply without an error code, and returns what is wrong with it; None means that
     the provider confirmed the change. A reply with one of the ``already_done_codes`` makes the result ``unchanged``.
-    ``max_age_in_queue`` is for a call that names no task: a queued request that was first sent longer ago is refused.
+    ``max_age_in_queue`` is for a call that names no task, and acts on whatever runs when it arrives: a queued request
+    that was first sent longer ago is refused, and a call that is in doubt is not repeated.
     ``listing`` makes the operation a list. ``stop_first`` is what a delete sends where the request has
     ``stop_running`` and the task runs.
 
@@ -80,7 +81,7 @@ class Operation:
     def answers(self) -> Answers:
         """What the replies to its call mean."""
         is_list = self.listing is not None
-        once = self.always_looks
+        once = self.always_looks or self.max_age_in_queue is not None
         return Answers(self.check_success, self.already_done_codes, is_read=is_list, is_list=is_list, once=once)
 
     @property
