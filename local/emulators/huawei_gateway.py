@@ -7,7 +7,7 @@ with codes of its own; only then does the service see the request.
 import calendar
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -160,13 +160,6 @@ def query_pairs(request: Request, names: Iterable[str]) -> dict[str, str]:
         for name, value in signatures.percent_pairs(request.query)
     )
     return {name: value for name, value in pairs if name in wanted}
-
-
-def whole_number(values: Mapping[str, str], name: str, default: int, most: int = 9_999_999_999) -> int | None:
-    """Read a parameter as a number from 0 to the most; None if it is anything else."""
-    text = values.get(name, str(default))
-    is_number = text.isascii() and text.isdigit() and len(text) <= 10
-    return int(text) if is_number and int(text) <= most else None
 
 
 def _unauthenticated(reason: str) -> Refusal:

@@ -1,5 +1,6 @@
 """Requests exactly as they were received, answers, and how an answer is sent."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -72,3 +73,10 @@ class Delivery:
     drip_headers: Drip | None = None
     drip_body: Drip | None = None
     close: bool = False
+
+
+def whole_number(values: Mapping[str, str], name: str, default: int, most: int = 9_999_999_999) -> int | None:
+    """Read a parameter as a number from 0 to the most; None if it is anything else."""
+    text = values.get(name, str(default))
+    is_number = text.isascii() and text.isdigit() and len(text) <= 10
+    return int(text) if is_number and int(text) <= most else None

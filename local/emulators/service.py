@@ -261,6 +261,14 @@ class Service(ABC, Generic[R, S]):
             self.store.move(self.place(exchange), found)
         return entries, len(entries) if counts == "page" else len(found)
 
+    def page_of_places(
+        self, exchange: Exchange, found: Sequence[Place[R]], first: int, limit: int
+    ) -> Sequence[Place[R]]:
+        """Return the places of a page, for a list of instances; `first` is an index from 0."""
+        if exchange.list_moves:
+            self.store.move_place(found)
+        return found[first : first + limit]
+
     def delete(self, exchange: Exchange, task: R) -> None:
         """Delete a task at once."""
         self.place(exchange).remove(task.task_id, self.platform.clock.elapsed())

@@ -174,6 +174,15 @@ class Store(Generic[R]):
             place.remove(task.task_id, self._clock.elapsed())
             place.tasks[name] = moved
 
+    def move_place(self, places: Sequence[Place[R]]) -> None:
+        """Remove the first of these places and add another one, empty, after all: their number stays."""
+        for place in places[:1]:
+            names = map(self._kind.new_instance, self._numbers)
+            every = ({**place.ids, "instance_id": name} for name in names)
+            ids = next(ids for ids in every if tuple(ids.values()) not in self.places)
+            del self.places[tuple(place.ids.values())]
+            self.places[tuple(ids.values())] = self.empty(ids)
+
     # -- all places ------------------------------------------------
 
     def snapshot(self) -> list[dict[str, Any]]:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from task_cleanup.errors import Category
-from task_cleanup.providers import dms
+from task_cleanup.providers import dms, huawei_oms
+from task_cleanup.providers.model import Reply
 from task_cleanup.results import Outcome, Result
 from tests.support.builders import (
     CANCEL_TASK,
@@ -128,6 +129,15 @@ def test_the_expected_categories_follow_from_the_retry_column(table: str) -> Non
         else:
             assert retry in BY_SENSE, row
             assert not expected & RETRYABLE, row
+
+
+@pytest.mark.parametrize("name", ["error_reason", "success_record_error_reason", "skip_record_error_reason"])
+@pytest.mark.parametrize("code", ["TRF.0001", "OMS.1009", "APIGW.0301"])
+def test_what_an_oms_task_failed_for_is_no_error_of_the_call_that_shows_it(name: str, code: str) -> None:
+    """Taken for one, the task would look as if it were gone, or the key as if it were rejected."""
+    record = {"id": 1, "status": 4, name: {"error_code": code, "error_msg": "no"}}
+
+    assert huawei_oms.SERVICE.read_error(Reply(200, {}, json.dumps(record).encode())) is None
 
 
 def test_both_clouds_with_dms_read_errors_alike() -> None:

@@ -62,6 +62,37 @@ def test_list_then_delete(cloud: Emulators, elasticsearch: Build) -> None:
     assert cloud.journal.effects() == [("deleted", TASK)]
 
 
+def instances(client: Any, **query: int) -> Any:
+    from alibabacloud_elasticsearch20170613.models import ListInstanceRequest
+
+    return client.list_instance(ListInstanceRequest(**query)).body
+
+
+def test_list_instances_by_pages(cloud: Emulators, elasticsearch: Build) -> None:
+    ids = [f"es-cn-fake{number:08d}" for number in range(12)]
+    for instance in ids:
+        cloud.alibaba_elasticsearch.add_place(instance, activating=instance == ids[-1])
+    client = elasticsearch()
+    first = instances(client)
+    assert [each.instance_id for each in first.result] == ids[:10]  # by default
+
+    pages = [instances(client, page=page, size=5) for page in (1, 2, 3, 4)]
+
+    assert [each.instance_id for page in pages for each in page.result] == ids
+    assert {page.headers.x_total_count for page in (first, *pages)} == {12}
+    assert [each.status for each in pages[2].result] == ["active", "activating"]
+
+
+@pytest.mark.parametrize("query", [{"page": 0}, {"size": 0}, {"size": 101}, {"page": -1}])
+def test_list_instances_refuses_what_is_no_page(
+    cloud: Emulators, elasticsearch: Build, query: dict[str, int]
+) -> None:
+    assert said(refusal(instances, elasticsearch(), **query)) == (400, "InvalidParameter")
+
+    cloud.keys.change("alibaba", ALIBABA_KEY[0], denied=["ListInstance"])
+    assert said(refusal(instances, elasticsearch())) == (403, "Forbidden.RAM")
+
+
 @pytest.mark.parametrize("odd", ["tok en+1~*/%", "a=b&c=d;e", "quote'\"<>"])
 def test_any_printable_token_is_signed_alike(cloud: Emulators, elasticsearch: Build, odd: str) -> None:
     cloud.alibaba_elasticsearch.add_task(INSTANCE, TASK)

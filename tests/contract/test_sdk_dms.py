@@ -17,6 +17,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 INSTANCE = "11111111-2222-3333-4444-555555555555"
+OTHER_ENGINES = ("11111111-2222-3333-4444-666666666666", "11111111-2222-3333-4444-777777777777")
 TASK = "fa000000000000000000000000000001"
 
 
@@ -89,6 +90,51 @@ def test_list_by_pages(store: DmsStore, dms: Build) -> None:
     assert [len(page.tasks) for page in pages] == [3, 3, 1]
     assert {page.task_count for page in pages} == {"7"}
     assert [task.id for page in pages for task in page.tasks] == ids[::-1]
+
+
+def list_instances(client: Any, engine: str | None = "kafka", **query: str) -> Any:
+    from huaweicloudsdkkafka.v2 import ListInstancesRequest
+
+    return client.list_instances(ListInstancesRequest(engine, **query))
+
+
+def test_list_instances_by_pages_and_engines(store: DmsStore, dms: Build) -> None:
+    ids = [INSTANCE, *(f"11111111-2222-3333-4444-{number:012d}" for number in range(11))]
+    for instance in ids[1:]:
+        store.add_place(PROJECT, instance)
+    store.add_place("f" * 32, INSTANCE)  # of another project
+    store.add_place(PROJECT, OTHER_ENGINES[0], rabbitmq=True)
+    store.add_place(PROJECT, OTHER_ENGINES[1], rocketmq=True, creating=True)
+    client = dms()
+    assert [each.instance_id for each in list_instances(client).instances] == ids[:10]  # by default
+
+    pages = [list_instances(client, offset=offset, limit="5") for offset in ("0", "5", "10", "15")]
+
+    assert [each.instance_id for page in pages for each in page.instances] == ids
+    assert {page.instance_num for page in pages} == {12}
+    (rabbitmq,), (rocketmq,) = (list_instances(client, engine).instances for engine in ("rabbitmq", "reliability"))
+    assert (rabbitmq.instance_id, rabbitmq.engine, rabbitmq.status) == (OTHER_ENGINES[0], "rabbitmq", "RUNNING")
+    assert (rocketmq.instance_id, rocketmq.engine, rocketmq.status) == (
+        OTHER_ENGINES[1],
+        "reliability",
+        "CREATING",
+    )
+
+
+@pytest.mark.parametrize("query", [{"engine": None}, {"limit": "51"}, {"limit": "0"}, {"offset": "x"}])
+def test_list_instances_parameters_refused(store: DmsStore, dms: Build, query: dict[str, Any]) -> None:
+    assert store.places
+    assert refusal(list_instances, dms(), **query) == (400, "DMS.00400062")
+
+
+def test_switches_of_the_list_of_instances(cloud: Emulators, store: DmsStore, dms: Build) -> None:
+    store.add_place(PROJECT, OTHER_ENGINES[0])
+    assert list_instances(dms(), "amqp").instances == []
+
+    cloud.switches.update(dms_other_engine="DMS.00400062", dms_instance_count="page")
+
+    assert refusal(list_instances, dms(), "amqp") == (400, "DMS.00400062")
+    assert list_instances(dms(), limit="1").instance_num == 1
 
 
 def test_list_between_two_times(store: DmsStore, dms: Build) -> None:

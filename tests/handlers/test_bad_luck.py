@@ -1,6 +1,7 @@
 """The provider, the network and our own AWS calls at their worst: never a false success, never a lost message."""
 
 import json
+import time
 from collections.abc import Callable
 from itertools import product
 from typing import Any
@@ -381,6 +382,7 @@ def test_a_connection_that_was_closed_while_the_function_was_frozen_is_reopened(
         put_task(world, folder, request)
         result = function.result({**request, **({"client_token": f"t{number}"} if "client_token" in request else {})})
         assert result["outcome"] == "succeeded"
+        time.sleep(0.2)  # it is frozen, and the far end's close arrives
 
     assert len(world.effects) == made(folder, 3)
     assert world.naps == []

@@ -315,4 +315,4 @@ def test_alibabas_tasks_keep_names_and_addresses_of_both_sides(world: HandlerWor
         assert sides["sourceCluster"]["vpcInstancePort"] == "9200"
         assert sides["sourceCluster"]["endpoint"] == "http://192.0.2.10:9200"
         assert (task["name"], task["age_basis"]) == ("source-index", "created")
-        assert task["created_at"] == "2026-11-21T00:30:00.000Z"
+        assert task["created_at"] == "2026-11-21T08:30:00.000Z"

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.functions import action_of, function_folders, request_schema
+from local.emulators import KINDS
+from tests.support.functions import action_of, function_folders, request_schema, service_of
 from tests.support.handler_world import HandlerWorld
 from tests.support.looks import DELETES, DMS, LOOKED_AT, OMS, looks, start
 from tests.support.scenes import OMS_RUNNING, put_task
@@ -19,9 +20,13 @@ def test_every_delete_and_stop_of_a_named_task_can_be_looked_at() -> None:
     assert sorted(LOOKED_AT) == sorted(named)
 
 
-@pytest.mark.parametrize("folder", DELETES)
-def test_a_task_as_expected_is_deleted(world: HandlerWorld, folder: str) -> None:
-    result = world.function(folder).result(start(world, folder))
+MAY_GO = [(folder, status) for folder in DELETES for status in KINDS[service_of(folder)].final]
+
+
+@pytest.mark.parametrize(("folder", "status"), MAY_GO)
+def test_a_task_as_expected_is_deleted(world: HandlerWorld, folder: str, status: object) -> None:
+    """In each status that may go: the record of one that has failed tells why, and that is no failed look."""
+    result = world.function(folder).result(start(world, folder, status=status))
 
     assert (result["outcome"], result["attempts"], looks(result)) == ("succeeded", 1, [("before", True)])
     assert [effect for effect, _ in world.effects] == ["deleted"]
@@ -142,6 +147,17 @@ def test_the_status_that_is_named_is_stopped_and_what_it_leads_to_is_expected(wo
     assert (pausing["outcome"], pausing["attempts"]) == ("conflict", 0)
     assert deleted["outcome"] == "succeeded"
     assert [effect for effect, _ in world.effects] == ["stopped", "deleted"]
+
+
+def test_a_dry_run_shows_the_stop_of_a_task_that_runs(world: HandlerWorld) -> None:
+    request = {**start(world, OMS, status=OMS_RUNNING), "stop_running": True}
+    stop = world.function("huawei_oms_stop_task").result({**request_of("huawei_oms_stop_task"), "dry_run": True})
+
+    planned = world.function(OMS).result({**request, "dry_run": True})
+
+    assert (planned["outcome"], looks(planned)) == ("planned", [("before", True)])
+    assert planned["plan"] == stop["plan"]
+    assert world.effects == []
 
 
 def test_a_task_that_runs_again_is_not_stopped(world: HandlerWorld) -> None:

@@ -13,7 +13,7 @@ from tests.support.looks import ALIBABA, DELETES, DMS, LOOKED_AT, OMS, STOP, loo
 from tests.support.scenes import OMS_RUNNING, put_task
 from tests.support.triggers import arrival, batch, crashed_invocation, http_event, request_of, with_body
 
-OMS_PAUSED, OMS_SUCCEEDED, OMS_PAUSING = 3, 5, 7
+OMS_PAUSED, OMS_FAILED, OMS_SUCCEEDED, OMS_PAUSING = 3, 4, 5, 7
 
 
 # -- what is the same ------------------------------------------------
@@ -35,6 +35,13 @@ def test_a_record_finer_than_a_list_shows_is_the_same(world: HandlerWorld) -> No
 
     assert request["expected"]["created_at"] == "2026-11-21T08:30:00.123Z"
     assert world.function(DMS).result(request)["outcome"] == "succeeded"
+
+
+def test_the_failure_of_a_task_is_no_failed_look(world: HandlerWorld) -> None:
+    """Its record has the code for which it failed, in a shape that errors have too."""
+    request = start(world, OMS, status=OMS_FAILED)
+
+    assert world.function(OMS).result(request)["outcome"] == "succeeded"
 
 
 @pytest.mark.parametrize("name", ["", " ", "\u202e\u0000x", "\ud83d\ude80", "Ünïcode ❤", 'quo"te\\', "x" * 5000])

@@ -14,12 +14,11 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from local.emulators import KINDS, Emulators, Entry, Platform, make_services
-from local.emulators.store import Record
 from task_cleanup.providers.model import Service
 from tests.support.aws import FakeAws
 from tests.support.functions import load_operation, service_of
 from tests.support.handler_world import HandlerWorld
-from tests.support.looks import LOOKED_AT, OMS, seen
+from tests.support.looks import LOOKED_AT, OMS, State, seen
 from tests.support.scenes import OMS_RUNNING, is_stop, put_task
 from tests.support.triggers import arrival, request_of
 
@@ -112,25 +111,6 @@ def cases(folder: str) -> st.SearchStrategy[Case]:
             }
         ),
     )
-
-
-@dataclass(frozen=True)
-class State:
-    """What a task is told to be the same by; None in the place of one: it is not there."""
-
-    status: Any
-    name: str
-    begun: Any
-
-    @classmethod
-    def of(cls, record: Record | None) -> "State | None":
-        if record is None:
-            return None
-        values = vars(record)
-        names, begun = ("name", "source_index"), ("start_time", "created_at", "create_time")
-        return cls(
-            record.status, *(next(values[name] for name in found if name in values) for found in (names, begun))
-        )
 
 
 class Scene:

@@ -26,12 +26,29 @@ SWEEP = "sweep"
 FOLDERS = [*function_folders(), SWEEP]
 RULES = {
     *("type", "const", "enum", "pattern", "format", "minimum", "maximum", "minLength", "maxLength"),
-    *("minItems", "maxItems", "uniqueItems"),
+    *("minItems", "maxItems", "uniqueItems", "oneOf"),
 }
 MARK = "testSecretFakeRejected"
 LONG = [f"{number}" for number in range(1001)]
 WRONG = [
-    *(None, True, 0, -5, 1.0, 2.5, 10**20, "", "\n", "../..", "١٢٣", "\ud800", "2026-11-21", "a" * 300, MARK),
+    *(
+        None,
+        True,
+        0,
+        -5,
+        1.0,
+        2.5,
+        10**20,
+        "",
+        "\n",
+        "../..",
+        "١٢٣",
+        "\ud800",
+        "2026-11-21",
+        "a" * 300,
+        "*" * 5,
+        MARK,
+    ),
     *([], {}, [MARK, MARK], {MARK: MARK}),
 ]
 
@@ -64,12 +81,22 @@ def whole_requests(folder: str) -> list[Json]:
     schema = request_schema(folder)
     if folder != SWEEP:
         return [{**value_of(schema), **sample_event(folder, "direct")}]
-    (first, *others) = [value_of(schema["$defs"][service]) for service in SERVICES]
+    (first, *others) = [target for service in SERVICES for target in whole_targets(schema["$defs"][service])]
     policy = {name: value_of(rule) for name, rule in schema["properties"].items() if name not in ("targets",)}
-    report = {name: policy[name] for name in ("apply_report", "run_id", "protect", "limits")}
-    del policy["apply_report"]
+    report = {name: policy[name] for name in ("apply_report", "sha256", "run_id", "protect", "limits")}
+    del policy["apply_report"], policy["sha256"]
     short = {name: policy[name] for name in schema["else"]["required"] if name != "targets"}
     return [{**policy, "targets": [first]}, report, *({**short, "targets": [target]} for target in others)]
+
+
+def whole_targets(rule: Json) -> list[Json]:
+    """A target of a service; two where it has one of two fields."""
+    whole = value_of(rule)
+    choices = [name for choice in rule.get("oneOf", ()) for name in choice["required"]]
+    return [
+        {name: value for name, value in whole.items() if name == choice or name not in choices}
+        for choice in choices or [""]
+    ]
 
 
 def places_in(value: Any, *place: str | int) -> Iterator[tuple[str | int, ...]]:
@@ -318,9 +345,9 @@ def test_a_policy_beside_a_report_is_told_what_goes_with_it() -> None:
 
     said = {item["pointer"]: item["allowed"] for item in found}
 
-    assert said == dict.fromkeys(
-        ("/name", "/select", "/targets"), "is not allowed beside apply_report, only run_id, protect, limits are"
-    )
+    rule = "is not allowed beside apply_report, only sha256, run_id, protect, limits are"
+    digest = "is required, and must be 64 hex digits in small letters, such as " + "0" * 64
+    assert said == {**dict.fromkeys(("/name", "/select", "/targets"), rule), "/sha256": digest}
 
 
 @pytest.mark.parametrize(

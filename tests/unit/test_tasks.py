@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from task_cleanup.operation import Operation
 from task_cleanup.providers import alibaba_elasticsearch, dms, huawei_oms
 from task_cleanup.providers.model import Reply
-from task_cleanup.tasks import Status, StatusTable
+from task_cleanup.tasks import Status, StatusTable, Task
 from tests.support.builders import DATA_TASKS, DMS_LIST, HUAWEI_DMS_LIST, LISTS, OMS_LIST, OPERATIONS, listing, record
 
 
@@ -23,11 +23,15 @@ def shown(name: str, **changes: Any) -> dict[str, Any]:
 
 
 def _read(operation: Operation, fields: Mapping[str, Any]) -> dict[str, Any]:
+    return _task(operation, fields).to_dict()
+
+
+def _task(operation: Operation, fields: Mapping[str, Any]) -> Task:
     assert operation.listing is not None
     page = operation.listing.read(Reply(200, {}, listing(operation, fields).body))
     assert page is not None
     [task] = page.tasks
-    return task.to_dict()
+    return task
 
 
 # -- statuses ------------------------------------------------
@@ -173,10 +177,11 @@ def test_the_update_of_a_dms_task_that_is_not_final_is_not_its_end(status: str) 
     assert (task["created_at"], task["ended_at"], task["age_basis"]) == ("2026-11-21T08:30:00.000Z", None, None)
 
 
-def test_alibaba_times_have_no_zone_and_are_taken_for_chinas() -> None:
+def test_alibaba_times_have_no_zone_and_are_the_latest_that_they_can_be() -> None:
+    """UTC's, and not China's, which is 8 hours earlier."""
     task = shown(DATA_TASKS, createTime="2026-11-21 08:30:00")
 
-    assert (task["created_at"], task["ended_at"], task["age_basis"]) == ("2026-11-21T00:30:00.000Z", None, "created")
+    assert (task["created_at"], task["ended_at"], task["age_basis"]) == ("2026-11-21T08:30:00.000Z", None, "created")
 
 
 @pytest.mark.parametrize(
@@ -240,6 +245,40 @@ def test_the_dms_count_is_text(count: object, total: int) -> None:
 def test_dms_params_are_not_read(params: object) -> None:
     """JSON in a string, whatever it says."""
     assert shown(DMS_LIST, params=params) == shown(DMS_LIST)
+
+
+# What is otherwise once something has happened to a task, and what moves by itself.
+HAPPENED: list[tuple[str, dict[str, Any]]] = [
+    (OMS_LIST, {"start_time": 1795250000001}),
+    (OMS_LIST, {"total_time": 12345}),
+    (OMS_LIST, {"successful_num": 12345}),
+    (OMS_LIST, {"failed_num": 12345}),
+    (OMS_LIST, {"complete_size": 12345}),
+    (OMS_LIST, {"start_time": None}),
+    (DMS_LIST, {"created_at": "2026-11-21T08:30:01.000Z"}),
+    (DATA_TASKS, {"createTime": "2026-11-21 08:30:01"}),
+    (DATA_TASKS, {"sinkCluster": {"index": "another"}}),
+]
+BY_ITSELF: list[tuple[str, dict[str, Any]]] = [
+    (OMS_LIST, {"left_time": 12345}),
+    (OMS_LIST, {"migrate_speed": 12345}),
+    (OMS_LIST, {"status": 2, "total_time": 12345}),  # while it runs
+    (DMS_LIST, {"updated_at": "2026-11-21T09:30:00.000Z"}),
+    (DMS_LIST, {"params": '{"password": "testSecretFake"}'}),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "differs"), [(*it, True) for it in HAPPENED] + [(*it, False) for it in BY_ITSELF]
+)
+def test_what_is_raw_changes_only_if_something_happens_to_the_task(
+    name: str, changes: dict[str, Any], differs: bool
+) -> None:
+    operation = OPERATIONS[name]
+    status = {"status": changes["status"]} if "status" in changes else {}
+    one, other = (_task(operation, record(operation, **each)).raw for each in (status, changes))
+
+    assert (one != other) is differs
 
 
 # -- Alibaba's two sides ------------------------------------------------

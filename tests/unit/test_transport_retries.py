@@ -605,6 +605,18 @@ def test_a_server_error_with_a_code_that_nobody_knows_leaves_doubt(name: str, st
     assert bool((result.error.detail or {}).get("note")) is (name not in LISTS)
 
 
+@pytest.mark.parametrize("status", [500, 501])
+def test_a_refusal_with_the_status_of_a_server_error_leaves_doubt(name: str, status: int) -> None:
+    operation = OPERATIONS[name]
+    for code in codes_of(operation, Category.CONFLICT):
+        with case(code):
+            result = world(name, refusal(operation, code, status)).run()
+
+            assert result.error is not None
+            assert result.outcome is Outcome.CONFLICT
+            assert bool((result.error.detail or {}).get("note")) is (name not in LISTS)
+
+
 @pytest.mark.parametrize("first", [NO_REPLY, Answer(502)])
 def test_gone_after_an_attempt_without_answer_is_unchanged_and_says_so(name: str, first: Answer | Exception) -> None:
     """Only OMS has a code for a missing task, which is the answer to a delete and to a stop."""

@@ -414,7 +414,8 @@ def test_base64_is_honoured() -> None:
     refusal_of(http(body=encoded, isBase64Encoded=False))
 
 
-@pytest.mark.parametrize("body", ["%%%", "AAA", "é", base64.b64encode(b"\xff\xfe").decode()])
+# "e!30=" is "{}", if what is no letter of base64 is skipped.
+@pytest.mark.parametrize("body", ["%%%", "AAA", "é", "e!30=", base64.b64encode(b"\xff\xfe").decode()])
 def test_broken_base64_is_refused(body: str) -> None:
     assert refusal_of(http(body=body, isBase64Encoded=True)).code == Code.UNREADABLE_REQUEST
 

@@ -1,11 +1,11 @@
-"""Alibaba Elasticsearch: DeleteDataTask, CancelTask, ListDataTasks (Alibaba sheet, sections 1 to 4)."""
+"""Alibaba Elasticsearch: DeleteDataTask, CancelTask, ListDataTasks (Alibaba sheet, sections 1 to 4), ListInstance."""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from local.emulators.alibaba_gateway import AlibabaService, query_of
 from local.emulators.clock import china_time
-from local.emulators.messages import Reply
+from local.emulators.messages import Reply, whole_number
 from local.emulators.routing import Route
 from local.emulators.service import Exchange, json_reply
 from local.emulators.store import Kind, Record
@@ -98,6 +98,25 @@ class AlibabaElasticsearch(AlibabaService[DataTask, ElasticsearchSwitches]):
         """All data tasks of the instance: there are no pages."""
         return _result(exchange, [self.store.look(task) for task in self.tasks(exchange)])
 
+    def list_instances(self, exchange: Exchange) -> Reply:
+        """A page of the instances, by its number from 1; they are in the order in which they were added."""
+        query = query_of(exchange.request)
+        page, size = (whole_number(query, name, default) for name, default in (("page", 1), ("size", 10)))
+        if not page or not size or size > 100:
+            raise self.refuse("InvalidParameter")
+        found = list(self.store.places.values())
+        entries = [
+            {
+                "instanceId": place.ids["instance_id"],
+                "description": "fake-instance",
+                "status": "activating" if place.flags["activating"] else "active",
+                "esVersion": "7.10_with_X-Pack",
+                "createdAt": "2026-11-01T08:30:00.000Z",
+            }
+            for place in self.page_of_places(exchange, found, (page - 1) * size, size)
+        ]
+        return _result(exchange, entries, Headers={"X-Total-Count": len(found)})
+
     def delete_task(self, exchange: Exchange) -> Reply:
         """Delete a data task."""
         subject = (exchange.ids["instance_id"], exchange.ids["task_id"])
@@ -143,6 +162,7 @@ class AlibabaElasticsearch(AlibabaService[DataTask, ElasticsearchSwitches]):
             required=("ClientToken", "taskId"),
             token="ClientToken",
         ),
+        Route("ListInstance", "GET", "/openapi/instances", list_instances),
         Route("ListDataTasks", "GET", "/openapi/instances/{instance_id}/data-task", list_tasks),
         Route(
             "CancelTask",
@@ -155,6 +175,6 @@ class AlibabaElasticsearch(AlibabaService[DataTask, ElasticsearchSwitches]):
     )
 
 
-def _result(exchange: Exchange, result: object) -> Reply:
-    content = {"Result": result, "RequestId": exchange.request_id}
+def _result(exchange: Exchange, result: object, **more: object) -> Reply:
+    content = {"Result": result, "RequestId": exchange.request_id, **more}
     return json_reply(200, content, (("x-acs-request-id", exchange.request_id),))

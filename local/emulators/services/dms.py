@@ -1,4 +1,4 @@
-"""DMS background tasks: list, show and delete their records (DMS sheet, sections 1 to 6 and 9).
+"""DMS background tasks: list, show and delete their records (DMS sheet, sections 1 to 6 and 9), and list instances.
 
 Both Open Telekom Cloud and Huawei Cloud have this service; each of the two emulators has its own data.
 """
@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Literal
 
 from local.emulators.clock import rfc3339
 from local.emulators.faults import Dialect
-from local.emulators.huawei_gateway import HuaweiService, query_pairs, whole_number
-from local.emulators.messages import Reply
+from local.emulators.huawei_gateway import HuaweiService, query_pairs
+from local.emulators.messages import Reply, whole_number
 from local.emulators.routing import Route
 from local.emulators.service import Exchange, Refusal, json_reply
 from local.emulators.store import Kind, Record
@@ -21,6 +21,8 @@ from task_cleanup.providers import dms
 UNKNOWN_TASK = "DMS.00404099"
 """Assumed: no source names a code for a missing task, and this one is in no list (section 5)."""
 BAD_TASK_ID = "DMS.00400070"
+_ENGINES = {"kafka": "kafka", "rabbitmq": "rabbitmq", "reliability": "reliability", "rocketmq": "reliability"}
+"""What `engine` can be in a query, and what the instances have; RocketMQ has two names."""
 OLDEST = "2000-01-01T00:00:00.000Z"
 NOT_FINAL = frozenset({"EXECUTING", "CREATED"})
 
@@ -40,6 +42,9 @@ class DmsSwitches:
     dms_start_zero: Literal["DMS.00400062", "first"] = "DMS.00400062"
     dms_default_limit: int = switch(10, 1)
     dms_count: ListCount = "all"
+    dms_instance_count: ListCount = "all"
+    dms_other_engine: Literal["empty", "DMS.00400062"] = "empty"
+    """The answer to a list of instances of an engine that the service does not know."""
     dms_updated_at_moves: bool = False
     """Whether `updated_at` moves by itself, also when a task has ended."""
     dms_throttle: Literal["DMS.10240407", "APIGW.0308"] = "DMS.10240407"
@@ -82,6 +87,7 @@ class Dms(HuaweiService[BackgroundTask, DmsSwitches]):
         running="EXECUTING",
         final=("SUCCESS", "FAILED", "CANCELLED"),
         usual=("SUCCESS", "SUCCESS", "SUCCESS", "FAILED", "CANCELLED", "EXECUTING", "CREATED"),
+        flags=("rabbitmq", "rocketmq", "creating"),
         last={"created_at": OLDEST},
     )
     forbidden = "DMS.00403003"
@@ -119,6 +125,31 @@ class Dms(HuaweiService[BackgroundTask, DmsSwitches]):
         if start > max(1, len(found)) and self.switches.dms_start_past_end == "DMS.00400062":
             raise self.refuse("DMS.00400062")
         return _listing(*self.page(exchange, found, start - 1, limit, self.switches.dms_count))
+
+    def list_instances(self, exchange: Exchange) -> Reply:
+        """A page of one engine's instances; `offset` is the index of the first, from 0."""
+        names = ("engine", "name", "instance_id", "status", "include_failure", "offset", "limit")
+        query = query_pairs(exchange.request, names)
+        offset, limit = whole_number(query, "offset", 0), whole_number(query, "limit", 10, most=50)
+        engine = query.get("engine", "")
+        unknown = engine not in _ENGINES and self.switches.dms_other_engine != "empty"
+        if not engine or offset is None or not limit or unknown:
+            raise self.refuse("DMS.00400062")
+        project = exchange.ids["project_id"]
+        places = [place for place in self.store.places.values() if place.ids["project_id"] == project]
+        found = [place for place in places if _engine(place.flags) == _ENGINES.get(engine)]
+        entries = [
+            {
+                "name": "fake-instance",
+                "engine": _engine(place.flags),
+                "status": "CREATING" if place.flags["creating"] else "RUNNING",
+                "instance_id": place.ids["instance_id"],
+                "created_at": "1795249800000",
+            }
+            for place in self.page_of_places(exchange, found, offset, limit)
+        ]
+        total = len(entries) if self.switches.dms_instance_count == "page" else len(found)
+        return json_reply(200, {"instances": entries, "instance_num": total})
 
     def show_task(self, exchange: Exchange) -> Reply:
         """One record, in the shape of a list."""
@@ -173,12 +204,18 @@ class Dms(HuaweiService[BackgroundTask, DmsSwitches]):
         return text
 
     routes = (
+        Route("ListInstances", "GET", "/v2/{project_id}/instances", list_instances),
         Route("ListBackgroundTasks", "GET", "/v2/{project_id}/instances/{instance_id}/tasks", list_tasks),
         Route("ShowBackgroundTask", "GET", "/v2/{project_id}/instances/{instance_id}/tasks/{task_id}", show_task),
         Route(
             "DeleteBackgroundTask", "DELETE", "/v2/{project_id}/instances/{instance_id}/tasks/{task_id}", delete_task
         ),
     )
+
+
+def _engine(flags: Mapping[str, bool]) -> str:
+    """An instance has Kafka, unless it was added as another one's."""
+    return "rabbitmq" if flags["rabbitmq"] else "reliability" if flags["rocketmq"] else "kafka"
 
 
 def _listing(tasks: list[dict[str, Any]], count: int) -> Reply:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from local.emulators.clock import milliseconds
-from local.emulators.huawei_gateway import HuaweiService, query_pairs, whole_number
-from local.emulators.messages import Reply
+from local.emulators.huawei_gateway import HuaweiService, query_pairs
+from local.emulators.messages import Reply, whole_number
 from local.emulators.routing import Route
 from local.emulators.service import Exchange, Refusal, json_reply
 from local.emulators.store import Kind, Record

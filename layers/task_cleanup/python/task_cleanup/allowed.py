@@ -48,6 +48,11 @@ def unknown(name: str, known: Collection[str]) -> str:
     return f"is not a known field, the known ones are {_listed(sorted(known), MAX_FIELDS)}"
 
 
+def _one_of_fields(schema: Schema) -> str:
+    names = [name for choice in schema["oneOf"] for name in choice["required"]]
+    return f"must have exactly one of the fields {_listed(names, MAX_FIELDS)}"
+
+
 def misplaced(beside: Collection[str], known: Collection[str]) -> str:
     """The text for a known field that is not allowed together with the fields ``beside``."""
     others = [name for name in known if name not in beside]
@@ -126,9 +131,17 @@ def _described(schema: Schema) -> str:
 
 _characters = _size("minLength", "maxLength", "characters")
 _entries = _size("minItems", "maxItems", "entries")
+
+
+def _dependent(schema: Schema) -> str:
+    pairs = schema["dependentRequired"].items()
+    return f"must have {' and '.join(f'{_listed(others, MAX_FIELDS)} beside {name}' for name, others in pairs)}"
+
+
 _SENTENCES: Mapping[str, Callable[[Schema], str]] = {
     "const": lambda schema: f"must be {_written(schema['const'])}",
     "enum": lambda schema: f"must be {one_of(schema['enum'])}",
+    "dependentRequired": _dependent,
     "format": _format,
     "maximum": _number,
     "maxItems": _entries,
@@ -136,6 +149,7 @@ _SENTENCES: Mapping[str, Callable[[Schema], str]] = {
     "minimum": _number,
     "minItems": _entries,
     "minLength": _characters,
+    "oneOf": _one_of_fields,
     "pattern": _pattern,
     "type": _type,
     "uniqueItems": lambda _: "must not have the same entry twice",

@@ -5,7 +5,7 @@ Sources: the API references of Secrets Manager, EventBridge and SQS (JSON protoc
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import requests
 from requests_aws4auth import AWS4Auth
@@ -27,11 +27,28 @@ STALE_SIGNATURE = frozenset(
 
 
 class AwsError(TaskCleanupError):
-    """An AWS call failed. ``code`` is AWS's own (``ResourceNotFoundException``) or ours."""
+    """An AWS call failed. ``code`` is AWS's own (``ResourceNotFoundException``) or ours.
 
-    def __init__(self, code: str) -> None:
+    ``service`` is its signing name (``s3``), where the caller has to tell them apart.
+    """
+
+    def __init__(self, code: str, service: str = "") -> None:
         super().__init__(code)
         self.code = code
+        self.service = service
+
+
+class AwsCalls(Protocol):
+    """The three calls that all functions make. Each raises ``AwsError`` if AWS did not do it."""
+
+    def get_secret_value(self, secret_id: str, deadline: Deadline) -> str:
+        """The secret's ``SecretString``; empty if it holds bytes only."""
+
+    def put_event(self, entry: Mapping[str, str], deadline: Deadline) -> None:
+        """Put one event on a bus."""
+
+    def send_message(self, queue_url: str, body: str, attributes: Mapping[str, str], deadline: Deadline) -> None:
+        """Send one message with string attributes."""
 
 
 @wired

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from task_cleanup.aws import Aws, AwsError
+from task_cleanup.aws import AwsCalls, AwsError
 from task_cleanup.errors import Category, CleanupError, Code, invalid_request
 from task_cleanup.providers.model import Credentials
 from task_cleanup.system import Deadline, System
@@ -32,7 +32,7 @@ _PROJECT_ID = re.compile(r"[0-9a-f]{32}")
 class CredentialStore:
     """The credentials of one provider, by account alias."""
 
-    def __init__(self, aws: Aws, prefix: str, provider: str, system: System) -> None:
+    def __init__(self, aws: AwsCalls, prefix: str, provider: str, system: System) -> None:
         self._aws = aws
         self._prefix = f"{prefix}/{provider}"
         self._system = system

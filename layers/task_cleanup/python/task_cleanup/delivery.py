@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from task_cleanup.aws import Aws
+from task_cleanup.aws import AwsCalls
 from task_cleanup.event_types import SOURCE, EventType
 from task_cleanup.results import Result
 from task_cleanup.settings import Settings
@@ -37,7 +37,7 @@ class Delivery:
     message is moved: see ``settle``.
     """
 
-    aws: Aws
+    aws: AwsCalls
     settings: Settings
 
     def publish(self, result: Result, deadline: Deadline) -> None:
@@ -80,10 +80,18 @@ class Delivery:
         return True
 
     def _comes_again(self, message: QueueMessage, *, retryable: bool) -> bool:
-        settings = self.settings
-        if not (settings.event_bus_name and settings.dead_letter_queue_url and settings.max_receives):
+        if not self._can_move:
             return True
-        return retryable and message.receives < settings.max_receives
+        return retryable and self.has_more_receives(message)
+
+    @property
+    def _can_move(self) -> bool:
+        settings = self.settings
+        return bool(settings.event_bus_name and settings.dead_letter_queue_url and settings.max_receives)
+
+    def has_more_receives(self, message: QueueMessage) -> bool:
+        """Whether a message that can succeed later comes again after this receive."""
+        return not self._can_move or message.receives < (self.settings.max_receives or 0)
 
     def _move_to_dead_letters(self, message: QueueMessage, end: MessageEnd, deadline: Deadline) -> None:
         """Send the body unchanged, so that a redrive makes the same request, with the same client token or run id.

@@ -5,14 +5,14 @@
     TaskCleanupError              every exception of this package
         CleanupError              a failure with its category and code: it becomes the ``error`` of a result
         AwsError                  an AWS call failed (``aws``)
-            BusError              the bus did not take an event (``sweep.bus``)
-            StoreError            the report bucket could not be read or written (``sweep.store``)
         NoAnswerError             no whole reply came (``transport``)
         ReplyTooLargeError        a reply is larger than allowed (``transport``)
         NotJsonError              a text is no strict JSON (``validation``)
         SettingsError             an environment variable is missing or malformed (``settings``)
         RunRefusedError           a guard of the sweep forbids its requests (``sweep.plan``)
         RunElsewhereError         another worker holds the run of a sweep (``sweep.claims``)
+        OverlapsError             another run applies a policy of the same name (``sweep.claims``)
+        FinishElsewhereError      another worker is publishing that a run is finished (``sweep.gathering``)
         RetryableError            tells Lambda to send an event again (``handler``)
         SweepFailedError          the same for a sweep (``sweep.handler``)
 """
@@ -73,21 +73,27 @@ class SweepCode(StrEnum):
     BUS_ERROR = "BusError"
     DRY_RUN = "DryRun"
     FRACTION_TOO_HIGH = "FractionTooHigh"
+    INSTANCES_INCOMPLETE = "InstancesIncomplete"  # the list of them may lack some
     LIST_FAILED = "ListFailed"
     LIST_INCOMPLETE = "ListIncomplete"
     MORE = "More"  # how many refusals an event, a log line or a dead letter leaves out
+    OVERLAPS = "Overlaps"  # another run applies a policy of the same name, or asks for the same tasks
     PLAN_TOO_OLD = "PlanTooOld"
     REGION_UNKNOWN = "RegionUnknown"
+    REPORT_CHANGED = "ReportChanged"
     REPORT_NOT_A_PLAN = "ReportNotAPlan"
     REPORT_NOT_FOUND = "ReportNotFound"
     REPORT_UNREADABLE = "ReportUnreadable"
+    REQUEST_TOO_LARGE = "RequestTooLarge"
     REQUESTS_NOT_TAKEN = "RequestsNotTaken"
+    RESULTS_CONTENDED = "ResultsContended"  # other workers' merges overtook this one, each time
     RUN_ID_INVALID = "RunIdInvalid"
     RUN_ID_REUSED = "RunIdReused"
     RUN_NOT_FOUND = "RunNotFound"
     SAME_TARGET = "SameTarget"
     STORE_ERROR = "StoreError"
     SWEEP_RUNNING = "SweepRunning"
+    TOO_MANY_INSTANCES = "TooManyInstances"
     TOO_MANY_TASKS = "TooManyTasks"
 
 

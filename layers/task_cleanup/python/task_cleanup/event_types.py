@@ -15,3 +15,4 @@ class EventType(StrEnum):
     SWEEP_COMPLETED = "Sweep Completed"
     SWEEP_REFUSED = "Sweep Refused"
     SWEEP_FAILED = "Sweep Failed"
+    SWEEP_FINISHED = "Sweep Finished"

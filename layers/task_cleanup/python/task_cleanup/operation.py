@@ -25,7 +25,7 @@ from task_cleanup.tasks import ENDED, Task
 from task_cleanup.times import in_words, parse_time
 from task_cleanup.transport import FinishedCall
 from task_cleanup.triggers import Received
-from task_cleanup.validation import RequestValidator, Violation
+from task_cleanup.validation import RequestValidator, Violation, pointer
 
 CALL_SECONDS = 2.0  # a call that has less is not worth beginning
 LOOK_RESERVE = CALL_SECONDS  # seconds; a change is sent only with as much left for a look behind it
@@ -105,9 +105,9 @@ class Operation:
         return self.goal is Goal.STOPPED and is_stopped
 
 
-def list_operation(service: Service, schema: Mapping[str, Any]) -> Operation:
-    """The operation that lists a service's tasks, as the service's module describes it."""
-    listing = service.listing
+def list_operation(service: Service, schema: Mapping[str, Any], listing: ListCall | None = None) -> Operation:
+    """The operation that lists a service's tasks, or reads another list of the service's module."""
+    listing = listing or service.listing
     return Operation(
         name=listing.operation,
         service=service,
@@ -197,15 +197,26 @@ def _accept(operation: Operation, received: Received, dependencies: Dependencies
     if received.unreadable is not None:
         raise received.unreadable
 
-    def regions(asked: Request) -> list[Violation]:
-        return operation.service.region_violations(asked.get("region"), dependencies.extra_regions)
+    def more(asked: Request) -> list[Violation]:
+        regions = operation.service.region_violations(asked.get("region"), dependencies.extra_regions)
+        return [*regions, *_unnamed_status(asked)]
 
-    request = operation.validator.validate(received.request, regions)
+    request = operation.validator.validate(received.request, more)
     if "task_id" in request:
         request["task_id"] = str(request["task_id"])
     if operation.validator.has("client_token") and "client_token" not in request:
         request["client_token"] = _derived_token(operation, request, received.origin_id)
     return request
+
+
+def _unnamed_status(asked: Request) -> list[Violation]:
+    """A request that vouches for a status, and does not say for which. ``asked`` need not be valid."""
+    expected = asked.get("expected")
+    named = expected.get("provider_status") if isinstance(expected, dict) else None
+    if asked.get("vouched") is not True or named:
+        return []
+    place = pointer("expected", "provider_status")
+    return [Violation(place, "required", "is required beside vouched, and must be the status that is vouched for")]
 
 
 def _derived_token(operation: Operation, request: Request, origin_id: str) -> str:
@@ -295,9 +306,17 @@ def _ended_by(operation: Operation, seen: Sighting, request: Request) -> Finishe
             f"the task does not run, or is being stopped: {task.provider_status}",
         )
         return FinishedCall(verdict(Outcome.UNCHANGED, error), 0)
-    if operation.goal is Goal.GONE and not task.deletable and _wanted_stop(operation, seen, request) is None:
+    may_delete = task.deletable or _is_vouched(operation.service, request, task)
+    if operation.goal is Goal.GONE and not may_delete and _wanted_stop(operation, seen, request) is None:
         return FinishedCall(_not_deletable(seen), 0)
     return None
+
+
+def _is_vouched(service: Service, request: Request, task: Task) -> bool:
+    """Whether the request vouches for exactly the status that the task is in, and may do so."""
+    named = (request.get("expected") or {}).get("provider_status")
+    may_be = task.provider_status == named and service.can_be_vouched(task.provider_status)
+    return bool(request.get("vouched")) and may_be
 
 
 def _gone(seen: Sighting) -> Error:

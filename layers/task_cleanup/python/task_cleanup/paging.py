@@ -43,6 +43,7 @@ class _Reading:
     limit: int
     to_the_end: bool  # go on where tasks have moved between two pages; else end there, to read anew
     paged: bool
+    by_number: bool  # its pages cannot overlap: all of them are read a second time, and must be the same
     tasks: dict[str, Task] = field(default_factory=dict)
     records: int = 0
     end: _End | None = None
@@ -50,21 +51,43 @@ class _Reading:
     _own_counts: bool = True  # every page so far counted its own records, and perhaps nothing else
     _last_id: str | None = None
     _moved: bool = False
+    _confirmed: int | None = None  # how many records the second time has shown; None before it begins
+
+    @property
+    def begin(self) -> int:
+        """How many records come before the page that is to be read next."""
+        if self._confirmed is not None:
+            return self._confirmed
+        return self.records if self.by_number else max(0, self.records - 1)
 
     def take(self, page: Page) -> None:
-        """Add the next page, which begins with the last record of the page before it."""
-        first = self._total is None
+        """Add the page that begins at ``begin``."""
         ids, known = [task.task_id for task in page.tasks], len(self.tasks)
+        if self._confirmed is not None:
+            self._confirm(ids, self._confirmed)
+            return
+        first = self._total is None
         self._own_counts = self._own_counts and page.total == page.records
         if not first:
-            same_place = bool(ids) and ids[0] == self._last_id
+            overlaps = bool(ids) and ids[0] == self._last_id
+            same_place = self.tasks.keys().isdisjoint(ids) if self.by_number else overlaps
             same_total = page.total == self._total or self._own_counts
             self._moved = self._moved or not (same_place and same_total)
         self.tasks.update((task.task_id, task) for task in page.tasks)
-        self.records += page.records - (0 if first else 1)
+        self.records += page.records - (0 if first or self.by_number else 1)
         self._total = page.total
         self._last_id = ids[-1] if ids else None
         self.end = self._end_with(page, progress=len(self.tasks) > known)
+        if self.end is _End.WHOLE and self.by_number and not first:
+            self.end, self._confirmed = None, 0
+
+    def _confirm(self, ids: list[str], begin: int) -> None:
+        """Compare a page with what it had the first time, since records that shift would not change the count."""
+        self._confirmed = begin + len(ids)
+        if not ids or ids != list(self.tasks)[begin : self._confirmed]:
+            self.end = _End.MOVED
+        elif self._confirmed == len(self.tasks):
+            self.end = _End.WHOLE
 
     def nothing_there(self) -> None:
         """The provider says that the next page is past the end."""
@@ -108,15 +131,18 @@ def walk(
     count stays the same. So each page begins with the last record of the page before it. Where another record is
     there, or the count has changed, the list is read anew; the last of ``READINGS`` readings goes on to the end,
     and is not complete. Complete is a list whose pages fit, with as many tasks as the provider counts.
+
+    Pages that have numbers cannot overlap. A list of several is read a second time, and must be the same.
     """
     limit = request["limit"]
     latest = Verdict(Outcome.FAILED)  # of the last page that came
     found: Mapping[str, Task] = {}
     attempts = 0
     for number in range(1, READINGS + 1):
-        reading = _Reading(limit, to_the_end=number == READINGS, paged=listing.is_paged)
+        last = number == READINGS
+        reading = _Reading(limit, to_the_end=last, paged=listing.is_paged, by_number=listing.by_number)
         while reading.end is None:
-            settled = send(listing.call(request, max(0, reading.records - 1)))
+            settled = send(listing.call(request, reading.begin))
             attempts += settled.attempts
             page, error = _page_of(listing, settled), settled.verdict.error
             if page is not None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker
@@ -14,6 +15,8 @@ from task_cleanup.allowed import misplaced, required, sentence, unknown
 from task_cleanup.times import parse_time
 from task_cleanup.validation import MAX_VIOLATIONS, Violation, pointer, short_name
 
+# Errors of the library that are looked at. A request can have a hundred thousand, which takes it minutes.
+MAX_ERRORS = 20 * MAX_VIOLATIONS
 _FORMATS = FormatChecker(formats=())
 
 
@@ -79,7 +82,8 @@ class _Found:
 def violations_of(schema: Mapping[str, Any], request: Any) -> list[Violation]:  # noqa: ANN401 - any JSON value
     """The violations, one for each field and rule, at most ``MAX_VIOLATIONS``; none has the rejected value."""
     try:
-        found = [one for error in validator(schema).iter_errors(request) for one in _found(error)]
+        errors = islice(validator(schema).iter_errors(request), MAX_ERRORS)
+        found = [one for error in errors for one in _found(error)]
     except RecursionError:
         return [Violation("", "nesting", "must not be nested so deeply")]
     deepest = {one.kind: one for one in sorted(found, key=lambda one: (*one.kind, one.depth))}
@@ -111,8 +115,8 @@ def _allowed(schema: Mapping[str, Any], found: _Found) -> str:
     known, at_root = _properties(error.schema), not error.absolute_path
     if found.rule == "required":
         # A condition at the root requires a field whose rule is in the root's `properties`.
-        described = known.get(found.name) or (_properties(schema).get(found.name) if at_root else None)
-        return required(described)
+        rules = [known.get(found.name), _properties(schema).get(found.name) if at_root else None]
+        return required(next((rule for rule in rules if isinstance(rule, Mapping)), None))
     if found.rule == "additionalProperties":
         if at_root and found.name in _properties(schema):
             return misplaced(schema.get("if", {}).get("required", []), known)

@@ -23,6 +23,8 @@ class Status(StrEnum):
     UNKNOWN = "unknown"
 
 
+# Something is being done, or will be.
+BUSY = frozenset({Status.WAITING, Status.RUNNING, Status.DELETING})
 # Nothing is done any more, so there is nothing to stop.
 ENDED = frozenset({Status.PAUSED, Status.SUCCEEDED, Status.FAILED, Status.CANCELLED})
 
@@ -43,6 +45,10 @@ class Task:
     does not tell ``ended_at``. ``stoppable``: it does something that the service's stop ends. ``billed``: it costs
     money as long as it is there; None where that is not known. ``kind`` is for services that list several kinds.
     ``provider_detail`` keeps fields that no other service has.
+
+    Two are for sweeps alone, and not in the record. ``raw`` are the times and counters as the provider sent them,
+    none that moves by itself: as long as they, status and name are the same, nothing has happened to the task.
+    ``also_named`` are other names by which people know it.
     """
 
     task_id: str
@@ -61,6 +67,8 @@ class Task:
     age_basis: AgeBasis | None = None
     group_id: str | None = None
     provider_detail: Mapping[str, Any] = field(default_factory=dict)
+    raw: tuple[object, ...] = field(default=(), compare=False, repr=False)
+    also_named: tuple[str, ...] = field(default=(), compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object."""

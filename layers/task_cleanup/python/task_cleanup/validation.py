@@ -1,6 +1,7 @@
 """Validates requests by their JSON Schema. The errors name each wrong field and what is allowed there, no value."""
 
 import json
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cache
@@ -58,6 +59,17 @@ def _shared_rules() -> dict[str, Any]:
     """The rules of ``common.schema.json``, by the ``$ref`` that refers to each."""
     rules = json.loads(_COMMON.read_bytes())["$defs"]
     return {reference(name)["$ref"]: rule for name, rule in rules.items()}
+
+
+def shared_pattern(name: str) -> re.Pattern[str]:
+    """The pattern of a shared rule, to be searched for in a text.
+
+    Raises
+    ------
+    KeyError
+        If there is no such rule, or it has no pattern.
+    """
+    return re.compile(_shared_rules()[reference(name)["$ref"]]["pattern"])
 
 
 def _filled(part: Any, shared: Mapping[str, Any], own: Collection[str]) -> Any:  # noqa: ANN401 - any part of a schema

@@ -7,7 +7,7 @@ only. Throttling comes as HTTP 400: only the code identifies it.
 
 import re
 from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from task_cleanup.errors import Category, Code
@@ -23,6 +23,7 @@ from task_cleanup.providers.model import (
     Request,
     Service,
     TargetRules,
+    instance_record,
     text_member,
 )
 from task_cleanup.results import Error
@@ -145,6 +146,31 @@ def instance_call(action: str, method: str, instance_id: str, *path: str, **quer
     return Call(method, ("openapi", "instances", instance_id, *path), tuple(query.items()), action=action)
 
 
+INSTANCE_PAGE = 100  # the most that ListInstance allows; its default is 10
+_COUNT = re.compile("[0-9]{1,9}")
+
+
+def list_instances_call(request: Request, received: int) -> Call:
+    """``GET /openapi/instances`` (ListInstance): instances of every status in the region, by page number, from 1.
+
+    Sources: the operation's page and the SDK 5.4.1 (``list_instance``). The right is ``elasticsearch:ListInstance``.
+    No parameter sets the order of the records, and no document states it.
+    """
+    del request
+    query = (("page", str(received // INSTANCE_PAGE + 1)), ("size", str(INSTANCE_PAGE)))
+    return Call("GET", ("openapi", "instances"), query, action="ListInstance")
+
+
+def read_instances(reply: Reply) -> Page | None:
+    """Read ``{"Headers": {"X-Total-Count": n}, "Result": [{"instanceId", "status", …}]}``; both are in the body."""
+    body = reply.json_object() or {}
+    records, headers = body.get("Result"), body.get("Headers")
+    total = str(headers.get("X-Total-Count")) if isinstance(headers, dict) else ""
+    if not isinstance(records, list) or not _COUNT.fullmatch(total):
+        return None
+    return Page.whole(records, int(total), lambda record: instance_record(record, "instanceId"), INSTANCE_PAGE)
+
+
 def list_call(request: Request, received: int) -> Call:
     """``GET …/data-task``: all data tasks of the instance. ``received`` is 0, since the service has no paging."""
     del received
@@ -154,7 +180,6 @@ def list_call(request: Request, received: int) -> Call:
 # `SUCCESS` is the only documented status. A task with any other may still run, so it is not deletable.
 STATUSES = StatusTable(meanings={"SUCCESS": Status.SUCCEEDED}, deletable=frozenset({"SUCCESS"}))
 _CREATED = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
-_CHINA = timezone(timedelta(hours=8))  # `createTime` has no zone; China time is assumed
 _MAX_DETAIL = 256  # characters
 # Only names and addresses are kept of each side. A similar call returned passwords, so undocumented fields are
 # dropped, and also `settings`, `mapping` and `routing`, into which users write any text.
@@ -182,28 +207,33 @@ def _task(record: Mapping[str, Any]) -> Task | None:
         return None
     provider_status = text_member(record, ("status",))
     status, deletable, why_not = STATUSES.judge(provider_status)
-    created = _china_time(record.get("createTime"))
+    created = _time(record.get("createTime"))
     # The documentation's field tables show the two sides exchanged, its samples do not: keep each side's own fields.
     clusters = {side: _cluster(record.get(side)) for side in ("sourceCluster", "sinkCluster")}
+    source, sink = (cluster.get("index", "") for cluster in clusters.values())
     return Task(
         task_id=task_id,
-        name=text_member(clusters["sourceCluster"], ("index",)) or text_member(clusters["sinkCluster"], ("index",)),
+        name=source or sink,
         status=status,
         provider_status=provider_status,
         deletable=deletable,
         why_not=why_not,
         created_at=created,
         age_basis=AgeBasis.CREATED if created else None,
-        provider_detail=clusters,
+        provider_detail={
+            side: {name: value[:_MAX_DETAIL] for name, value in cluster.items()} for side, cluster in clusters.items()
+        },
+        raw=(record.get("createTime"), sink),  # nothing else is shown that could change, or move by itself
+        also_named=(sink,) if source and sink else (),
     )
 
 
 def _cluster(cluster: object) -> dict[str, str]:
-    """The ``_CLUSTER_FIELDS`` as text, at most ``_MAX_DETAIL`` characters each; of an endpoint the host only."""
+    """The ``_CLUSTER_FIELDS`` as text, of an endpoint the host only."""
     members = cluster if isinstance(cluster, dict) else {}
     values = {name: members.get(name) for name in _CLUSTER_FIELDS}
     values["endpoint"] = _host_only(values["endpoint"])
-    return {name: str(value)[:_MAX_DETAIL] for name, value in values.items() if isinstance(value, (str, int))}
+    return {name: str(value) for name, value in values.items() if isinstance(value, (str, int))}
 
 
 def _host_only(endpoint: object) -> str | None:
@@ -212,10 +242,14 @@ def _host_only(endpoint: object) -> str | None:
     return (found["scheme"] or "") + found["host"] if found else None
 
 
-def _china_time(value: object) -> datetime | None:
+def _time(value: object) -> datetime | None:
+    """The time of ``2026-11-21 08:30:00``, which has no zone, and no page names one.
+
+    It may be UTC or China's (+08:00). UTC is the later moment of the two, so that no task looks older than it is.
+    """
     text = str(value)
     try:
-        return plausible(datetime.fromisoformat(text).replace(tzinfo=_CHINA)) if _CREATED.fullmatch(text) else None
+        return plausible(datetime.fromisoformat(text).replace(tzinfo=UTC)) if _CREATED.fullmatch(text) else None
     except ValueError:
         return None
 
@@ -236,12 +270,14 @@ SERVICE = Service(
     read_error=read_error,
     request_id=request_id,
     errors=ERRORS,
+    statuses=STATUSES,
     listing=ListCall("alibaba.elasticsearch.ListDataTasks", list_call, read_page, is_paged=False),
-    delete=DeleteRequest("alibaba.elasticsearch.DeleteDataTask", takes_token=True),
+    delete=DeleteRequest("alibaba.elasticsearch.DeleteDataTask", "elasticsearch_task_id", takes_token=True),
     target=TargetRules(
         "Data migration tasks of an Alibaba Cloud Elasticsearch instance",
         {"instance_id": "elasticsearch_instance_id"},
         required=("instance_id",),
     ),
     look=LOOK,
+    instances=(ListCall("alibaba.elasticsearch.ListInstance", list_instances_call, read_instances, by_number=True),),
 )

@@ -7,6 +7,7 @@ endpoints. Throttling can come as HTTP 404 (``DMS.10240407``), and no code is kn
 import re
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from task_cleanup.errors import Category
@@ -22,6 +23,7 @@ from task_cleanup.providers.model import (
     Service,
     TargetRules,
     coded,
+    instance_record,
     text_member,
 )
 from task_cleanup.tasks import AgeBasis, Page, Status, StatusTable, Task
@@ -158,6 +160,8 @@ def _task(record: Mapping[str, Any]) -> Task | None:
         created_at=_time(record.get("created_at")),
         ended_at=ended,
         age_basis=AgeBasis.ENDED if ended else None,
+        # Not `updated_at`, which moves by itself, and not `params`, which may hold anything.
+        raw=(record.get("created_at"),),
     )
 
 
@@ -191,7 +195,47 @@ LOOK = Look(
 )
 
 
-def _service(provider: str, instance: str, regions: Collection[str], host: Callable[[str], str]) -> Service:
+INSTANCE_PAGE = 50  # the most that ListInstances allows; its default is 10
+
+# `engine` is mandatory by the providers' newer pages (by older ones, no engine means Kafka), so each is asked for.
+# `reliability` is RocketMQ. These are the engines for which a provider's API reference has background tasks (Huawei's
+# SDKs have them, too): that of Open Telekom Cloud has them for Kafka only.
+HUAWEI_ENGINES = ("kafka", "rabbitmq", "reliability")
+OTC_ENGINES = ("kafka",)
+
+
+def list_instances_call(request: Request, received: int, *, engine: str) -> Call:
+    """``GET /v2/{project_id}/instances`` (ListInstances): one engine's instances of every status, ``offset`` from 0.
+
+    Sources: "Listing All Instances" of Huawei's and of Open Telekom Cloud's API references, and Huawei's SDKs 3.1.219
+    for Kafka, RabbitMQ and RocketMQ. The right is ``dms:instance:list``.
+
+    ``include_failure`` is not sent: by the pages it makes the reply count the instances that could not be created,
+    and no page says whether it lists them too. A count of more than is listed would make every list incomplete.
+    """
+    project_id = request["project_id"]
+    query = (("engine", engine), ("offset", str(received)), ("limit", str(INSTANCE_PAGE)))
+    return Call("GET", ("v2", project_id, "instances"), query, project_id=project_id)
+
+
+def read_instances(reply: Reply) -> Page | None:
+    """Read ``{"instances": [{"instance_id", "status", …}], "instance_num": n}``."""
+    body = reply.json_object() or {}
+    records, count = body.get("instances"), str(body.get("instance_num", ""))
+    if not isinstance(records, list) or not _COUNT.fullmatch(count):
+        return None
+    return Page.whole(records, int(count), lambda record: instance_record(record, "instance_id"), INSTANCE_PAGE)
+
+
+def _instances(provider: str, engines: Collection[str]) -> tuple[ListCall, ...]:
+    name = f"{provider}.dms.ListInstances"
+    calls = [partial(list_instances_call, engine=engine) for engine in engines]
+    return tuple(ListCall(name, call, read_instances, past_end=PAST_END) for call in calls)
+
+
+def _service(
+    provider: str, instance: str, engines: Collection[str], regions: Collection[str], host: Callable[[str], str]
+) -> Service:
     return Service(
         provider=provider,
         name="dms",
@@ -202,16 +246,20 @@ def _service(provider: str, instance: str, regions: Collection[str], host: Calla
         read_error=huawei_gateway.read_error,
         request_id=huawei_gateway.request_id,
         errors=ErrorTable({**huawei_gateway.CODES, **CODES}, by_status=huawei_gateway.BY_STATUS),
+        statuses=STATUSES,
         listing=ListCall(f"{provider}.dms.ListBackgroundTasks", list_call, read_page, past_end=PAST_END),
-        delete=DeleteRequest(f"{provider}.dms.DeleteBackgroundTask"),
+        delete=DeleteRequest(f"{provider}.dms.DeleteBackgroundTask", "dms_task_id"),
         target=TargetRules(
             f"Background tasks of {instance}",
             {"project_id": "project_id", "instance_id": "dms_instance_id"},
             required=("instance_id",),
         ),
         look=LOOK,
+        instances=_instances(provider, engines),
     )
 
 
-HUAWEI = _service("huawei", "a Huawei Cloud DMS instance", HUAWEI_REGIONS, _huawei_host)
-OTC = _service("otc", "an Open Telekom Cloud DMS instance", OTC_REGIONS, "dms.{}.otc.t-systems.com".format)
+HUAWEI = _service("huawei", "a Huawei Cloud DMS instance", HUAWEI_ENGINES, HUAWEI_REGIONS, _huawei_host)
+OTC = _service(
+    "otc", "an Open Telekom Cloud DMS instance", OTC_ENGINES, OTC_REGIONS, "dms.{}.otc.t-systems.com".format
+)

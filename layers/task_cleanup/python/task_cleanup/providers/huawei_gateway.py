@@ -32,6 +32,10 @@ BY_STATUS: Mapping[tuple[str, int], Category] = {
 
 _CODE_NAMES = ("error_code", "errorCode", "code")
 _MESSAGE_NAMES = ("error_msg", "errorMsg", "message")
+# Codes of an OMS task, in the record that ShowTask returns: why it failed, or why the record of its objects did.
+_OF_TASKS = frozenset(
+    {"error_reason", "failed_object_record", "success_record_error_reason", "skip_record_error_reason"}
+)
 
 
 def read_error(reply: Reply) -> ProviderError | None:
@@ -39,7 +43,8 @@ def read_error(reply: Reply) -> ProviderError | None:
     body = reply.json_object()
     if body is None:
         return None
-    candidates: list[dict[str, Any]] = [body, *(value for value in body.values() if isinstance(value, dict))]
+    inner = (value for name, value in body.items() if isinstance(value, dict) and name not in _OF_TASKS)
+    candidates: list[dict[str, Any]] = [body, *inner]
     for candidate in candidates:
         if code := text_member(candidate, _CODE_NAMES) or _status_as_code(candidate):
             # `error_detail` names the bad parameter; it is undocumented, and the official SDK drops it.

@@ -136,7 +136,18 @@ def _task(record: Mapping[str, Any]) -> Task | None:
         stoppable=provider_status in _STOPPABLE,
         age_basis=AgeBasis.INFERRED if ended else None,
         group_id=text_member(record, ("group_id",)) or None,
+        raw=_raw(record, has_stopped=provider_status in _STOPPED),
     )
+
+
+def _raw(record: Mapping[str, Any], *, has_stopped: bool) -> tuple[object, ...]:
+    """What changes only if something happens to the task.
+
+    `left_time` and `migrate_speed` move by themselves, and so does `total_time` as long as the task is not stopped.
+    """
+    counters = ("total_num", "successful_num", "failed_num", "skipped_num", "total_size", "complete_size")
+    names = ("start_time", *counters, *(("total_time",) if has_stopped else ()))
+    return tuple(record.get(name) for name in names)
 
 
 def _is_whole(value: object) -> TypeGuard[int]:
@@ -185,8 +196,9 @@ SERVICE = Service(
     read_error=huawei_gateway.read_error,
     request_id=huawei_gateway.request_id,
     errors=ErrorTable({**huawei_gateway.CODES, **CODES}, by_status=huawei_gateway.BY_STATUS),
+    statuses=STATUSES,
     listing=ListCall("huawei.oms.ListTasks", list_call, read_page),
-    delete=DeleteRequest("huawei.oms.DeleteTask", can_stop=True),
+    delete=DeleteRequest("huawei.oms.DeleteTask", "oms_task_id", can_stop=True),
     target=TargetRules("Migration tasks of a Huawei Cloud project", {"project_id": "project_id"}),
     look=LOOK,
 )

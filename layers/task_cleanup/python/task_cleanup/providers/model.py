@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from task_cleanup.errors import Category
 from task_cleanup.signing import canonical_query, percent_encode
 from task_cleanup.startup import wired
-from task_cleanup.tasks import Page, Task
+from task_cleanup.tasks import BUSY, Page, Status, StatusTable, Task
 from task_cleanup.validation import Violation, not_one_of, violation_error
 
 Request = Mapping[str, Any]  # validated, with its defaults
@@ -142,13 +142,15 @@ class ListCall:
 
     ``operation`` is the list operation's name. ``read`` returns the page of a reply without an error code, or None if
     the reply is not what is promised. Where ``is_paged`` is false, one reply has the whole list. ``past_end`` are the
-    provider's codes that say that the list ends before the page that was asked for.
+    provider's codes that say that the list ends before the page that was asked for. ``by_number``: its pages have
+    numbers, so that one cannot begin with the last record of the page before it.
     """
 
     operation: str
     call: NextCall
     read: Callable[[Reply], Page | None]
     is_paged: bool = True
+    by_number: bool = False
     past_end: frozenset[str] = frozenset()
 
 
@@ -181,9 +183,13 @@ class Look:
 
 @wired
 class DeleteRequest:
-    """What a sweep asks for: the delete ``operation``, and which of the optional fields its request has."""
+    """What a sweep asks for: the delete ``operation``, and which of the optional fields its request has.
+
+    ``id_rule`` names the rule of ``common.schema.json`` that its ``task_id`` has: another id could not be asked for.
+    """
 
     operation: str
+    id_rule: str
     can_stop: bool = False  # `stop_running`
     takes_token: bool = False  # `client_token`
 
@@ -214,6 +220,9 @@ class Service:
     """One provider service: how it is called, what its replies mean, and how its tasks are listed and deleted.
 
     ``title`` is its name for people; ``regions`` is its own list of them; ``host`` makes a host name of any region.
+    ``has_money``: a delete releases something that is paid for, so that only our own table says what is deleted.
+    Where its tasks belong to instances, ``instances`` are the lists that have all of them between them: their records
+    are ``instance_record``.
     """
 
     provider: str
@@ -225,10 +234,13 @@ class Service:
     read_error: Callable[[Reply], ProviderError | None]
     request_id: Callable[[Reply], str | None]
     errors: ErrorTable
+    statuses: StatusTable
     listing: ListCall
     delete: DeleteRequest
     target: TargetRules
     look: Look
+    has_money: bool = False
+    instances: tuple[ListCall, ...] = ()
 
     @property
     def needs_project(self) -> bool:
@@ -239,6 +251,13 @@ class Service:
     def id(self) -> str:
         """``huawei_oms``: names the endpoint variable and the emulator."""
         return f"{self.provider}_{self.name}"
+
+    def can_be_vouched(self, provider_status: str) -> bool:
+        """Whether somebody may vouch for it that tasks with this word of the provider can be deleted.
+
+        Not where our table knows that such a task is at work, or will be.
+        """
+        return not self.has_money and self.statuses.meanings.get(provider_status) not in BUSY
 
     def region_violations(
         self, region: object, extra: Collection[str] = (), pointer: str = "/region"
@@ -258,6 +277,14 @@ class Service:
         if violations := self.region_violations(region, extra):
             raise violation_error(violations)
         return override or f"https://{self.host(region)}"
+
+
+def instance_record(record: Mapping[str, Any], id_field: str) -> Task | None:
+    """A listed instance, in the form of a task, so that ``paging.walk`` can read its list; None if it has no id."""
+    instance_id, status = text_member(record, (id_field,)), text_member(record, ("status",))
+    if not instance_id:
+        return None
+    return Task(instance_id, "", Status.UNKNOWN, status, deletable=False, why_not="it is an instance, and no task")
 
 
 _STATUS_CATEGORIES: Mapping[int, Category] = {
