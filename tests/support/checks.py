@@ -180,7 +180,7 @@ def _check_eventbridge(
 
 def _check_published(world: HandlerWorld, scene: Scene, result: dict[str, Any]) -> None:
     (event,) = world.aws.events
-    assert event["EventBusName"] == BUS
+    assert (event["EventBusName"], event["Source"]) == (BUS, "task-cleanup")
     assert event["DetailType"] == ("Task Cleanup Completed" if scene.ok else "Task Cleanup Failed")
     assert json.loads(event["Detail"]) == result
 

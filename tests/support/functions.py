@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 @cache
 def _folders() -> tuple[str, ...]:
-    folders = sorted(path.parent.name for path in FUNCTIONS.glob("*/app.py"))
+    folders = sorted(path.parent.name for path in FUNCTIONS.glob("*/schema.json"))
     return tuple(folder for folder in folders if "operation" in request_schema(folder)["properties"])
 
 

@@ -1,7 +1,9 @@
 """Requests that expect their task to be as a list has shown it."""
 
+from dataclasses import dataclass
 from typing import Any
 
+from local.emulators.store import Record
 from tests.support.functions import function_folders, is_list, request_schema, service_of
 from tests.support.handler_world import HandlerWorld
 from tests.support.scenes import put_task
@@ -33,3 +35,22 @@ def start(world: HandlerWorld, folder: str, **values: Any) -> dict[str, Any]:
 def looks(result: dict[str, Any]) -> list[tuple[str, bool | None]]:
     """When a result's looks were, and whether they found the task."""
     return [(look["when"], look["found"]) for look in result["looks"]]
+
+
+@dataclass(frozen=True)
+class State:
+    """What a task is told to be the same by; None in the place of one: it is not there."""
+
+    status: Any
+    name: str
+    begun: Any
+
+    @classmethod
+    def of(cls, record: Record | None) -> "State | None":
+        if record is None:
+            return None
+        values = vars(record)
+        names, begun = ("name", "source_index"), ("start_time", "created_at", "create_time")
+        return cls(
+            record.status, *(next(values[name] for name in found if name in values) for found in (names, begun))
+        )

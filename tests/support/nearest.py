@@ -31,6 +31,8 @@ ROOMS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     (LAYER, ("tests/unit/", "tests/handlers/"), ("tests/unit/test_operation.py", "tests/unit/test_results.py")),
     ("functions/sweep/", (), ("tests/sweep/test_schema.py", "tests/sweep/test_policy.py")),
     ("events/sweep/", (), ("tests/sweep/test_handler.py",)),
+    ("functions/sweep_results/", (), ("tests/sweep/test_gatherer.py",)),
+    ("events/sweep_results/", (), ("tests/sweep/test_gatherer.py",)),
     (
         "local/emulators/",
         ("tests/contract/test_sdk_", "tests/unit/test_emulator_"),
@@ -71,7 +73,7 @@ def choose(changed: Iterable[str], tests: Iterable[str]) -> Choice:
                 choice.slow.append(name)
             else:
                 choice.files.add(name)
-        elif parts[0] in {"functions", "events"} and len(parts) > 2 and parts[1] != "sweep":
+        elif parts[0] in {"functions", "events"} and len(parts) > 2 and not parts[1].startswith("sweep"):
             choice.functions.add(parts[1])
         elif found := _near(name, {test for test in tests if not test.startswith(SLOW)}):
             choice.files |= found

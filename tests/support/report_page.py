@@ -89,7 +89,12 @@ class Document(HTMLParser):
         return self.one("body").text
 
 
-RUN_ERROR = {"category": "unavailable", "code": "RequestsNotTaken", "message": "the bus did not take 12"}
+RUN_ERROR = {
+    "category": "unavailable",
+    "code": "RequestsNotTaken",
+    "message": "the bus did not take 12",
+    "detail": None,
+}
 
 
 def unseen(**members: Any) -> Json:
@@ -109,6 +114,10 @@ CASES: dict[str, Callable[[], Json]] = {
     "partly": lambda: sample.requested(failed=12),
     "failed": failed,
     "empty": sample.report,
+    "overtaken": sample.overtaken,
+    "unguarded": sample.unguarded,
+    "ageless": sample.ageless,
+    "mixed": sample.mixed,
     "hostile": sample.hostile,
     "many": lambda: sample.many(20, 10),
 }
@@ -116,7 +125,7 @@ CASES: dict[str, Callable[[], Json]] = {
 
 def shown(report: Json) -> Document:
     """The parsed page of a report."""
-    return _parsed(page(report))
+    return _parsed(page(report, sample.saved(report)))
 
 
 @lru_cache(maxsize=16)

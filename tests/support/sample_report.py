@@ -9,8 +9,14 @@ Json = dict[str, Any]
 
 LISTED = datetime(2026, 11, 22, 3, 0, 41, tzinfo=UTC)
 DAY = 86_400.0
-DECISIONS = ("selected", "protected", "not_deletable", "other_status", "other_name", "too_young", "age_unknown")
+DECISIONS = (
+    *("selected", "protected", "not_deletable", "other_status", "other_name", "too_young", "age_unknown"),
+    *("gone", "changed", "not_in_plan", "requested_before"),
+)
 COUNTS = ("found", *DECISIONS, "requested", "failed")
+RUN = "nightly-2026-11-22"
+SHA256 = "5f" * 32
+BUCKET = "task-cleanup-reports-123456789012"
 
 # What strangers may call a task, and what a page must not make of it.
 HOSTILE_NAMES = (
@@ -56,8 +62,14 @@ _WHY = {
     "other_status": "paused is not one of succeeded, failed",
     "other_name": "its name matches none of tmp-*",
     "too_young": "not older than 7 days",
-    "age_unknown": "no usable time to count its age from",
+    "age_unknown": "no age: none of ended, seen is known",
+    "gone": "it is not listed any more",
+    "changed": "it is not as it was when the report was made: provider_status, started_at",
+    "not_in_plan": "the report did not select it",
+    "requested_before": "the run apply-2026-11-21 has asked for it, and its request may still wait",
 }
+# What has no age: nobody knows it, or it was not asked for.
+_AGELESS = frozenset({"age_unknown", "gone"})
 
 
 def stamp(moment: datetime) -> str:
@@ -67,7 +79,7 @@ def stamp(moment: datetime) -> str:
 
 def task(number: int, decision: str = "selected", *, age_days: float | None = None, **members: Any) -> Json:
     """One decided task. ``age_days`` None is an age that suits the decision."""
-    if age_days is None and decision != "age_unknown":
+    if age_days is None and decision not in _AGELESS:
         age_days = 0.3 + number % 6 if decision == "too_young" else 7.4 + (number * number * 13) % 140
     seconds = None if age_days is None else age_days * DAY
     status = members.get("status", _STATUSES.get(decision, ("succeeded", "failed")[number % 3 == 0]))
@@ -92,7 +104,9 @@ def task(number: int, decision: str = "selected", *, age_days: float | None = No
         "decision": decision,
         "why": _WHY.get(decision, f"{status}, ended {age_days or 0:.1f} days ago"),
         "age_seconds": seconds,
+        "age_from": None if seconds is None else "inferred",
         "stop_running": False,
+        "vouched": False,
     } | members
 
 
@@ -118,11 +132,16 @@ def target(
         "region": "cn-north-4",
         "project_id": "0fa4e5f1a2b3c4d5e6f7a8b9c0d1e2f3",
         "instance_id": None,
+        "policy_target": 0,
         "complete": error is None,
         "error": error,
-        "counts": {"found": len(found), **counts, "requested": requested, "failed": failed},
+        "ages_begin_anew": False,
+        "counts": {"found": len(found) - decided["gone"], **counts, "requested": requested, "failed": failed},
         "tasks": list(found),
     } | members
+
+
+SELECT = {"statuses": ["succeeded", "failed"], "older_than": "P7D", "age_from": ["ended", "seen", "inferred"]}
 
 
 def policy(**members: Any) -> Json:
@@ -131,18 +150,39 @@ def policy(**members: Any) -> Json:
         "name": "nightly",
         "mode": "report",
         "targets": [{"provider": "huawei", "service": "oms", "region": "cn-north-4"}],
-        "select": {"statuses": ["succeeded", "failed"], "older_than": "P7D", "names": ["tmp-*"]},
+        "select": SELECT | {"names": ["tmp-*"]},
         "protect": {"task_ids": ["7300000000000003"], "names": ["*prod*"]},
         "limits": {"max_tasks": 500, "max_fraction": 0.5, "allow_incomplete": False},
         "stop_running": False,
     } | members
 
 
-def report(targets: Sequence[Json] = (), **members: Any) -> Json:
-    """A report over these targets, whose totals are the targets' sums."""
+def guards(protect: Json, mixed_scripts: int = 0, **matched: int) -> Json:
+    """Every entry of ``protect`` matched three tasks, or as many as ``matched`` says for its member."""
+    each = {member: dict.fromkeys(protect[member], matched.get(member, 3)) for member in ("task_ids", "names")}
+    return {**each, "mixed_scripts": mixed_scripts}
+
+
+def wanting(tasks: int = 0, **would: int) -> Json:
+    """So many tasks lack an age; so many would be selected by a basis, or by ``started`` for those to be stopped."""
     return {
-        "schema_version": "1.0",
-        "run_id": "nightly-2026-11-22",
+        "tasks": tasks,
+        "age_from": {basis: would.get(basis, 0) for basis in ("ended", "seen", "inferred", "created")},
+        "running_since": {"started": would.get("started", 0), "created": 0, "seen": 0},
+    }
+
+
+def saved(report: Json) -> dict[str, str]:
+    """Where the report is stored, and its digest."""
+    folder = f"reports/{report['run_id']}"
+    return {"bucket": BUCKET, "json": f"{folder}/report.json", "html": f"{folder}/index.html", "sha256": SHA256}
+
+
+def report(targets: Sequence[Json] = (), **members: Any) -> Json:
+    """A report over these targets with its run's end, whose totals are the targets' sums."""
+    return {
+        "schema_version": "2.0",
+        "run_id": RUN,
         "name": "nightly",
         "mode": "report",
         "dry_run": False,
@@ -150,13 +190,17 @@ def report(targets: Sequence[Json] = (), **members: Any) -> Json:
         "refusals": [],
         "error": None,
         "plan_of": None,
+        "plan_sha256": None,
         "requested_by": "arn:aws:iam::123456789012:role/task-cleanup-scheduler",
         "started_at": stamp(LISTED - timedelta(seconds=41)),
         "listed_at": stamp(LISTED),
         "completed_at": stamp(LISTED + timedelta(seconds=32)),
         "policy": policy(),
+        "guards": guards(members.get("policy", policy())["protect"]),
+        "ages_wanting": wanting(),
         "totals": {key: sum(one["counts"][key] for one in targets) for key in COUNTS},
         "targets": list(targets),
+        "instances": [],
     } | members
 
 
@@ -164,6 +208,7 @@ UNAVAILABLE = {
     "category": "unavailable",
     "code": "ConnectionFailed",
     "message": "no answer from the provider within 10 seconds",
+    "detail": None,
 }
 
 
@@ -227,26 +272,94 @@ def requested(*, failed: int = 0) -> Json:
         mode="apply",
         outcome="requested",
         run_id="apply-2026-11-22",
-        plan_of="reports/nightly-2026-11-22/report.json",
+        plan_of=f"reports/{RUN}/report.json",
+        plan_sha256="a3" * 32,
     )
+
+
+def overtaken() -> Json:
+    """An apply of a report on tasks of which some have changed since: one was started again, one is gone."""
+    restarted = task(71, "changed", name="tmp-rehearsal-started-again", status="running", age_days=0, age_from="seen")
+    vouched = task(72, status="failed", age_days=9.0, age_from="ended", vouched=True, provider_status="9")
+    vouched |= {"why": "failed, 9.0 days since it ended, the policy vouches for its status", "deletable": False}
+    others = [task(73, "gone"), task(74, "not_in_plan"), task(75, "requested_before")]
+    found = [*tasks(40, selected=12), restarted, vouched, *others]
+    return report(
+        [target(found, requested=13), target(tasks(9, selected=2, first=900), requested=2, region="cn-south-1")],
+        mode="apply",
+        outcome="requested",
+        run_id="apply-2026-11-22",
+        plan_of=f"reports/{RUN}/report.json",
+        plan_sha256="a3" * 32,
+    )
+
+
+def unguarded() -> Json:
+    """A report whose policy protects by patterns of another tool: they match nothing."""
+    own = policy(protect={"task_ids": ["7300000000000003", "01010"], "names": [".*prod.*", "*prod*"]})
+    counted = {"task_ids": {"01010": 0, "7300000000000003": 1}, "names": {".*prod.*": 0, "*prod*": 214}}
+    return typical(policy=own, guards={**counted, "mixed_scripts": 0})
+
+
+SEEN = "since it was first seen as it is now"
+
+
+def ageless() -> Json:
+    """A report in which tasks wait for an age, most of all running ones; one target's ages begin anew."""
+    own = policy(
+        select=SELECT
+        | {"statuses": ["succeeded", "running"], "age_from": ["ended", "seen"], "running_since": "seen"},
+        stop_running=True,
+    )
+    running = task(81, status="running", stop_running=True, age_days=12.0, age_from="seen", deletable=False)
+    running |= {"why_not": _WHY["not_deletable"], "why": f"running, 12.0 days {SEEN}, is stopped first"}
+    waiting = [task(100 + number, "age_unknown") for number in range(60)]
+    young = [task(200 + number, "too_young", age_days=0.0, age_from="seen") for number in range(20)]
+    found = [running, *waiting, *young, *tasks(30, selected=9)]
+    listed = [target(found, ages_begin_anew=True), target(tasks(20, selected=4, first=900), region="cn-south-1")]
+    return report(listed, policy=own, ages_wanting=wanting(81, inferred=57, created=71, started=3))
+
+
+def mixed() -> Json:
+    """A report on names that look like others: they are kept, since the policy protects names."""
+    why = "its name mixes letters of Cyrillic and Latin, so protect.names cannot be judged"
+    names = ("tmp-c\u043epy-invoices", "pr\u043ed-orders", "tmp-migr\u0430te")
+    found = [task(300 + number, "protected", name=name, why=why) for number, name in enumerate(names)]
+    own = policy()
+    return report([target([*found, *tasks(60, selected=21)])], policy=own, guards=guards(own["protect"], len(names)))
 
 
 def hostile() -> Json:
     """Every hostile name in every place where a stranger's text may stand."""
     named = [
         task(index, DECISIONS[index % len(DECISIONS)], name=name, why=f"its name is {name}", provider_status=name)
+        | {"vouched": True}
         for index, name in enumerate(HOSTILE_NAMES)
     ]
     bad = HOSTILE_NAMES[1]
+    hidden = {"task_ids": [bad], "names": list(HOSTILE_NAMES)}
+    found = target(
+        named,
+        error={"category": bad, "code": bad, "message": bad},
+        account=bad,
+        instance_id=bad,
+        ages_begin_anew=True,
+    )
     return report(
-        [target(named, error={"category": bad, "code": bad, "message": bad}, account=bad, instance_id=bad)],
+        [found],
         name=bad,
         requested_by=bad,
         refusals=[{"code": bad, "message": bad, "target": 0}],
         policy=policy(
-            select={"statuses": [bad], "older_than": "P7D", "names": [HOSTILE_NAMES[0]]},
-            protect={"task_ids": [bad], "names": [bad]},
+            targets=[{"provider": "huawei", "service": "oms", "region": bad, "account": bad, "instance_ids": "all"}],
+            select=SELECT | {"statuses": [bad], "names": [HOSTILE_NAMES[0]], "provider_statuses": [bad]},
+            protect=hidden,
         ),
+        guards=guards(hidden, len(named), names=0),
+        ages_wanting=wanting(len(named), created=len(named)),
+        instances=[{"policy_target": 0, "found": None}],
+        plan_of=bad,
+        plan_sha256=bad,
     )
 
 

@@ -15,7 +15,8 @@ from tests.support.functions import ROOT, function_folders, operation_name, requ
 
 TEMPLATE = ROOT / "template.yaml"
 REQUEST = "Task Cleanup Requested"
-SWEEP = "sweep"  # the one folder that is no operation; what holds for it stands in test_sweep.py
+# The two folders that are no operation; what holds for them stands in test_sweep.py and test_sweep_results.py.
+SWEEP, SWEEP_RESULTS = "sweep", "sweep_results"
 BUS = {"Fn::Sub": "${AWS::StackName}"}
 NO_VALUE = {"Ref": "AWS::NoValue"}
 

@@ -13,8 +13,12 @@ from local.aws import stack
 from task_cleanup import triggers
 from task_cleanup.errors import Category
 from task_cleanup.results import Error
+from task_cleanup.sweep.results import Answer, merge, progress
 from task_cleanup.sweep.services import SERVICES
 from tests.support.functions import ROOT, request_schema, sample_event
+from tests.support.results_world import requests, result
+from tests.support.sweep_runs import NO_DIGEST, apply
+from tests.support.sweep_world import PLANNED, Failure, SweepWorld, http_get, http_post, policy, queued
 
 Json = dict[str, Any]
 
@@ -110,8 +114,11 @@ OMS, ELASTICSEARCH = POLICY["targets"][0], POLICY["targets"][1]
     [
         (POLICY, True),
         ({**POLICY, "run_id": "a"}, True),
-        ({"apply_report": "reports/a/report.json"}, True),
-        ({"apply_report": "reports/a/report.json", "limits": {"max_tasks": 3}}, True),
+        ({"apply_report": "reports/a/report.json", "sha256": "0" * 64}, True),
+        ({"apply_report": "reports/a/report.json", "sha256": "0" * 64, "limits": {"max_tasks": 3}}, True),
+        ({"apply_report": "reports/a/report.json"}, False),
+        ({"apply_report": "reports/a/report.json", "sha256": "A" * 64}, False),
+        ({**POLICY, "sha256": "0" * 64}, False),
         ({}, False),
         ({**POLICY, "extra": 1}, False),
         ({**POLICY, "run_id": "../x"}, False),
@@ -125,7 +132,7 @@ OMS, ELASTICSEARCH = POLICY["targets"][0], POLICY["targets"][1]
         ({**POLICY, "select": {}}, False),
         ({**POLICY, "limits": {"max_fraction": 1.5}}, False),
         ({**POLICY, "apply_report": "reports/a/report.json"}, False),
-        ({"apply_report": "elsewhere/a/report.json"}, False),
+        ({"apply_report": "elsewhere/a/report.json", "sha256": "0" * 64}, False),
     ],
     ids=str,
 )
@@ -181,16 +188,40 @@ def test_examples_are_what_their_schemas_say(route: tuple[str, str]) -> None:
         validator(item["schema"]).validate(item["example"])
 
 
-def test_summary_is_the_published_schema() -> None:
+def ends(published: Json) -> list[str]:
+    """What a summary has besides the members of a report."""
+    found: list[str] = published["dependentRequired"]["outcome"]
+    return found
+
+
+def test_summary_is_the_published_schema_of_a_run_that_has_ended() -> None:
     published = schemas.summary()
     Draft202012Validator.check_schema(published)
     example = operation(openapi_sweep.TELL)["responses"]["200"]["content"]["application/json"]["example"]
 
     Draft202012Validator(published).validate(example)
 
-    assert COMPONENTS["Sweep.Summary"]["required"] == published["required"]
+    assert set(COMPONENTS["Sweep.Summary"]["required"]) == {"outcome", *published["required"], *ends(published)}
+    for name in ("outcome", *ends(published)):
+        assert not component("Sweep.Summary").is_valid({key: it for key, it in example.items() if key != name})
     for name in published.get("$defs", {}):
         assert f"Sweep.Summary.{name}" in COMPONENTS
+
+
+def test_results_are_what_the_gathered_ones_come_to() -> None:
+    """`GET` adds them to the summary of an apply."""
+    results = [result(0), result(1, "failed", "Denied"), result(2, "failed", "TaskChanged")]
+    counted = progress(requests(5), merge(None, map(Answer.read, results)))
+    schema = component("Sweep.Results")
+
+    schema.validate(counted)
+
+    example = operation(openapi_sweep.TELL)["responses"]["200"]["content"]["application/json"]["example"]
+    for results_ in (counted, None):
+        component("Sweep.Summary").validate({**example, "results": results_})
+    assert not component("Sweep.Summary").is_valid({**example, "results": {}})
+    for name in counted:
+        assert not schema.is_valid({key: value for key, value in counted.items() if key != name})
 
 
 def statuses(route: tuple[str, str], content_type: str) -> set[int]:
@@ -199,13 +230,56 @@ def statuses(route: tuple[str, str], content_type: str) -> set[int]:
 
 def test_every_status_is_documented() -> None:
     ask, tell = openapi_sweep.ASK, openapi_sweep.TELL
-    assert statuses(ask, "application/problem+json") == {400, 409, 503}
+    assert statuses(ask, "application/problem+json") == {400, 404, 409, 412, 503}
     assert statuses(tell, "application/problem+json") == {400, 404, 503}
 
     gateways = {400, 403, 429, 500, 503, 504}
 
-    assert statuses(ask, "application/json") == {202, 413, *gateways}
+    assert statuses(ask, "application/json") == {200, 202, 413, *gateways}
     assert statuses(tell, "application/json") == {200, 202, 404, *gateways}
+
+
+def told(route: tuple[str, str], reply: Json) -> tuple[int, Json]:
+    """Status and body of a reply, which the document has."""
+    body: Json = json.loads(reply["body"])
+    content = operation(route)["responses"][str(reply["statusCode"])]["content"]
+    validator(content[reply["headers"]["Content-Type"]]["schema"]).validate(body)
+    return reply["statusCode"], body
+
+
+def test_every_answer_of_the_function_is_documented(sweep_world: SweepWorld) -> None:
+    sweep_world.seed()
+    worker = sweep_world.worker()
+    report, applied = policy(mode="report", run_id="seen"), "applied"
+
+    def asked(request: Json) -> int:
+        return told(openapi_sweep.ASK, worker(http_post(request)))[0]
+
+    def state(run_id: str) -> tuple[int, Any]:
+        status, body = told(openapi_sweep.TELL, worker(http_get(run_id)))
+        return status, body.get("state", body.get("outcome"))
+
+    assert state("seen") == (404, None)
+    assert asked(report) == 202
+    assert state("seen") == (202, "waiting")
+    worker(queued(report, "e-1"))
+    assert (asked(report), state("seen")) == (200, (200, "reported"))
+    request = {**apply(sweep_world, "reports/seen/report.json"), "run_id": applied}
+    sweep_world.aws.untaken = {sorted(PLANNED)[0][1]: 6}
+    assert [
+        asked({**request, "sha256": "0"}),
+        asked({**request, "apply_report": "reports/unseen/report.json", "run_id": "a"}),
+        asked({**request, "sha256": NO_DIGEST, "run_id": "b"}),
+        asked({**report, "name": "another"}),
+        asked(request),
+    ] == [400, 404, 412, 409, 202]
+    worker(queued(request, "e-2"))
+    assert state(applied) == (202, "trying_again")
+    worker(queued(request, "e-2", receives=2))
+    assert state(applied) == (200, "requested")
+    assert asked({**request, "run_id": "c"}) == 409
+    sweep_world.aws.failures["GET claim.json"] = Failure((503, "SlowDown"))
+    assert asked(report) == 503
 
 
 def test_only_a_running_sweep_says_when_to_ask_again() -> None:

@@ -40,6 +40,13 @@ def test_every_status_has_its_bar(status: Status) -> None:
     assert f"{status.value}provider:" in rows(document)[0].text
 
 
+def test_a_task_that_is_gone_has_no_bar() -> None:
+    document = shown_tasks(sample.task(0, "gone"))
+
+    assert {bar[-2:] for bars in charts(document, "By age") for bar in bars} == {"00"}
+    assert charts(document, "By status") == [[]]  # of the target: nothing was found on all of them
+
+
 TASKS, FRACTION = 0, 1  # the meters, in the page's order
 TARGETS = [(1000, 300), (373, 42)]  # found, selected
 METERS: list[tuple[list[tuple[int, int]], Json, int, str, bool]] = [
@@ -68,4 +75,4 @@ def test_meters_within_at_and_over_the_limit(
     drawn = document.all("div", "meter")[meter]
     assert words in drawn.text
     assert ("over" in drawn.classes) is over
-    assert bool(document.all("pre")) is not over  # a plan that a limit forbids is not offered
+    assert ("apply_report" in document.text) is not over  # a plan that a limit forbids is not offered

@@ -1,6 +1,8 @@
 """The report's page is safe: nothing that strangers wrote is markup, and it asks for nothing from outside."""
 
+import json
 import re
+import shlex
 
 import pytest
 
@@ -17,6 +19,7 @@ _ATTRIBUTES = """
 lang charset http-equiv content name class style role scope colspan id href open datetime aria-label aria-labelledby
 aria-hidden data-of viewbox d cx cy r
 """
+RUN_IDS = {make()["run_id"] for make in CASES.values()}
 ELEMENTS, ATTRIBUTES = frozenset(_ELEMENTS.split()), frozenset(_ATTRIBUTES.split())
 
 
@@ -37,7 +40,8 @@ def test_links_stay_on_the_page_or_beside_it(document: Document) -> None:
     labels = {one.attributes["aria-labelledby"] for one in document.elements if "aria-labelledby" in one.attributes}
 
     assert len(set(ids)) == len(ids)
-    assert links <= {"report.json", *(f"#{name}" for name in ids)}
+    results = {f"../../results/{run_id}/index.html" for run_id in RUN_IDS}
+    assert links <= {"report.json", *results, *(f"#{name}" for name in ids)}
     assert labels <= set(ids)
 
 
@@ -82,8 +86,52 @@ def test_a_strangers_text_is_text_in_isolation_wherever_it_is(name: str) -> None
     assert shapes[0] == shapes[1]
 
 
+@pytest.mark.parametrize("name", [name for name in sample.HOSTILE_NAMES if 0 < len(name) <= 240])
+def test_a_policys_text_is_text_in_isolation_wherever_it_is(name: str) -> None:
+    """An entry of ``protect`` that matches nothing is at the top and among the rules."""
+
+    def told(text: str) -> Document:
+        own = sample.policy(
+            targets=[
+                {"provider": "huawei", "service": "oms", "region": text, "account": text, "instance_ids": "all"}
+            ],
+            select=sample.SELECT | {"provider_statuses": [text]},
+            protect={"task_ids": [text], "names": [text]},
+        )
+        guards = sample.guards(own["protect"], task_ids=0, names=0)
+        found = [{"policy_target": 0, "found": 0}]
+        return shown(sample.report([sample.target()], policy=own, guards=guards, instances=found))
+
+    document = told(name)
+
+    (notice,) = document.all("div", "notice")
+    rules = document.one("dl", "rules")
+    isolated = [[bdi.raw for bdi in document.all("bdi", within=part)] for part in (notice, rules)]
+    assert isolated[0] == [visible(name)] * 2
+    assert isolated[1].count(str(visible(name))) == 3
+    shapes = [[(one.tag, one.classes) for one in each.elements] for each in (document, told("a"))]
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize("name", [name for name in sample.HOSTILE_NAMES if name.isprintable() and name])
+def test_a_command_is_one_command_whatever_is_in_it(name: str) -> None:
+    """A key or a bucket cannot be such a text; if it were, a shell would take it as one word all the same."""
+    plan = sample.typical(plan_of=name, plan_sha256=name, dry_run=True)
+
+    document = Document(page(plan, sample.saved(plan) | {"bucket": name, "json": name}))
+
+    *apply, body = shlex.split(document.one("pre").raw)
+    assert apply == ["api", "-X", "POST", "$API_URL/sweeps", "-d"]
+    assert json.loads(body) == {"apply_report": name, "sha256": name}
+    codes = [one.raw for one in document.all("code", within=document.one("dl", "facts"))]
+    assert shlex.split(codes[2]) == ["aws", "s3", "cp", f"s3://{name}/{name}", "."]
+    shape = [one.tag for one in shown(sample.typical(plan_of="a", plan_sha256="a", dry_run=True)).elements]
+    assert [one.tag for one in document.elements] == shape
+
+
 def test_every_text_of_a_report_is_escaped_and_survives_encoding() -> None:
-    markup = page(sample.hostile())
+    report = sample.hostile()
+    markup = page(report, sample.saved(report))
 
     markup.encode()
     document = Document(markup)

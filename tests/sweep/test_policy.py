@@ -25,7 +25,6 @@ def read(**changes: Any) -> Policy:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("P0D", timedelta(0)),
         ("P7D", timedelta(days=7)),
         ("P9999D", timedelta(days=9999)),
         ("PT1H", timedelta(hours=1)),
@@ -39,6 +38,7 @@ def test_a_duration(text: str, expected: timedelta) -> None:
 
 
 NO_DURATIONS = [
+    "P0D", "P0000D", "PT0H", "PT00000H",
     "", "P", "PT", "7D", "P7", "P7d", "p7D", "P-7D", "P+7D", "P7.0D", "P7D\n", " P7D", "P1W", "P1M", "P1Y", "PT7M",
     "PT7D", "P7H", "P1DT1H", "P\u0667D", "P7D;", "P 7D",
 ]  # fmt: skip
@@ -59,10 +59,12 @@ def test_a_duration_is_a_text(value: object) -> None:
 
 
 def test_what_is_not_said_is_the_careful_choice() -> None:
-    asked = read(mode=None, limits=None, protect=None)
+    asked = read(mode=None, limits=None, protect=None, select={"older_than": "P7D"})
 
     assert (asked.mode, asked.stop_running, asked.select.names) == (Mode.REPORT, False, ())
     assert [status.value for status in asked.select.statuses] == ["succeeded", "failed", "cancelled"]
+    assert [basis.value for basis in asked.select.age_from] == ["ended", "seen"]
+    assert (asked.select.running_since, asked.select.provider_statuses) == (None, ())
     assert (asked.limits.max_tasks, asked.limits.max_fraction, asked.limits.allow_incomplete) == (500, 0.5, False)
 
 
@@ -91,8 +93,25 @@ def test_a_target_stands_there_once(targets: list[Any]) -> None:
 
 
 def test_a_policy_reads_what_it_writes() -> None:
-    for changes in ({}, {"protect": None}, {"limits": None}, {"select": {"older_than": "PT3H", "names": ["a*"]}}):
+    full = {
+        "older_than": "PT3H",
+        "statuses": ["paused"],
+        "names": ["a*"],
+        "age_from": ["created", "seen"],
+        "running_since": "seen",
+        "provider_statuses": ["FAILED"],
+    }
+    every: tuple[dict[str, Any], ...] = (
+        {},
+        {"protect": None},
+        {"limits": None},
+        {"select": full},
+        {"select": {"older_than": "PT3H"}},
+    )
+    for changes in every:
         asked = read(**changes)
+        VALIDATOR.validate(asked.to_dict())
+        assert "select" not in changes or asked.to_dict()["select"].items() >= changes["select"].items()
         assert Policy.read(asked.to_dict()) == asked
 
 

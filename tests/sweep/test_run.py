@@ -4,7 +4,6 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import count
 from random import Random
 from typing import Any
@@ -15,14 +14,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from task_cleanup.sweep import handler as sweep_handler
-from task_cleanup.sweep.plan import LIFETIME
-from task_cleanup.sweep.run import run_id_of
-from task_cleanup.times import rfc3339
+from task_cleanup.sweep.claims import run_id_of
 from task_cleanup.validation import RequestValidator
 from tests.support.aws import Trouble
 from tests.support.functions import request_schema
 from tests.support.identities import PROJECT, fake_secret
 from tests.support.readable import unreadable
+from tests.support.sweep_runs import (
+    DAY,
+    DONE,
+    LATER,
+    WIDE,
+    again,
+    apply,
+    check_end,
+    check_requests,
+    deliver,
+    dies_after,
+    meanwhile,
+    new_report,
+    plans,
+    refused,
+    refused_or,
+)
 from tests.support.sweep_world import (
     ES_TARGET,
     HUAWEI_DMS_TARGET,
@@ -35,78 +49,11 @@ from tests.support.sweep_world import (
     Json,
     S3Object,
     SweepWorld,
-    Worker,
     bridge_event,
-    check_shape,
     message,
     oms_task,
     policy,
-    queued,
 )
-
-DONE: Json = {"batchItemFailures": []}
-LATER = oms_task(2001, 5, OLD, "tmp-later")  # old enough, and found by whoever looks once more
-WIDE = {"max_tasks": 14, "max_fraction": 0.6}
-DAY = LIFETIME.total_seconds()
-
-
-def deliver(worker: Worker, request: object, **more: Any) -> Any:
-    """A message of the queue, of one run."""
-    return worker(queued(request, "run-1", **{"message_id": "run-1", **more}))
-
-
-def again(sweep_world: SweepWorld) -> SweepWorld:
-    """Another world on the same servers."""
-    sweep_world.check_documents()
-    sweep_world.summaries()
-    fresh = SweepWorld(sweep_world.cloud, sweep_world.aws, sweep_world.monkeypatch, sweep_world.capsys)
-    fresh.seed()
-    return fresh
-
-
-def check_requests(
-    sweep_world: SweepWorld, planned: frozenset[tuple[str, str]] = PLANNED, run_id: str = "run-1"
-) -> None:
-    """Exactly these tasks were asked for; what was asked twice was asked in the same words."""
-    assert set(sweep_world.requested()) == planned
-    words: dict[tuple[str, str], set[str]] = {}
-    for place, request in zip(sweep_world.requested(), sweep_world.requests(), strict=True):
-        words.setdefault(place, set()).add(json.dumps(request, sort_keys=True))
-        assert request["correlation_id"] == run_id
-    assert {len(different) for different in words.values()} <= {1}
-
-
-def check_end(sweep_world: SweepWorld, run_id: str = "run-1") -> Json:
-    """One end was published, however often; it stands in the bucket, too."""
-    ends = sweep_world.summaries()
-    assert ends
-    assert {(kind, end["outcome"], end["run_id"]) for kind, end in ends} == {("Sweep Completed", "requested", run_id)}
-    assert ends[-1][1] == sweep_world.aws.document(f"reports/{run_id}/summary.json")
-    end = ends[-1][1]
-    assert (end["totals"]["selected"], end["totals"]["requested"], end["totals"]["failed"]) == (
-        len(set(sweep_world.requested())),
-        len(set(sweep_world.requested())),
-        0,
-    )
-    return end
-
-
-def plans(sweep_world: SweepWorld) -> set[str]:
-    """The different plans that were saved to be carried out."""
-    return {
-        json.dumps([target["tasks"] for target in report["targets"]])
-        for report in sweep_world.written("report.json")
-        if report["outcome"] == "planned"
-    }
-
-
-def new_report(sweep_world: SweepWorld, run_id: str = "seen", **changes: Any) -> str:
-    """A report of the policy, saved; its key."""
-    summary = sweep_world.worker()(policy(mode="report", run_id=run_id, **changes))
-    assert summary["outcome"] == "reported"
-    key: str = summary["report"]["json"]
-    return key
-
 
 # -- the run's id ------------------------------------------------
 
@@ -133,14 +80,16 @@ def test_what_is_no_part_of_a_key_is_changed(text: str) -> None:
 # -- a worker dies ------------------------------------------------
 
 
-def deaths(sweep_world: SweepWorld, request: Json) -> Iterator[SweepWorld]:
+def deaths(sweep_world: SweepWorld, request: Json | None) -> Iterator[tuple[SweepWorld, Json]]:
     """For every call to AWS that a delivery makes: a world in which the worker died at it, and time has passed.
+
+    Without a request, a report is applied.
 
     It dies after the call was done and before it has the answer. To die before the next call looks the same.
     """
     seen: dict[str, S3Object] = {}
-    if "apply_report" in request:
-        new_report(again(sweep_world), limits=WIDE)
+    if request is None:
+        request = apply(sweep_world, new_report(again(sweep_world), limits=WIDE, targets=FEW))
         seen = dict(sweep_world.aws.objects)
     for number in count(1):
         world = again(sweep_world)
@@ -152,20 +101,25 @@ def deaths(sweep_world: SweepWorld, request: Json) -> Iterator[SweepWorld]:
             return
         world.aws.restore()
         world.pass_time(LEASE_SECONDS)
-        yield world
+        yield world, request
+
+
+FEW = [OMS_TARGET, OTC_DMS_TARGET]  # each target has two calls more
+FEW_PLANNED = frozenset(place for place in PLANNED if place[0] in {"huawei_oms", "otc_dms"})
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("request_", [policy(limits=WIDE), {"apply_report": "reports/seen/report.json"}])
-def test_a_worker_may_die_at_any_call_to_aws(sweep_world: SweepWorld, request_: Json) -> None:
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("asked", [policy(limits=WIDE, targets=FEW), None], ids=["policy", "report"])
+def test_a_worker_may_die_at_any_call_to_aws(sweep_world: SweepWorld, asked: Json | None) -> None:
     """The message comes again: exactly the planned tasks are asked for. What was planned is never chosen anew."""
-    for world in deaths(sweep_world, request_):
-        was_planned = bool(plans(world)) or "apply_report" in request_
+    for world, request_ in deaths(sweep_world, asked):
+        was_planned = bool(plans(world)) or asked is None
         world.cloud.seed(dict(LATER))
 
         assert deliver(world.worker(), request_, receives=2) == DONE
 
-        check_requests(world, PLANNED if was_planned else PLANNED | {("huawei_oms", "2001")})
+        check_requests(world, FEW_PLANNED if was_planned else FEW_PLANNED | {("huawei_oms", "2001")})
         check_end(world)
         assert len(plans(world)) == 1
         assert world.aws.messages == []
@@ -193,7 +147,7 @@ def test_two_workers_may_die_one_after_the_other(sweep_world: SweepWorld) -> Non
 @pytest.mark.exhaustive
 def test_a_report_asks_for_nothing_wherever_its_worker_dies(sweep_world: SweepWorld) -> None:
     request = policy(mode="report", targets=[OMS_TARGET])
-    for world in deaths(sweep_world, request):
+    for world, _ in deaths(sweep_world, request):
         assert deliver(world.worker(), request, receives=2) == DONE
         assert world.requests() == []
         ends = world.summaries()
@@ -240,6 +194,9 @@ STEPS = (
     "GET summary.json",
     "PUT claim.json",
     "GET report.json",
+    "PUT nightly.json",
+    "GET -.json",
+    "PUT -.json",
     "PUT report.json",
     "GET requests.json",
     "PutEvents Task Cleanup Requested",
@@ -276,7 +233,7 @@ def test_a_call_that_always_fails_never_becomes_a_success(sweep_world: SweepWorl
     assert replies[:2] == [{"batchItemFailures": [{"itemIdentifier": "run-1"}]}] * 2
     assert set(sweep_world.requested()) <= PLANNED
     ends = sweep_world.summaries()
-    if step == "PUT published.json":  # the end is told, and would be told again
+    if step in {"PUT published.json", "GET requests.json"}:  # the end is told, and would be told again
         assert {kind for kind, _ in ends} == {"Sweep Completed"}
         return
     if step == "PutEvents Sweep Completed":
@@ -285,7 +242,10 @@ def test_a_call_that_always_fails_never_becomes_a_success(sweep_world: SweepWorl
     assert replies[2] == DONE
     ((kind, end),) = ends
     assert (kind, end["outcome"], end["error"]["category"]) == ("Sweep Failed", "failed", "unavailable")
-    assert end["totals"]["requested"] == len(set(sweep_world.requested())), "the end says how much was asked for"
+    if step == "GET summary.json":
+        assert end["totals"] is None, "it cannot be known"
+    else:
+        assert end["totals"]["requested"] == len(set(sweep_world.requested())), "the end says how much was asked for"
 
     (moved,) = sweep_world.aws.messages
 
@@ -372,7 +332,7 @@ def test_a_lost_answer_to_a_conditional_put_does_not_lock_the_worker_out(
 
     sweep_world.aws.lost[step] = 1
 
-    assert deliver(sweep_world.worker(), {"apply_report": key}) == DONE
+    assert deliver(sweep_world.worker(), apply(sweep_world, key)) == DONE
     check_requests(sweep_world)
 
 
@@ -471,17 +431,6 @@ def test_requests_leave_time_to_say_which_of_them_were_sent(sweep_world: SweepWo
 # -- two workers ------------------------------------------------
 
 
-def meanwhile(sweep_world: SweepWorld, step: str, happens: Any) -> None:
-    """Something happens just before the first call of this name is done."""
-
-    def look(name: str) -> None:
-        if name == step:
-            sweep_world.aws.on_call = lambda _: None
-            happens()
-
-    sweep_world.aws.on_call = look
-
-
 @pytest.mark.parametrize("step", ["GET report.json", "PUT report.json", "PUT requests.json", "PUT summary.json"])
 def test_a_second_delivery_while_the_first_is_at_it_comes_again(sweep_world: SweepWorld, step: str) -> None:
     sweep_world.seed()
@@ -530,11 +479,12 @@ ANOTHER: dict[str, Any] = {
     "name": "another",
     "mode": "report",
     "targets": [OMS_TARGET],
-    "select": {"older_than": "P1D"},
+    "select": {"older_than": "P1D", "running_since": "started"},
     "protect": {"names": ["*prod*"]},
     "limits": {"max_tasks": 100, "max_fraction": 1},
     "stop_running": True,
 }
+STOPPING = {"select": {**policy()["select"], "running_since": "started"}}
 
 
 @pytest.mark.parametrize(("member", "receives"), [*((member, 2) for member in ANOTHER), ("select", 1)])
@@ -544,7 +494,8 @@ def test_the_same_run_id_with_another_policy_is_refused(sweep_world: SweepWorld,
     worker = sweep_world.worker()
     assert deliver(worker, policy()) == DONE
     before = dict(sweep_world.aws.objects)
-    assert deliver(worker, policy(**{member: ANOTHER[member]}), receives=receives) == DONE
+    change = {member: ANOTHER[member], **(STOPPING if member == "stop_running" else {})}
+    assert deliver(worker, policy(**change), receives=receives) == DONE
 
     kind, end = sweep_world.summaries()[-1]
 
@@ -615,16 +566,6 @@ def test_a_worker_that_outlived_its_lease_gives_no_claim_back(sweep_world: Sweep
 
 
 # -- guards ------------------------------------------------
-
-
-def refused(sweep_world: SweepWorld, request: Json, **variables: str) -> list[str]:
-    """The codes of a refusal, which asks for nothing."""
-    asked = len(sweep_world.requests())
-    summary = sweep_world.worker(**variables)(request)
-    check_shape(summary)
-    assert summary["outcome"] == "refused"
-    assert len(sweep_world.requests()) == asked
-    return [refusal["code"] for refusal in summary["refusals"]]
 
 
 @pytest.mark.parametrize(
@@ -879,7 +820,7 @@ def test_stop_running_is_asked_for_tasks_that_were_listed_running_only(
     sweep_world: SweepWorld, statuses: list[str], stop: bool, stopped: set[str]
 ) -> None:
     sweep_world.seed()
-    select = {"older_than": "P7D", "statuses": statuses}
+    select = {**policy()["select"], "statuses": statuses}
     summary = sweep_world.worker()(policy(select=select, stop_running=stop, limits={"max_fraction": 1}))
     assert summary["outcome"] == "requested"
     assert {request["task_id"] for request in sweep_world.requests() if "stop_running" in request} == stopped
@@ -921,6 +862,23 @@ def test_an_apply_that_was_first_sent_more_than_a_day_ago_is_refused(sweep_world
     assert {request["correlation_id"] for request in sweep_world.requests()} == {"run-2"}
 
 
+def test_a_refused_apply_that_is_sent_back_after_a_day_is_refused(sweep_world: SweepWorld) -> None:
+    """It would list anew, and carry out a policy that is as old."""
+    sweep_world.seed()
+    sweep_world.cloud.otc_dms.clear()
+    limits = {"max_tasks": 100, "max_fraction": 1}
+    assert deliver(sweep_world.worker(), policy(limits=limits), receives=3) == DONE
+    sweep_world.seed()
+    sent_back = {"attributes": {"origin_id": "run-1"}, "message_id": "back"}
+    sweep_world.pass_time(DAY + 60)
+
+    assert deliver(sweep_world.worker(), policy(limits=limits), **sent_back) == DONE
+
+    codes = [[refusal["code"] for refusal in end["refusals"]] for _, end in sweep_world.summaries()]
+    assert codes == [["ListFailed"], ["Expired"]]
+    assert sweep_world.requests() == []
+
+
 def test_an_apply_from_the_future_is_not_young_when_that_time_has_come(sweep_world: SweepWorld) -> None:
     sweep_world.seed()
     soon = {**bridge_event(policy(), "run-1"), "time": "2026-11-23T08:31:00Z"}
@@ -942,7 +900,7 @@ def test_an_apply_of_unknown_age_is_refused_before_anything_is_listed(
 ) -> None:
     """It may have waited for weeks in the dead-letter queue, and its policy with it."""
     sweep_world.seed()
-    request = policy() if what == "policy" else {"apply_report": new_report(sweep_world, limits=WIDE)}
+    request = policy() if what == "policy" else apply(sweep_world, new_report(sweep_world, limits=WIDE))
     sweep_world.cloud.journal.clear()
     before = dict(sweep_world.aws.objects)
 
@@ -1001,11 +959,11 @@ def test_dry_run_makes_a_report_of_an_apply(sweep_world: SweepWorld) -> None:
     assert (sweep_world.requests(), end["totals"]["selected"]) == ([], len(PLANNED))
 
 
-@pytest.mark.parametrize("number", range(9, 13))
-def test_dry_run_stops_a_run_that_another_worker_had_begun(sweep_world: SweepWorld, number: int) -> None:
+@pytest.mark.parametrize("step", ["PUT report.json", "PUT requests.json", "PutEvents Task Cleanup Requested"])
+def test_dry_run_stops_a_run_that_another_worker_had_begun(sweep_world: SweepWorld, step: str) -> None:
     """Sent back when it is lifted, it goes on."""
     sweep_world.seed()
-    sweep_world.aws.cut(number, after=True)
+    dies_after(sweep_world, step)
     deliver(sweep_world.worker(), policy())
     sweep_world.aws.restore()
     sweep_world.pass_time(LEASE_SECONDS)
@@ -1028,274 +986,10 @@ def test_dry_run_makes_a_report_of_an_applied_report_that_is_no_plan_of_its_own(
     sweep_world.seed()
     key = new_report(sweep_world)
 
-    copied = sweep_world.worker(DRY_RUN="true")({"apply_report": key, "run_id": "copy"})
+    copied = sweep_world.worker(DRY_RUN="true")({**apply(sweep_world, key), "run_id": "copy"})
 
     assert (copied["outcome"], copied["dry_run"], copied["plan_of"]) == ("reported", True, key)
     assert sweep_world.requests() == []
-    assert refused(sweep_world, {"apply_report": copied["report"]["json"]}, DRY_RUN="false") == ["ReportNotAPlan"]
-    assert sweep_world.worker()({"apply_report": key, "run_id": "run-1"})["outcome"] == "requested"
+    assert refused(sweep_world, apply(sweep_world, copied["report"]["json"]), DRY_RUN="false") == ["ReportNotAPlan"]
+    assert sweep_world.worker()({**apply(sweep_world, key), "run_id": "run-1"})["outcome"] == "requested"
     check_requests(sweep_world)
-
-
-# -- a saved report ------------------------------------------------
-
-
-def test_a_report_is_applied_as_it_was_and_once(sweep_world: SweepWorld) -> None:
-    sweep_world.seed()
-    key = new_report(sweep_world, limits=WIDE)
-    sweep_world.cloud.seed(dict(LATER))
-    sweep_world.pass_time(DAY - 60)
-
-    summary = sweep_world.worker()({"apply_report": key, "run_id": "run-1"})
-
-    assert (summary["outcome"], summary["mode"], summary["plan_of"], summary["name"]) == (
-        "requested",
-        "apply",
-        key,
-        "nightly",
-    )
-    check_requests(sweep_world)
-    assert refused(sweep_world, {"apply_report": key}) == ["AlreadyApplied"]
-    assert refused(sweep_world, {"apply_report": summary["report"]["json"]}) == ["ReportNotAPlan"]
-
-
-def test_two_that_apply_one_report_at_the_same_time_do_it_once(sweep_world: SweepWorld) -> None:
-    sweep_world.seed()
-    key = new_report(sweep_world)
-    other = sweep_world.worker()
-    ended: list[Json] = []
-
-    meanwhile(sweep_world, "PUT applied.json", lambda: ended.append(other({"apply_report": key, "run_id": "run-1"})))
-
-    assert refused_or(sweep_world.worker()({"apply_report": key, "run_id": "run-2"})) == ["AlreadyApplied"]
-    assert ended[0]["outcome"] == "requested"
-    check_requests(sweep_world)
-
-
-def refused_or(summary: Json) -> list[str]:
-    """The codes of a refusal."""
-    assert summary["outcome"] == "refused"
-    return [refusal["code"] for refusal in summary["refusals"]]
-
-
-@pytest.mark.parametrize("seconds", [DAY + 1, 7 * DAY])
-def test_an_old_report_is_not_applied(sweep_world: SweepWorld, seconds: float) -> None:
-    sweep_world.seed()
-    key = new_report(sweep_world)
-
-    sweep_world.pass_time(seconds)
-
-    assert refused(sweep_world, {"apply_report": key}) == ["PlanTooOld"]
-
-
-def test_a_report_that_was_written_again_is_as_old_as_its_list(sweep_world: SweepWorld) -> None:
-    sweep_world.seed()
-    key = new_report(sweep_world)
-    sweep_world.pass_time(DAY + 1)
-
-    change(sweep_world, key, lambda report: None)
-
-    assert refused(sweep_world, {"apply_report": key}) == ["PlanTooOld"]
-
-
-def test_a_report_is_as_old_as_the_bucket_says_whatever_is_written_in_it(sweep_world: SweepWorld) -> None:
-    sweep_world.seed()
-    key = new_report(sweep_world)
-    stored = sweep_world.aws.objects[key]
-    sweep_world.pass_time(DAY + 1)
-    change(sweep_world, key, lambda report: report.update(listed_at=rfc3339(sweep_world.system.now())))
-
-    sweep_world.aws.objects[key] = replace(sweep_world.aws.objects[key], modified=stored.modified)
-
-    assert refused(sweep_world, {"apply_report": key}) == ["PlanTooOld"]
-
-
-@pytest.mark.parametrize("listed_at", ["2026-11-23T08:31:00.000Z", "2026-11-01T08:31:00.000Z"])
-def test_a_report_whose_time_cannot_be_is_not_applied(sweep_world: SweepWorld, listed_at: str) -> None:
-    sweep_world.seed()
-    key = new_report(sweep_world)
-
-    change(sweep_world, key, lambda report: report.update(listed_at=listed_at))
-
-    assert refused(sweep_world, {"apply_report": key}) == ["PlanTooOld"]
-
-
-def test_protect_and_limits_of_the_application_can_only_be_tighter(sweep_world: SweepWorld) -> None:
-    sweep_world.seed()
-    key = new_report(sweep_world)
-    assert refused(sweep_world, {"apply_report": key, "limits": {"max_tasks": 12}}) == ["TooManyTasks"]
-    assert set(refused(sweep_world, {"apply_report": key, "limits": {"max_fraction": 0.5}})) == {"FractionTooHigh"}
-    summary = sweep_world.worker()(
-        {
-            "apply_report": key,
-            "run_id": "run-1",
-            "protect": {"task_ids": [1001], "names": ["TMP-INDEX"]},
-            "limits": {"max_tasks": 8},
-        }
-    )
-    assert summary["outcome"] == "requested"
-
-    gone = {("huawei_oms", "1001")} | {place for place in PLANNED if place[0] == "alibaba_elasticsearch"}
-
-    check_requests(sweep_world, PLANNED - gone)
-
-
-def test_a_report_over_its_limits_stays_a_report(sweep_world: SweepWorld) -> None:
-    sweep_world.seed()
-    key = new_report(sweep_world, limits={"max_tasks": 12, "max_fraction": 1})
-
-    loose = {"max_tasks": 100000, "max_fraction": 1, "allow_incomplete": True}
-
-    assert refused(sweep_world, {"apply_report": key, "limits": loose}) == ["TooManyTasks"]
-
-
-def test_a_report_of_an_incomplete_list_stays_a_report(sweep_world: SweepWorld) -> None:
-    sweep_world.seed()
-    sweep_world.cloud.otc_dms.clear()
-
-    key = new_report(sweep_world)
-
-    assert refused(sweep_world, {"apply_report": key, "limits": {"allow_incomplete": True}}) == ["ListFailed"]
-
-
-EXTRA = '{"huawei.oms": ["xx-name-1"]}'
-ELSEWHERE = [ES_TARGET, {**OMS_TARGET, "region": "xx-name-1"}]
-
-
-def test_a_report_is_applied_in_the_regions_that_there_still_are(sweep_world: SweepWorld) -> None:
-    """The deletes in another one would all be refused, each on its own."""
-    sweep_world.seed()
-    asked = policy(mode="report", run_id="seen", targets=ELSEWHERE)
-    key = sweep_world.worker(EXTRA_REGIONS=EXTRA)(asked)["report"]["json"]
-
-    summary = sweep_world.worker(EXTRA_REGIONS="")({"apply_report": key, "run_id": "run-1"})
-
-    assert refused_or(summary) == ["RegionUnknown"]
-    assert re.findall("/targets/[0-9]/region", summary["refusals"][0]["message"]) == ["/targets/1/region"]
-    assert sweep_world.requests() == []
-    assert sweep_world.worker(EXTRA_REGIONS=EXTRA)({"apply_report": key, "run_id": "run-2"})["outcome"] == "requested"
-    assert {request["region"] for request in sweep_world.requests()} == {"cn-hangzhou", "xx-name-1"}
-
-
-def test_a_run_that_broke_off_does_not_go_on_in_a_region_that_is_none_any_more(sweep_world: SweepWorld) -> None:
-    sweep_world.seed()
-    key = sweep_world.worker(EXTRA_REGIONS=EXTRA)(policy(mode="report", run_id="seen", targets=ELSEWHERE))["report"][
-        "json"
-    ]
-    request_ = {"apply_report": key}
-    sweep_world.aws.failures["PutEvents Task Cleanup Requested"] = Failure((500, "InternalFailure"))
-    assert deliver(sweep_world.worker(EXTRA_REGIONS=EXTRA), request_) != DONE
-    sweep_world.aws.failures.clear()
-    assert deliver(sweep_world.worker(EXTRA_REGIONS=""), request_) == DONE
-
-    ((kind, end),) = sweep_world.summaries()
-
-    assert (kind, refused_or(end)) == ("Sweep Refused", ["RegionUnknown"])
-    assert "not withdrawn" in end["refusals"][0]["message"]
-    assert sweep_world.requests() == []
-
-
-def change(sweep_world: SweepWorld, key: str, edit: Any) -> None:
-    """Somebody writes another version of a document."""
-    document = sweep_world.aws.document(key)
-    edit(document)
-    body = json.dumps(document).encode()
-    sweep_world.aws.objects[key] = S3Object(body, '"changed"', sweep_world.system.now(), "application/json")
-
-
-def _task(report: Json, decision: str) -> Json:
-    tasks = (task for target in report["targets"] for task in target["tasks"])
-    found: Json = next(task for task in tasks if task["decision"] == decision)
-    return found
-
-
-def _swap(one: Json, other: Json) -> None:
-    one["decision"], other["decision"] = other["decision"], one["decision"]
-
-
-TAMPERED: dict[str, Any] = {
-    "another task is selected": lambda report: _task(report, "not_deletable").update(decision="selected"),
-    "a running task is selected, and the counts agree": lambda report: _swap(
-        _task(report, "selected"), _task(report, "not_deletable")
-    ),
-    "a task less": lambda report: report["targets"][0]["tasks"].pop(),
-    "a task more": lambda report: report["targets"][0]["tasks"].append(_task(report, "selected")),
-    "a target less": lambda report: report["targets"].pop(),
-    "no targets": lambda report: report.pop("targets"),
-    "targets are swapped": lambda report: report["targets"].reverse(),
-    "another account": lambda report: report["targets"][0].update(account="other"),
-    "another instance": lambda report: report["targets"][1].update(instance_id="es-cn-other"),
-    "no policy": lambda report: report.update(policy=None),
-    "no time": lambda report: report.update(listed_at=None),
-    "a time without a zone": lambda report: report.update(listed_at="2026-11-21T08:31:00"),
-    "a name that is none": lambda report: _task(report, "selected").update(name=None),
-    "an id that is none": lambda report: _task(report, "selected").update(task_id=1001),
-    "an unknown decision": lambda report: _task(report, "protected").update(decision="chosen"),
-    "an unknown status": lambda report: _task(report, "protected").update(status="gone"),
-    "an age that is none": lambda report: _task(report, "selected").update(age_seconds="old"),
-    "another version": lambda report: report.update(schema_version="2.0"),
-    "another run": lambda report: report.update(run_id="else"),
-}
-
-
-def test_a_report_that_no_sweep_wrote_is_not_applied(sweep_world: SweepWorld) -> None:
-    sweep_world.seed()
-    key = new_report(sweep_world)
-    good, worker = sweep_world.aws.objects[key], sweep_world.worker()
-
-    for what, edit in TAMPERED.items():
-        sweep_world.aws.objects[key] = good
-        change(sweep_world, key, edit)
-        assert refused_or(worker({"apply_report": key})) == ["ReportUnreadable"], what
-
-    assert sweep_world.requests() == []
-
-
-def test_half_a_report_is_not_applied(sweep_world: SweepWorld) -> None:
-    sweep_world.seed()
-    key = new_report(sweep_world)
-    stored, worker = sweep_world.aws.objects[key], sweep_world.worker()
-
-    for body in (b"", b"[]", b"null", stored.body[:-1], b"\xff\xfe", b"{}"):
-        sweep_world.aws.objects[key] = S3Object(body, stored.etag, stored.modified, stored.content_type)
-        assert worker({"apply_report": key})["outcome"] in {"refused", "failed"}
-
-    assert sweep_world.requests() == []
-
-
-@pytest.mark.parametrize(
-    "key",
-    [
-        "reports/../secrets/report.json",
-        "reports/seen/../other/report.json",
-        "reports/seen/summary.json",
-        "reports/seen/report.json\n",
-        "/reports/seen/report.json",
-        "reports//report.json",
-        "reports/.seen/report.json",
-        "reports/seen%2Freport.json",
-        "reports/seen/report.json?versionId=1",
-        "other/seen/report.json",
-        "REPORTS/seen/report.json",
-        "",
-        7,
-        None,
-    ],
-)
-def test_a_key_outside_of_the_reports_is_refused_before_anything_is_read(
-    sweep_world: SweepWorld, key: object
-) -> None:
-    assert refused(sweep_world, {"apply_report": key}) == ["SchemaViolation"]
-    assert sweep_world.aws.names == ["PutEvents Sweep Refused"]
-
-
-def test_a_report_that_does_not_exist_is_refused(sweep_world: SweepWorld) -> None:
-    assert refused(sweep_world, {"apply_report": "reports/unseen/report.json"}) == ["ReportNotFound"]
-
-
-@pytest.mark.parametrize("member", ["mode", "targets", "select", "name", "stop_running"])
-def test_a_report_is_applied_by_its_own_policy(sweep_world: SweepWorld, member: str) -> None:
-    request = {"apply_report": "reports/seen/report.json", member: policy(stop_running=True)[member]}
-
-    assert refused(sweep_world, request) == ["SchemaViolation"]
-    assert sweep_world.aws.names == ["PutEvents Sweep Refused"]

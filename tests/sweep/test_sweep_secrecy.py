@@ -25,7 +25,8 @@ def test_no_library_writes_into_the_log_at_debug(sweep_world: SweepWorld) -> Non
     with runtime_log() as log:
         worker = sweep_world.worker(POWERTOOLS_LOG_LEVEL="DEBUG", AWS_LAMBDA_LOG_LEVEL="DEBUG")
         report = worker(policy(mode="report", run_id="look"))
-        worker(queued({"apply_report": report["report"]["json"], "run_id": "apply"}))
+        plan = {"apply_report": report["report"]["json"], "sha256": report["report"]["sha256"]}
+        worker(queued({**plan, "run_id": "apply"}))
         worker(http_post(policy(run_id="asked")))
         worker(http_get("look"))
         sweep_world.aws.failures["GET claim.json"] = Failure((503, "SlowDown"), times=1)

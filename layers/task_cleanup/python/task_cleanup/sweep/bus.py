@@ -6,48 +6,35 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from task_cleanup.aws import AwsError
-from task_cleanup.errors import Code
 from task_cleanup.event_types import SOURCE, EventType
+from task_cleanup.sweep.boto import Boto, answers
 from task_cleanup.system import Deadline, System
 
 BATCH = 10  # entries that PutEvents takes in one call
 SENDERS = 4  # calls at once
+BATCHES_AT_ONCE = 400  # in memory
 MAX_ROUNDS = 6  # how often an entry is sent at most
 ROUND_WAIT = 0.2  # seconds; doubled each round, then full jitter
 
 
-class BusError(AwsError):
-    """The bus did not take an event."""
-
-
 class Bus:
-    """PutEvents with a boto3 client."""
+    """One event bus."""
 
-    def __init__(self, client: Any, name: str, system: System) -> None:  # noqa: ANN401 - boto3 makes its clients at run time
-        self._client = client
+    def __init__(self, boto: Boto, name: str, system: System) -> None:
+        self._boto = boto
         self._name = name
         self._system = system
 
-    def publish(self, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = ()) -> str:
-        """Put one event on the bus, and return its id.
+    def publish(self, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = ()) -> None:
+        """Put one event on the bus.
 
         Raises
         ------
-        BusError
+        AwsError
             If the call fails, or its answer has no event id.
         """
-        entry = {**self._entry(detail_type, detail), "Resources": list(resources)}
-        try:
-            reply = self._client.put_events(Entries=[entry])
-        except (BotoCoreError, ClientError) as error:
-            raise BusError(type(error).__name__) from None
-        (taken,) = _answers(reply, 1)
-        if not taken.get("EventId"):
-            raise BusError(taken.get("ErrorCode", Code.FAILED_ENTRY))
-        return taken["EventId"]
+        self._boto.put_event({**self._entry(detail_type, detail), "Resources": list(resources)})
 
     def request_all(self, details: Iterable[Mapping[str, Any]], deadline: Deadline) -> list[bool]:
         """Put a request on the bus for each of these; returns for each, in their order, whether the bus took it."""
@@ -55,8 +42,12 @@ class Bus:
         def send(batch: tuple[Mapping[str, Any], ...]) -> list[bool]:
             return self._send([self._entry(EventType.DELETE_REQUESTED, detail) for detail in batch], deadline)
 
+        rest, taken = _batches(details), list[bool]()
         with ThreadPoolExecutor(SENDERS, "put-events") as pool:
-            return [taken for batch in pool.map(send, _batches(details)) for taken in batch]
+            # The pool makes all that it is given at once: of 100,000 requests that would be a tenth of the memory.
+            while some := list(islice(rest, BATCHES_AT_ONCE)):
+                taken += [done for batch in pool.map(send, some) for done in batch]
+        return taken
 
     def _send(self, entries: list[dict[str, str]], deadline: Deadline) -> list[bool]:
         taken = [False] * len(entries)
@@ -67,10 +58,10 @@ class Bus:
             if number:
                 self._system.sleep(ROUND_WAIT * 2.0**number * self._system.fraction())
             try:
-                reply = self._client.put_events(Entries=[entries[position] for position in open_])
-            except (BotoCoreError, ClientError):
+                reply = self._boto.call("events", "put_events", Entries=[entries[position] for position in open_])
+            except AwsError:
                 continue  # boto3 has repeated the call already; the next round waits, and sends these entries again
-            for position, answer in zip(open_, _answers(reply, len(open_)), strict=True):
+            for position, answer in zip(open_, answers(reply, len(open_)), strict=True):
                 taken[position] = bool(answer.get("EventId"))
         return taken
 
@@ -81,12 +72,6 @@ class Bus:
             "DetailType": detail_type,
             "Detail": json.dumps(detail),
         }
-
-
-def _answers(reply: Mapping[str, Any], number: int) -> Sequence[Mapping[str, str]]:
-    """The bus's answer for each entry. If the reply has another number of answers, no entry counts as taken."""
-    answers: Sequence[Mapping[str, str]] = reply.get("Entries", ())
-    return answers if len(answers) == number else [{"ErrorCode": Code.UNEXPECTED_REPLY}] * number
 
 
 def _batches(details: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], ...]]:

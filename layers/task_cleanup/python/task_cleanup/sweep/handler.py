@@ -1,35 +1,33 @@
-"""The sweep's Lambda handler: events, messages and direct invocations run a sweep.
-
-A sweep takes minutes, and an HTTP API waits 30 seconds only. So `POST` puts a request on the bus, and `GET` reads the
-summary from the bucket.
-"""
+"""The sweep's Lambda handler: events, messages and direct invocations run one; ``api`` answers HTTP callers."""
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import boto3
 from botocore.config import Config
 
 from task_cleanup import triggers
-from task_cleanup.aws import Aws, AwsError
+from task_cleanup.aws import AwsError
 from task_cleanup.delivery import Delivery, MessageEnd
-from task_cleanup.errors import Category, CleanupError, SweepCode, TaskCleanupError
+from task_cleanup.errors import TaskCleanupError
 from task_cleanup.event_types import EventType
 from task_cleanup.handler import ANSWER_RESERVE, LambdaContext
-from task_cleanup.results import Error
 from task_cleanup.settings import Settings, SettingsError
+from task_cleanup.sweep.api import ANSWER_SECONDS, AWS_CALL_SECONDS, Api
+from task_cleanup.sweep.boto import Boto
 from task_cleanup.sweep.bus import Bus
-from task_cleanup.sweep.claims import RUN_ID_REUSED, digest_of
+from task_cleanup.sweep.gathering import Results
 from task_cleanup.sweep.lister import Lister
 from task_cleanup.sweep.observability import SweepObservability, short
+from task_cleanup.sweep.policy import Mode
 from task_cleanup.sweep.report import SweepOutcome
-from task_cleanup.sweep.run import RunResult, Sweeper, run_id_of
+from task_cleanup.sweep.run import Sweeper
 from task_cleanup.sweep.services import SERVICES
-from task_cleanup.sweep.store import Store, StoreError, key
+from task_cleanup.sweep.state import RunResult
+from task_cleanup.sweep.store import BucketStore, key
 from task_cleanup.system import Deadline, System
-from task_cleanup.transport import new_session
 from task_cleanup.triggers import QueueMessage, Received, Trigger
 from task_cleanup.validation import RequestValidator
 
@@ -40,15 +38,13 @@ _TYPE_OF_END: Mapping[SweepOutcome, EventType] = {
     SweepOutcome.FAILED: EventType.SWEEP_FAILED,
 }
 MAX_EVENT = 200_000  # characters of a summary on the bus
-_RUN_ID_WANTED = (
-    "the path must hold a run id (1 to 128 letters, digits, dots, dashes and underscores), and nothing else"
-)
-POLL_SECONDS = 10  # what `Retry-After` says while a sweep runs
 
 # boto3 repeats failed calls. Every call that is made here may be made twice.
 _AWS_CONFIG = Config(
     connect_timeout=3, read_timeout=20, max_pool_connections=20, retries={"mode": "standard", "total_max_attempts": 4}
 )
+# An HTTP caller does not wait for so long, and asks again itself. The sum of the times is `AWS_CALL_SECONDS`.
+_HTTP_CONFIG = Config(connect_timeout=2, read_timeout=3, retries={"mode": "standard", "total_max_attempts": 1})
 
 
 class SweepFailedError(TaskCleanupError):
@@ -73,33 +69,28 @@ def make_sweep_handler(
     if settings.event_bus_name is None:
         raise SettingsError("EVENT_BUS_NAME is not set")
     system = system or System()
-    # The same endpoint URLs as for all other AWS calls: boto3's own differ for some services.
-    clients = {
-        service: boto3.client(
-            service, region_name=settings.aws.region, endpoint_url=settings.aws_endpoints[service], config=_AWS_CONFIG
-        )
-        for service in ("s3", "events")
-    }
     validator = RequestValidator(schema)
+    boto = Boto(settings, _AWS_CONFIG)
     sweeper = Sweeper(
         validator=validator,
-        lister=Lister(schema, settings, system),
-        store=Store(clients["s3"], settings.report_bucket),
-        bus=Bus(clients["events"], settings.event_bus_name, system),
+        lister=Lister(schema, settings, boto, system),
+        store=BucketStore(boto, settings.report_bucket),
+        bus=Bus(boto, settings.event_bus_name, system),
         system=system,
         dry_run=settings.dry_run,
         extra_regions=settings.extra_regions,
     )
-    return _Handler(sweeper, settings, validator, system)
+    return _Handler(sweeper, settings, boto, system)
 
 
 class _Handler:
-    def __init__(self, sweeper: Sweeper, settings: Settings, validator: RequestValidator, system: System) -> None:
-        session = new_session(system, settings.aws_endpoints.values())
-        self._delivery = Delivery(Aws(settings, lambda: session), settings)
+    def __init__(self, sweeper: Sweeper, settings: Settings, boto: Boto, system: System) -> None:
+        self._delivery = Delivery(boto, settings)
+        self._http_boto = Boto(settings, _HTTP_CONFIG)
+        self._settings = settings
         self._sweeper = sweeper
-        self._validator = validator
         self._system = system
+        self._results = Results(sweeper.store, sweeper.bus, system)
         self._observability = SweepObservability(settings)
 
     def __call__(self, event: Any, context: LambdaContext) -> Any:  # noqa: ANN401 - any trigger's event and reply
@@ -112,25 +103,36 @@ class _Handler:
             case Trigger.EVENTBRIDGE:
                 return self._event(triggers.from_eventbridge(event, context.aws_request_id), deadline)
             case Trigger.HTTP:
-                received = triggers.from_http(event, self._validator, context.aws_request_id, "run_id")
-                if event["requestContext"]["http"].get("method") == "GET":
-                    return self._http_status(received)
-                return self._http_start(received)
+                received = triggers.from_http(event, self._sweeper.validator, context.aws_request_id, "run_id")
+                return self._http(received, event["requestContext"]["http"].get("method"), deadline)
             case Trigger.DIRECT:
                 return self._direct(triggers.from_direct(event, context.aws_request_id), deadline)
 
     def _direct(self, received: Received, deadline: Deadline) -> dict[str, Any]:
-        """Return the summary. Publish it too if the run did not succeed: an asynchronous caller gets no reply."""
-        ended = self._run(received, deadline)
-        if not ended.ok and not ended.elsewhere:
-            try:
-                self._publish(ended)
-            except AwsError as error:
-                self._observability.unpublished(ended.run_id, error.code)
+        """Return the summary. Publish it too if the run did not succeed: an asynchronous caller gets no reply.
+
+        That an apply is finished is published as that of any trigger's: nobody else does it if all results are in
+        before the summary is stored.
+        """
+        ended = self._run(received, deadline, comes_again=False)
+        publish = self._finish if ended.ok or ended.elsewhere else self._publish
+        try:
+            publish(ended)
+        except AwsError as error:
+            self._observability.unpublished(ended.run_id, error.code)
         return ended.summary
 
-    def _run(self, received: Received, deadline: Deadline) -> RunResult:
-        ended = self._sweeper.sweep(received, deadline)
+    def _http(self, received: Received, method: object, deadline: Deadline) -> dict[str, Any]:
+        within = deadline.within(ANSWER_SECONDS)
+        boto = self._http_boto.only_while(lambda: within.remaining() >= AWS_CALL_SECONDS)
+        store = BucketStore(boto, self._sweeper.store.place)
+        bus = Bus(boto, self._settings.event_bus_name or "", self._system)
+        sweeper = replace(self._sweeper, store=store, bus=bus)
+        api = Api(sweeper, Results(store, bus, self._system))
+        return api.status(received) if method == "GET" else api.start(received, within)
+
+    def _run(self, received: Received, deadline: Deadline, *, comes_again: bool) -> RunResult:
+        ended = self._sweeper.sweep(received, deadline, comes_again=comes_again)
         if ended.repeated:
             self._observability.repeated(ended.run_id)
         elif ended.elsewhere:
@@ -142,7 +144,7 @@ class _Handler:
     # -- events and messages ------------------------------------------------
 
     def _event(self, received: Received, deadline: Deadline) -> dict[str, Any]:
-        ended = self._run(received, deadline)
+        ended = self._run(received, deadline, comes_again=True)
         if ended.retryable:
             raise SweepFailedError(f"{ended.summary['error']['code']}, run {ended.run_id}")
         self._publish(ended)
@@ -150,7 +152,7 @@ class _Handler:
 
     def _settled(self, message: QueueMessage, deadline: Deadline) -> bool:
         try:
-            ended = self._run(message.received, deadline)
+            ended = self._run(message.received, deadline, comes_again=self._delivery.has_more_receives(message))
             if ended.elsewhere:
                 return False  # the worker that holds the run publishes its summary
             told, publish = short(ended.summary), partial(self._publish, ended)
@@ -163,6 +165,22 @@ class _Handler:
         return False
 
     def _publish(self, ended: RunResult) -> None:
+        """Publish the summary and, where all results of the run are in already, that it is finished."""
+        self._publish_summary(ended)
+        self._finish(ended)
+
+    def _finish(self, ended: RunResult) -> None:
+        """Publish that the run is finished, where all results of a stored apply are in already."""
+        if not ended.stored or ended.summary["mode"] != Mode.APPLY:
+            return
+        try:
+            self._results.finish_if_done(ended.run_id)
+        except AwsError as error:
+            if ended.ok:
+                raise  # the message comes again, and this is tried again
+            self._observability.unpublished(ended.run_id, error.code)
+
+    def _publish_summary(self, ended: RunResult) -> None:
         """Publish the summary, once for each outcome of a stored run.
 
         The marker ``published.json`` is written after the event. If the worker dies between the two, the summary is
@@ -178,79 +196,9 @@ class _Handler:
         if ended.stored:
             store.put_json(name, {"outcome": outcome.value})
 
-    # -- HTTP ------------------------------------------------
-
-    def _http_start(self, received: Received) -> dict[str, Any]:
-        """Put the request on the bus and answer 202 with the run's id; a worker of the queue runs the sweep."""
-        try:
-            request = self._sweeper.accept(received)
-            run_id = request.get("run_id", run_id_of(received.origin_id))
-            self._mark_as_asked(run_id, digest_of(request))
-            requester = [received.requested_by] if received.requested_by else []
-            self._sweeper.bus.publish(EventType.SWEEP_REQUESTED, {**_as_asked(received), "run_id": run_id}, requester)
-        except CleanupError as error:
-            # There is no member `result` here, so the error's detail (`violations`) becomes members of the reply.
-            title = {"title": "The run id is taken"} if error.code == RUN_ID_REUSED.code else {}
-            return triggers.http_problem(Error.of(error), received.origin_id, **title, **(error.detail or {}))
-        except AwsError as error:
-            return triggers.http_problem(_unavailable(error), received.origin_id)
-        body = {"run_id": run_id, "status": f"/sweeps/{run_id}", "report": self._sweeper.places(run_id)}
-        return triggers.http_response(202, "application/json", body)
-
-    def _mark_as_asked(self, run_id: str, digest: str) -> None:
-        """Store that the run was asked for: `GET` then answers 202 before a worker has begun.
-
-        Raises
-        ------
-        CleanupError
-            ``conflict``, if another request has used this run id: `GET` would return the summary and the report of
-            that one.
-        """
-        store = self._sweeper.store
-        mark = {"run_id": run_id, "digest": digest}
-        used = store.get(key(run_id, "claim.json"))  # by an event or a message, if nobody has asked over HTTP
-        if used is None and not store.put_new(key(run_id, "asked.json"), mark):
-            used = store.get(key(run_id, "asked.json"))
-        if used is not None and used.document.get("digest") != digest:
-            raise CleanupError(Category.CONFLICT, RUN_ID_REUSED.code, RUN_ID_REUSED.message)
-
-    def _http_status(self, received: Received) -> dict[str, Any]:
-        """200 with the summary; 202 while there is none; 404 for a run id that nobody has used."""
-        request = _as_asked(received)
-        run_id = request.get("run_id")
-        if received.unreadable is not None or set(request) != {"run_id"} or run_id_of(str(run_id)) != run_id:
-            invalid = Error(Category.INVALID_REQUEST, SweepCode.RUN_ID_INVALID, _RUN_ID_WANTED)
-            return triggers.http_problem(invalid, received.origin_id)
-        try:
-            found = self._first_of(run_id, "summary", "claim", "asked")
-        except StoreError as error:
-            return triggers.http_problem(_unavailable(error), received.origin_id)
-        if found is not None and found[0] == "summary":
-            return triggers.http_response(200, "application/json", found[1])
-        if found is not None:
-            body = {"run_id": run_id, "state": "running" if found[0] == "claim" else "waiting"}
-            return triggers.http_response(202, "application/json", body, {"Retry-After": str(POLL_SECONDS)})
-        unknown = Error(Category.NOT_FOUND, SweepCode.RUN_NOT_FOUND, "no sweep was asked for under this id")
-        return triggers.http_problem(unknown, received.origin_id, title="There is no such run")
-
-    def _first_of(self, run_id: str, *names: str) -> tuple[str, dict[str, Any]] | None:
-        """The first of a run's documents that is there, and its name."""
-        for name in names:
-            stored = self._sweeper.store.get(key(run_id, f"{name}.json"))
-            if stored is not None:
-                return name, stored.document
-        return None
-
 
 def _fitting(summary: dict[str, Any]) -> dict[str, Any]:
-    """The summary, without targets and policy if it is too large for an event (256 KB): the bucket has all of it."""
-    return summary if len(json.dumps(summary)) <= MAX_EVENT else {**short(summary), "targets": [], "policy": None}
-
-
-def _as_asked(received: Received) -> dict[str, Any]:
-    """The request as it came. The worker fills in the defaults."""
-    return received.request if isinstance(received.request, dict) else {}
-
-
-def _unavailable(error: AwsError) -> Error:
-    return Error(Category.UNAVAILABLE, SweepCode.AWS_UNAVAILABLE, f"AWS refused a call ({error.code})")
+    """The summary; in brief if it is too large for an event (256 KB), since the bucket has all of it."""
+    if len(json.dumps(summary)) <= MAX_EVENT:
+        return summary
+    return {**short(summary), "targets": [], "policy": None, "guards": None}

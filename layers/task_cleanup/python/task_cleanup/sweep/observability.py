@@ -1,5 +1,6 @@
 """Writes one log line and one set of metrics per run: counts, never a task's name."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,11 +24,11 @@ class SweepObservability(Telemetry):
         text = f"{OPERATION}: {outcome.value}"
         log = self._logger.info if outcome.ok else self._logger.warning
         log(text, extra={"trigger": trigger, "sweep": brief})
-        totals = summary["totals"]
+        totals = summary["totals"] or Counter()  # not known, where the store cannot be read
         counts = {
             "Runs": 1,
             "Refused": outcome is SweepOutcome.REFUSED,
-            "Failed": outcome is SweepOutcome.FAILED,
+            "Failed": outcome is SweepOutcome.FAILED and summary["final"],  # else it comes again by itself
             "TargetsIncomplete": sum(not target["complete"] for target in summary["targets"]),
             "TasksFound": totals["found"],
             "TasksSelected": totals["selected"],
@@ -48,8 +49,8 @@ class SweepObservability(Telemetry):
 
 
 def short(summary: Mapping[str, Any]) -> dict[str, Any]:
-    """The summary without targets and policy; of the refusals ``MAX_REFUSALS``, and how many more there are."""
-    brief = {name: value for name, value in summary.items() if name not in ("targets", "policy")}
+    """The summary without what can be long; of the refusals ``MAX_REFUSALS``, and how many more there are."""
+    brief = {name: value for name, value in summary.items() if name not in ("targets", "policy", "guards")}
     more = len(brief["refusals"]) - MAX_REFUSALS
     if more > 0:
         rest = {"code": SweepCode.MORE, "message": f"{more} more: the report has them all", "target": None}

@@ -1,20 +1,21 @@
 """The validated request of a sweep as frozen dataclasses, with every default filled in."""
 
 import re
-import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from enum import StrEnum
 from fractions import Fraction
-from functools import cached_property
-from typing import Any, Self
+from functools import cached_property, lru_cache
+from typing import Any, Literal, Self
 
 from task_cleanup.errors import Code, invalid_request
+from task_cleanup.sweep.names import Matcher, folded, folds_to_more, plain_id
 from task_cleanup.tasks import Status
 from task_cleanup.validation import Violation, pointer, violation_error
 
 DEFAULT_STATUSES = (Status.SUCCEEDED, Status.FAILED, Status.CANCELLED)
+LEAST_AGE = timedelta(hours=1)
 DEFAULT_MAX_TASKS = 500
 DEFAULT_MAX_FRACTION = 0.5
 
@@ -28,9 +29,32 @@ class Mode(StrEnum):
     APPLY = "apply"
 
 
+class AgeFrom(StrEnum):
+    """What the age of a task that has ended may be counted from."""
+
+    ENDED = "ended"  # the provider tells it
+    SEEN = "seen"  # when sweeps first saw it as it is now
+    INFERRED = "inferred"  # its start and how long it ran: a pause counts as if it had ended before
+    CREATED = "created"
+
+
+class RunningSince(StrEnum):
+    """What the age of a task that is stopped first is counted from."""
+
+    STARTED = "started"
+    CREATED = "created"
+    SEEN = "seen"
+
+
+DEFAULT_AGE_FROM = (AgeFrom.ENDED, AgeFrom.SEEN)
+
+
 @dataclass(frozen=True)
 class SweepTarget:
-    """One place to look: a project or an instance of one service, with one account's credentials."""
+    """One place to look: a project or an instance of one service, with one account's credentials.
+
+    With ``instance_ids`` it is all instances of a place: each of them is listed as a target with its ``instance_id``.
+    """
 
     provider: str
     service: str
@@ -39,6 +63,7 @@ class SweepTarget:
     project_id: str | None = None
     instance_id: str | None = None
     limit: int = 10000
+    instance_ids: Literal["all"] | None = None
 
     @property
     def service_id(self) -> str:
@@ -53,8 +78,13 @@ class SweepTarget:
             "project_id": self.project_id,
             "instance_id": self.instance_id,
             "limit": self.limit,
+            "instance_ids": self.instance_ids,
         }
         return {name: value for name, value in members.items() if value is not None}
+
+    def instance(self, instance_id: str) -> "SweepTarget":
+        """One of the instances that ``instance_ids`` stands for, as a target of its own."""
+        return replace(self, instance_id=instance_id, instance_ids=None)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object."""
@@ -63,16 +93,56 @@ class SweepTarget:
 
 @dataclass(frozen=True)
 class Select:
-    """What may be deleted. No ``names`` means any name."""
+    """What may be deleted. No ``names`` means any name.
+
+    Of ``age_from``, the first that is known counts. ``provider_statuses`` are the provider's words that the operator
+    vouches for: tasks with them are deleted although our table does not call them deletable.
+    """
 
     older_than: str  # as written: P<n>D or PT<n>H
     statuses: tuple[Status, ...] = DEFAULT_STATUSES
     names: tuple[str, ...] = ()
+    age_from: tuple[AgeFrom, ...] = DEFAULT_AGE_FROM
+    running_since: RunningSince | None = None
+    provider_statuses: tuple[str, ...] = ()
 
     @cached_property
     def min_age(self) -> timedelta:
         """``older_than`` as a duration."""
         return duration(self.older_than)
+
+    @cached_property
+    def matcher(self) -> Matcher:
+        """The ``names``, ready to be matched."""
+        return Matcher(self.names)
+
+    @classmethod
+    def read(cls, value: Mapping[str, Any]) -> Self:
+        """The value of the validated member ``select``."""
+        since = value.get("running_since")
+        return cls(
+            value["older_than"],
+            tuple(Status(status) for status in value.get("statuses", DEFAULT_STATUSES)),
+            tuple(value.get("names", ())),
+            tuple(AgeFrom(basis) for basis in value.get("age_from", DEFAULT_AGE_FROM)),
+            None if since is None else RunningSince(since),
+            tuple(value.get("provider_statuses", ())),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object; what is empty is left out, as the schema wants it."""
+        members: dict[str, Any] = {
+            "statuses": [status.value for status in self.statuses],
+            "older_than": self.older_than,
+            "age_from": [basis.value for basis in self.age_from],
+            "running_since": None if self.running_since is None else self.running_since.value,
+            "names": list(self.names),
+            "provider_statuses": list(self.provider_statuses),
+        }
+        return {name: value for name, value in members.items() if value}
+
+
+MAX_KEPT_NAMES = 2**17  # a sweep asks twice for each name: to judge, and to count what each pattern matched
 
 
 @dataclass(frozen=True)
@@ -83,14 +153,32 @@ class Protect:
     names: tuple[str, ...] = ()
 
     @cached_property
-    def folded_ids(self) -> frozenset[str]:
-        """The ids, each ``folded`` for comparison."""
-        return frozenset(folded(task_id) for task_id in self.task_ids)
+    def by_plain_id(self) -> Mapping[str, tuple[str, ...]]:
+        """The ids as written, by their ``plain_id``."""
+        found: dict[str, tuple[str, ...]] = {}
+        for task_id in sorted(self.task_ids):
+            found[plain_id(task_id)] = (*found.get(plain_id(task_id), ()), task_id)
+        return found
 
     @cached_property
-    def folded_names(self) -> tuple[tuple[str, str], ...]:
-        """Each pattern as written, and ``folded`` for comparison."""
-        return tuple((pattern, folded(pattern)) for pattern in self.names)
+    def matching(self) -> Callable[[str], tuple[int, ...] | None]:
+        """The places in ``names`` of the patterns that match a name, in order; None if nothing of it can be seen."""
+        patterns = [folded(pattern) for pattern in self.names]
+        written, plain = Matcher(self.names), Matcher(patterns)
+        wide = Matcher([pattern.replace("?", "*") for pattern in patterns])
+
+        def matching(name: str) -> tuple[int, ...] | None:
+            known_as = folded(name)
+            if not known_as:
+                return None
+            # Folding can replace one letter by two, which a `?` does not match: in doubt, the task is kept.
+            found = (wide if folds_to_more(name) else plain).matching(known_as)
+            # Also as written: a `?` may be meant for a character that nobody sees.
+            if not (name.isascii() and len(name) == len(known_as)):
+                found = [*found, *written.matching(name)]
+            return tuple(sorted(set(found))) if found else ()
+
+        return lru_cache(MAX_KEPT_NAMES)(matching)
 
     @classmethod
     def read(cls, value: Mapping[str, Any]) -> Self:
@@ -164,16 +252,11 @@ class Policy:
                 )
                 for number in repeated
             )
-        select = request["select"]
         return cls(
             name=request["name"],
             mode=Mode(request["mode"]),
             targets=targets,
-            select=Select(
-                select["older_than"],
-                tuple(Status(status) for status in select.get("statuses", DEFAULT_STATUSES)),
-                tuple(select.get("names", ())),
-            ),
+            select=Select.read(request["select"]),
             protect=Protect.read(request.get("protect", {})),
             limits=Limits(**request.get("limits", {})),
             stop_running=request["stop_running"],
@@ -181,26 +264,15 @@ class Policy:
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object, with its defaults: an apply reads the policy from the report again."""
-        select: dict[str, Any] = {
-            "statuses": [status.value for status in self.select.statuses],
-            "older_than": self.select.older_than,
-        }
-        if self.select.names:
-            select["names"] = list(self.select.names)
         return {
             "name": self.name,
             "mode": self.mode.value,
             "targets": [target.to_dict() for target in self.targets],
-            "select": select,
+            "select": self.select.to_dict(),
             "protect": self.protect.to_dict(),
             "limits": self.limits.to_dict(),
             "stop_running": self.stop_running,
         }
-
-
-def folded(text: str) -> str:
-    """The text for comparison, in which case, composed letters and outer blanks make no difference."""
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).strip()
 
 
 def duration(text: str) -> timedelta:
@@ -209,10 +281,13 @@ def duration(text: str) -> timedelta:
     Raises
     ------
     CleanupError
-        ``invalid_request`` for anything else.
+        ``invalid_request`` for anything else, and for less than an hour.
     """
     match = _DURATION.fullmatch(text)
-    if match is None:
-        raise invalid_request(Code.SCHEMA_VIOLATION, "a duration is written as days (P7D) or hours (PT12H)")
-    days, hours = match.groups()
-    return timedelta(days=int(days)) if days is not None else timedelta(hours=int(hours))
+    days, hours = (0, 0) if match is None else (int(number or 0) for number in match.groups())
+    length = timedelta(days=days, hours=hours)
+    if length < LEAST_AGE:
+        raise invalid_request(
+            Code.SCHEMA_VIOLATION, "a duration is written as days (P7D) or hours (PT12H), and is an hour at least"
+        )
+    return length

@@ -1,6 +1,7 @@
-"""Builds the documents of a run: the report with every task, which is also the plan, and the summary without tasks.
+"""The documents of a run: the report, which is also the plan and says nothing of what became of it, and the summary.
 
-Shapes: ``summary.schema.json``; a report has the same members, and ``tasks`` in every target.
+Shapes: ``summary.schema.json``. A report is written once. Its SHA-256 is what an apply names, so that the plan that
+people have read is the plan that is carried out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,22 +10,20 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from task_cleanup.errors import Category, CleanupError, SweepCode
+from task_cleanup.errors import Category, SweepCode
 from task_cleanup.results import Error
 from task_cleanup.sweep.plan import Plan, Refusal, TargetPlan
-from task_cleanup.sweep.policy import Mode, Policy, SweepTarget
-from task_cleanup.sweep.selection import Decision, Judged, counts
-from task_cleanup.tasks import AgeBasis, Status, Task
-from task_cleanup.times import parse_time, rfc3339
+from task_cleanup.sweep.policy import Mode
+from task_cleanup.sweep.selection import Decision, counts, guard_matches
+from task_cleanup.times import rfc3339
 
-REPORT_VERSION = "1.0"
+REPORT_VERSION = "2.0"
 
 
 class SweepOutcome(StrEnum):
-    """How a run ended. ``planned`` is in saved reports only: the requests are not sent yet."""
+    """How a run ended."""
 
     REPORTED = "reported"
-    PLANNED = "planned"
     REQUESTED = "requested"
     REFUSED = "refused"
     FAILED = "failed"
@@ -37,7 +36,10 @@ class SweepOutcome(StrEnum):
 
 @dataclass(frozen=True)
 class Run:
-    """Who asked for what. ``dry_run``: DRY_RUN forbids its requests; ``plan_of``: key of the applied report."""
+    """Who asked for what.
+
+    ``dry_run``: DRY_RUN forbids its requests; ``plan_of`` and ``plan_sha256``: key and digest of the applied report.
+    """
 
     run_id: str
     started_at: datetime
@@ -46,146 +48,104 @@ class Run:
     mode: Mode = Mode.REPORT
     dry_run: bool = False
     plan_of: str | None = None
+    plan_sha256: str | None = None
 
 
 @dataclass(frozen=True)
 class RunEnd:
-    """How a run ended. ``taken`` says for each selected task, in their order, whether the bus took its request."""
+    """How a run ended."""
 
     outcome: SweepOutcome
     refusals: tuple[Refusal, ...] = ()
     error: Error | None = None
-    taken: Sequence[bool] = ()
 
 
-def document(run: Run, plan: Plan | None, ending: RunEnd, completed_at: datetime) -> dict[str, Any]:
-    """The whole report, as a JSON object."""
-    targets = [] if plan is None else _targets(plan, ending.taken)
-    names = [*counts(()), "requested", "failed"]
+def end_by_bus(taken: list[str]) -> RunEnd:
+    """How a run ends whose requests have been sent: failed if the bus did not take all."""
+    missed = taken.count("0")
+    if not missed:
+        return RunEnd(SweepOutcome.REQUESTED)
+    message = f"the bus did not take {missed} of {len(taken)} requests"
+    return RunEnd(SweepOutcome.FAILED, error=Error(Category.UNAVAILABLE, SweepCode.REQUESTS_NOT_TAKEN, message))
+
+
+def document(run: Run, plan: Plan | None, against: Sequence[Refusal]) -> dict[str, Any]:
+    """The report, as a JSON object. ``against`` are the refusals of an apply; without a plan it has no targets."""
+    targets = [] if plan is None else [_target(planned) for planned in plan.targets]
     return {
         "schema_version": REPORT_VERSION,
         "run_id": run.run_id,
         "name": run.name,
         "mode": run.mode.value,
         "dry_run": run.dry_run,
-        "outcome": ending.outcome.value,
-        "refusals": [refusal.to_dict() for refusal in ending.refusals],
-        "error": None if ending.error is None else ending.error.to_dict(),
         "plan_of": run.plan_of,
+        "plan_sha256": run.plan_sha256,
         "requested_by": run.requested_by,
         "started_at": rfc3339(run.started_at),
         "listed_at": None if plan is None else rfc3339(plan.listed_at),
-        "completed_at": rfc3339(completed_at),
         "policy": None if plan is None else plan.policy.to_dict(),
-        "totals": {name: sum(target["counts"][name] for target in targets) for name in names},
+        "refusals": [refusal.to_dict() for refusal in against],
+        "guards": None if plan is None else _guards(plan),
+        "ages_wanting": None if plan is None else dict(plan.ages_wanting),
+        "totals": {name: sum(target["counts"][name] for target in targets) for name in counts(())},
+        "targets": targets,
+        "instances": [] if plan is None else plan.instances_found(),
+    }
+
+
+def _guards(plan: Plan) -> dict[str, Any]:
+    listed = (item.task for planned in plan.targets for item in planned.judged if item.decision is not Decision.GONE)
+    return guard_matches(plan.policy.protect, listed).to_dict()
+
+
+def _target(planned: TargetPlan) -> dict[str, Any]:
+    target = planned.target
+    return {
+        "provider": target.provider,
+        "service": target.service,
+        "account": target.account,
+        "region": target.region,
+        "project_id": planned.project_id,
+        "instance_id": target.instance_id,
+        "policy_target": planned.policy_target,
+        "complete": planned.complete,
+        "error": None if planned.error is None else planned.error.to_dict(),
+        "ages_begin_anew": planned.ages_begin_anew,
+        "counts": planned.counts,
+        "tasks": [item.to_dict() for item in planned.judged],
+    }
+
+
+def ended(report: Mapping[str, Any], end: RunEnd, taken: str, completed_at: datetime) -> dict[str, Any]:
+    """The report with how the run ended, as the page shows it.
+
+    ``taken`` says for each selected task in the report's order whether the bus took its request (``1``) or not
+    (``0``); it is empty where no request was sent.
+    """
+    targets, position = [], 0
+    for target in report["targets"]:
+        selected = target["counts"]["selected"]
+        asked = taken[position : position + selected]
+        position += selected
+        requested = {"requested": asked.count("1"), "failed": asked.count("0")}
+        targets.append({**target, "counts": {**target["counts"], **requested}})
+    names = ("requested", "failed")
+    totals = {name: sum(target["counts"][name] for target in targets) for name in names}
+    return {
+        **report,
+        "outcome": end.outcome.value,
+        "refusals": [refusal.to_dict() for refusal in end.refusals],
+        "error": None if end.error is None else end.error.to_dict(),
+        "completed_at": rfc3339(completed_at),
+        "totals": {**report["totals"], **totals},
         "targets": targets,
     }
 
 
-def _targets(plan: Plan, taken: Sequence[bool]) -> list[dict[str, Any]]:
-    targets, position = [], 0
-    for planned in plan.targets:
-        counted = planned.counts
-        selected = counted["selected"]
-        asked = taken[position : position + selected]
-        position += selected
-        target = planned.target
-        targets.append(
-            {
-                "provider": target.provider,
-                "service": target.service,
-                "account": target.account,
-                "region": target.region,
-                "project_id": planned.project_id,
-                "instance_id": target.instance_id,
-                "complete": planned.complete,
-                "error": None if planned.error is None else planned.error.to_dict(),
-                "counts": {**counted, "requested": sum(asked), "failed": len(asked) - sum(asked)},
-                "tasks": [item.to_dict() for item in planned.judged],
-            }
-        )
-    return targets
+def summary(whole: Mapping[str, Any], report: Mapping[str, str] | None, *, final: bool) -> dict[str, Any]:
+    """What ``ended`` made, without the tasks. ``report`` says where the report is, and its digest; None if nowhere.
 
-
-def summary(report: Mapping[str, Any]) -> dict[str, Any]:
-    """The report without its tasks, for callers and events."""
-    targets = [{name: value for name, value in target.items() if name != "tasks"} for target in report["targets"]]
-    return {**report, "targets": targets}
-
-
-def read_plan(report: Mapping[str, Any]) -> Plan:
-    """The plan of a saved report.
-
-    Raises
-    ------
-    CleanupError
-        ``invalid_request``, code ``ReportUnreadable``, if ``document`` cannot have written it.
+    ``final`` is false where the run comes again by itself.
     """
-    if report.get("schema_version") != REPORT_VERSION:
-        raise unreadable()
-    try:
-        policy = Policy.read(report["policy"])
-        pairs = zip(policy.targets, report["targets"], strict=True)
-        targets = tuple(_target_plan(target, item) for target, item in pairs)
-        return Plan(policy, parse_time(report["listed_at"]), targets)
-    except (KeyError, TypeError, ValueError, AttributeError, CleanupError):
-        raise unreadable() from None
-
-
-def unreadable() -> CleanupError:
-    """The error for a stored document that is no report of a sweep."""
-    return CleanupError(
-        Category.INVALID_REQUEST, SweepCode.REPORT_UNREADABLE, "the stored report is not one of a sweep"
-    )
-
-
-def _target_plan(target: SweepTarget, item: Mapping[str, Any]) -> TargetPlan:
-    members = ("provider", "service", "account", "region", "instance_id")
-    if any(item[name] != getattr(target, name) for name in members):
-        raise ValueError("target")
-    error, judged = item["error"], tuple(_judged(record) for record in item["tasks"])
-    if any(item["counts"][name] != count for name, count in counts(judged).items()):
-        raise ValueError("counts")  # tasks have been added to the report, or left out
-    return TargetPlan(
-        target,
-        item["project_id"],
-        item["complete"] is True,
-        None if error is None else Error(**{**error, "category": Category(error["category"])}),
-        judged,
-    )
-
-
-def _judged(record: Mapping[str, Any]) -> Judged:
-    basis = record["age_basis"]
-    task = Task(
-        task_id=_text(record["task_id"]),
-        name=_text(record["name"]),
-        status=Status(record["status"]),
-        provider_status=record["provider_status"],
-        deletable=record["deletable"] is True,
-        why_not=record["why_not"],
-        created_at=_time(record["created_at"]),
-        started_at=_time(record["started_at"]),
-        ended_at=_time(record["ended_at"]),
-        inferred_end_at=_time(record["inferred_end_at"]),
-        stoppable=record["stoppable"] is True,
-        billed=record["billed"],
-        kind=record["kind"],
-        age_basis=None if basis is None else AgeBasis(basis),
-        group_id=record["group_id"],
-        provider_detail=record["provider_detail"],
-    )
-    decision, stop, age = Decision(record["decision"]), record["stop_running"] is True, record["age_seconds"]
-    if decision is Decision.SELECTED and not (task.deletable or (stop and task.status is Status.RUNNING)):
-        raise ValueError("selected")  # no sweep selects such a task, so somebody has changed the report
-    return Judged(task, decision, _text(record["why"]), None if age is None else float(age), stop)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError("text")
-    return value
-
-
-def _time(text: str | None) -> datetime | None:
-    return None if text is None else parse_time(text)
+    targets = [{name: value for name, value in target.items() if name != "tasks"} for target in whole["targets"]]
+    return {**whole, "targets": targets, "report": report, "final": final}

@@ -1,77 +1,56 @@
-"""One sweep, from its request to its summary: claim, plan, save, request, close.
+"""One sweep as a state: claimed, planned, requesting, done. Each step makes the next state, which is then stored.
 
-``claims`` lets one worker at a time do a run, once. A worker that dies leaves its plan in the bucket, as a report
-with the outcome ``planned``: the next one goes on from there and never selects anew.
+``claims`` lets one worker at a time do a run, once. Whatever ends a run, its summary is made of the state that it had
+reached: it counts every request that was sent. A worker that dies leaves its state in the store, and the next one
+goes on from there: it never selects anew, and sends no request again that the bus has taken.
 """
 
-import hashlib
-import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
+from task_cleanup.aws import AwsError
 from task_cleanup.errors import RETRY_LATER, Category, CleanupError, Code, SweepCode, invalid_request
 from task_cleanup.results import Error
-from task_cleanup.sweep.bus import Bus, BusError
-from task_cleanup.sweep.claims import LEASE_MARGIN, Claims, RunElsewhereError, digest_of
-from task_cleanup.sweep.delete_events import requests_of
+from task_cleanup.sweep import saved
+from task_cleanup.sweep.awaited import is_awaited
+from task_cleanup.sweep.bus import Bus
+from task_cleanup.sweep.claims import Claims, OverlapsError, RunElsewhereError, digest_of, run_id_of
+from task_cleanup.sweep.delete_events import REQUEST_LIFETIME, asked_places, requests_of, valid_until
+from task_cleanup.sweep.ledgers import Ledgers
 from task_cleanup.sweep.lister import Lister
 from task_cleanup.sweep.page.render import page
 from task_cleanup.sweep.plan import LIFETIME, Plan, Refusal, RunRefusedError, make, refusals
 from task_cleanup.sweep.policy import Mode, Policy, Protect
-from task_cleanup.sweep.report import Run, RunEnd, SweepOutcome, document, read_plan, summary, unreadable
-from task_cleanup.sweep.selection import Decision, Judged, protection
-from task_cleanup.sweep.services import region_violations
-from task_cleanup.sweep.store import Store, StoreError, key
+from task_cleanup.sweep.report import Run, RunEnd, SweepOutcome, document, end_by_bus, ended, summary
+from task_cleanup.sweep.results import result_key
+from task_cleanup.sweep.saved import SavedPlan, refused
+from task_cleanup.sweep.services import region_violations, vouching_violations
+from task_cleanup.sweep.state import Claimed, Done, Planned, Requesting, RunResult, State
+from task_cleanup.sweep.store import Store, encoded, key, sha256_of
 from task_cleanup.system import Deadline, System
-from task_cleanup.times import in_words
+from task_cleanup.times import in_words, parse_time
 from task_cleanup.triggers import Received
 from task_cleanup.validation import RequestValidator, Violation
 
 LIST_SHARE = 0.6  # of the time; the rest is for requests and documents
 SAVE_SHARE = 0.1
+# A run that comes again takes its policy's name back before another run can have it.
+NAME_MARGIN = timedelta(minutes=10)
 
 _SENT_STAND = "requests that were sent before are not withdrawn"
 
-_RUN_ID = re.compile("[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
-
 
 @dataclass(frozen=True)
-class RunResult:
-    """A run's summary. ``repeated``: an earlier delivery did it; ``stored``: the summary is in the bucket."""
+class _Delivery:
+    """What one worker was given: the accepted request, its time, and whether the request comes again if it fails."""
 
-    summary: dict[str, Any]
-    ok: bool
-    retryable: bool = False
-    repeated: bool = False
-    stored: bool = False
-
-    @property
-    def elsewhere(self) -> bool:
-        """Whether another worker holds this run, and will publish its summary."""
-        return (self.summary["error"] or {}).get("code") == SweepCode.SWEEP_RUNNING
-
-    @property
-    def run_id(self) -> str:
-        """The run's id."""
-        return str(self.summary["run_id"])
-
-
-@dataclass(frozen=True)
-class _Planned:
-    """A run and its plan. The run has the policy's name by now, and ``dry_run`` if the stack forces it."""
-
-    run: Run
-    plan: Plan
-
-
-def run_id_of(text: str) -> str:
-    """A trigger's id as a run's id: itself if it can be a part of a key, else its readable end and its digest."""
-    if _RUN_ID.fullmatch(text):
-        return text
-    readable = re.sub("[^A-Za-z0-9._-]+", "-", text)[-60:].lstrip("._-")
-    return f"{readable or 'run'}-{hashlib.sha256(text.encode(errors='backslashreplace')).hexdigest()[:16]}"
+    request: Mapping[str, Any]
+    deadline: Deadline
+    comes_again: bool
 
 
 @dataclass(frozen=True)
@@ -88,27 +67,37 @@ class Sweeper:
 
     @cached_property
     def claims(self) -> Claims:
-        """The claims of the same bucket."""
+        """The claims in the same store."""
         return Claims(self.store, self.system)
 
-    def sweep(self, received: Received, deadline: Deadline) -> RunResult:
-        """Do what was asked, once. Never raises: whatever goes wrong is a summary that says so."""
+    @cached_property
+    def ledgers(self) -> Ledgers:
+        """The ledgers in the same store."""
+        return Ledgers(self.store)
+
+    def sweep(self, received: Received, deadline: Deadline, *, comes_again: bool) -> RunResult:
+        """Do what was asked, once. Never raises: whatever goes wrong is a summary that says so.
+
+        ``comes_again``: this delivery is not the last one, if it fails.
+        """
         run = Run(run_id_of(received.origin_id), self.system.now(), received.requested_by)
         try:
             request = self.accept(received)
         except CleanupError as error:
-            return self._build_result(run, None, RunEnd(SweepOutcome.REFUSED, (_refusal_of(error),)))
+            return self._result(Done(Claimed(run), RunEnd(SweepOutcome.REFUSED, (_refusal_of(error),))))
         run = replace(
             run,
             run_id=request.get("run_id", run.run_id),
             name=request.get("name"),
             mode=Mode.APPLY if "apply_report" in request else Mode(request["mode"]),
             plan_of=request.get("apply_report"),
+            plan_sha256=request.get("sha256"),
         )
+        delivery = _Delivery(request, deadline, comes_again)
         try:
-            return self._run_under_claim(run, request, received, deadline)
+            return self._run_under_claim(run, received, delivery)
         except Exception as error:  # noqa: BLE001 - every error ends in a summary
-            return self._build_result(run, None, _end_by(error))
+            return self._unstored(Done(Claimed(run), self._end_by(error, delivery)), delivery)
 
     def accept(self, received: Received) -> dict[str, Any]:
         """The validated request.
@@ -120,7 +109,9 @@ class Sweeper:
         """
         if received.unreadable is not None:
             raise received.unreadable
-        request = self.validator.validate(received.request, self._region_violations)
+        request = self.validator.validate(
+            received.request, lambda asked: [*self._region_violations(asked), *vouching_violations(asked)]
+        )
         if "apply_report" not in request:
             Policy.read(request)
         return request
@@ -130,24 +121,22 @@ class Sweeper:
 
     # -- claim ------------------------------------------------
 
-    def _run_under_claim(
-        self, run: Run, request: Mapping[str, Any], received: Received, deadline: Deadline
-    ) -> RunResult:
-        """Claim the run and do it, or return the summary of the delivery that did.
-
-        What is raised here is returned and not stored: the run may be another worker's, or another request's, and its
-        summary must not be overwritten.
-        """
-        digest = digest_of(request)
+    def _run_under_claim(self, run: Run, received: Received, delivery: _Delivery) -> RunResult:
+        """Claim the run and do it, or return the summary of the delivery that did."""
+        digest = digest_of(received.request)
         done = self._find_result(run.run_id, digest, received)
         if done is not None:
             return done
-        self._refuse_by_age(run, received)
-        until = self.claims.claim(run.run_id, digest, deadline)
+        expired = self._expired(run, received)
+        if expired is not None and not is_awaited(self.store, run.run_id, digest, self.system.now()):
+            raise expired
+        until = self.claims.claim(run.run_id, digest, delivery.deadline)
         try:
             # Once more: another worker may have ended the run between the look and the claim.
             done = self._find_result(run.run_id, digest, received)
-            return self._plan_and_request(run, request, deadline) if done is None else done
+            if done is None and expired is not None:
+                done = self._close(Done(Claimed(run), self._end_by(expired, delivery)), delivery)
+            return self._go_on(self._load(run), delivery) if done is None else done
         finally:
             self.claims.release(run.run_id, digest, until)
 
@@ -157,248 +146,280 @@ class Sweeper:
             return None
         return RunResult(found, SweepOutcome(found["outcome"]).ok, repeated=True, stored=True)
 
-    def _refuse_by_age(self, run: Run, received: Received) -> None:
-        """Refuse an apply from a queue if it was first sent more than ``LIFETIME`` ago, or at an unknown time.
+    def _expired(self, run: Run, received: Received) -> CleanupError | None:
+        """Why an apply from a queue is too old: it was first sent more than ``LIFETIME`` ago, and so was its policy.
 
-        Its policy is as old. A report may be of any age: it changes nothing.
-
-        This is done before the claim, so that the request may be sent again under the same run id, with its time.
+        A report may be of any age: it changes nothing. This is done before the claim, so that the request may be sent
+        again under the same run id, with its time; it is claimed only where `GET` waits for its end.
         """
         if run.mode is Mode.APPLY and not self.dry_run and received.is_queued:
             age = received.age(self.system.now(), "ask for the sweep by `POST /sweeps`")
-            # For a run that has begun, the age of its plan counts: some of its requests may have been sent already.
-            if age > LIFETIME and self.claims.digest_claimed(run.run_id) is None:
-                raise invalid_request(Code.EXPIRED, f"the sweep was first sent more than {in_words(LIFETIME)} ago")
+            # For a run that goes on with its plan, the plan's age counts: some of its requests may have been sent.
+            # One that was refused and sent back, or whose worker died before it had a plan, would list anew.
+            if age > LIFETIME and not isinstance(self._load(run), Planned):
+                return invalid_request(Code.EXPIRED, f"the sweep was first sent more than {in_words(LIFETIME)} ago")
+        return None
 
-    def _plan_and_request(self, run: Run, request: Mapping[str, Any], deadline: Deadline) -> RunResult:
-        """The other phases, under the claim: plan, save, request, close. Whatever goes wrong, a summary is stored.
+    def _load(self, run: Run) -> Claimed | Planned:
+        """The state that an earlier worker left.
 
-        From the moment that requests are on the bus, every summary of the run counts them.
+        Raises
+        ------
+        AwsError
+            If the store cannot be read: then the state is unknown, and a stored summary must stay.
         """
-        requested: tuple[_Planned, Sequence[bool]] | None = None
+        report = self.store.get(key(run.run_id, "report.json"))
+        if report is None:
+            return Claimed(run)
+        marks = self.store.get(key(run.run_id, "requests.json"))
+        run = replace(run, name=report.document["name"], dry_run=report.document["dry_run"])
+        if marks is not None:
+            return Requesting(run, report.document, report.sha256, str(marks.document["taken"]))
+        told = self.store.get(key(run.run_id, "summary.json"))
+        if told is not None and told.document.get("outcome") == SweepOutcome.REFUSED:
+            return Claimed(run, replaces=report.etag)  # it was sent back after a refusal: it lists and judges anew
+        return Planned(run, report.document, report.sha256)
+
+    # -- the steps ------------------------------------------------
+
+    def _go_on(self, state: State, delivery: _Delivery) -> RunResult:
+        """All steps that are left. Whatever goes wrong, the summary is made of the state that was reached."""
         try:
-            resumed = self._resume(run)
-            planned, end = resumed or self._plan(run, request, deadline)
-            if end is None and resumed is None:
-                self._save_plan(planned)
-            if end is None:
-                taken = self._request(planned, deadline)
-                requested = planned, taken
-                self._save_taken(run.run_id, taken)
-                end = _end_by_bus(taken)
-            return self._close(planned.run, planned.plan, end, self._save_report(planned, end))
+            if isinstance(state, Claimed | Planned) and state.run.mode is Mode.APPLY and not self.dry_run:
+                state = self._hold_name(state, delivery.deadline)
+            while not isinstance(state, Done):
+                state = self._step(state, delivery)
+            if isinstance(state.reached, Requesting):
+                self._save_marks(state.reached)
+            if isinstance(state.reached, Planned):
+                self._save_page(state, state.reached)
         except Exception as error:  # noqa: BLE001 - every error ends in a stored summary
-            return self._close_failed(run, requested, error)
+            reached = state.reached if isinstance(state, Done) else state
+            state = Done(reached, self._end_by(error, delivery))
+            if isinstance(reached, Planned):
+                with suppress(Exception):  # the summary tells the end, with or without a page
+                    self._save_page(state, reached)
+        return self._close(state, delivery)
 
-    # -- plan and save ------------------------------------------------
+    def _step(self, state: Claimed | Planned, delivery: _Delivery) -> State:
+        match state:
+            case Claimed():
+                return self._plan(state, delivery)
+            case Requesting():
+                return self._request(state, delivery.deadline)
+            case _:
+                return self._judge_plan(state)
 
-    def _resume(self, run: Run) -> tuple[_Planned, None] | None:
-        """The plan that an earlier worker saved, and whose requests are to be sent: it died, or the bus failed it."""
-        saved = self.store.get(key(run.run_id, "report.json"))
-        if saved is None or saved.document.get("outcome") != SweepOutcome.PLANNED:
-            return None
-        plan = read_plan(saved.document)
-        self._refuse_expired(plan, f"; {_SENT_STAND}")
-        self._refuse_regions(plan, f"; {_SENT_STAND}")
-        return self._planned(run, plan), None
+    def _hold_name(self, state: Claimed | Planned, deadline: Deadline) -> Claimed | Planned:
+        """Hold the policy's name: two runs of one policy must not ask for the same tasks side by side."""
+        run, name = state.run, state.run.name
+        if run.plan_of is not None and name is None:
+            name = saved.check(self.store, run.plan_of, str(run.plan_sha256), self.system.now(), run.run_id)
+        until = self.system.now() + timedelta(seconds=deadline.remaining()) + NAME_MARGIN
+        self.claims.hold_name(str(name), run.run_id, until)
+        return replace(state, run=replace(run, name=name))
 
-    def _plan(self, run: Run, request: Mapping[str, Any], deadline: Deadline) -> tuple[_Planned, RunEnd | None]:
-        """The plan, and how the run ends by it; None if its deletes are to be requested."""
-        plan = self._read_saved_plan(request) if run.plan_of else self._list_and_judge(run, request, deadline)
-        planned = self._planned(run, plan)
-        against = refusals(plan)
-        if run.mode is Mode.REPORT or planned.run.dry_run:
-            return planned, RunEnd(SweepOutcome.REPORTED, against)
-        return planned, RunEnd(SweepOutcome.REFUSED, against) if against else None
+    def _plan(self, state: Claimed, delivery: _Delivery) -> Planned:
+        """List, judge, and store the report."""
+        report = self._report(state.run, delivery)
+        run, body = replace(state.run, name=report["name"], dry_run=report["dry_run"]), encoded(report)
+        planned, name = Planned(run, report, sha256_of(body)), key(run.run_id, "report.json")
+        written = (
+            self.store.put_new(name, body)
+            if state.replaces is None
+            else self.store.replace(name, body, state.replaces)
+        )
+        stored = None if written else self.store.get(name)
+        if stored is not None and stored.sha256 != planned.sha256:
+            raise RunElsewhereError  # it is not our own put, whose answer was lost
+        return planned
 
-    def _save_plan(self, planned: _Planned) -> None:
-        """Store the plan before its requests are sent, so that another worker can go on with it."""
-        run = planned.run
-        if run.plan_of is not None:
-            self.claims.take_plan(run.plan_of, run.run_id)
-        saved = document(run, planned.plan, RunEnd(SweepOutcome.PLANNED), self.system.now())
-        self.store.put_json(key(run.run_id, "report.json"), saved)
+    def _report(self, run: Run, delivery: _Delivery) -> dict[str, Any]:
+        """The report of a new list. When this returns, all that it was made of is out of memory."""
+        plan = self._judged(run, delivery)
+        run = replace(run, name=plan.policy.name, dry_run=self.dry_run and run.mode is Mode.APPLY)
+        return document(run, plan, refusals(plan))
 
-    def _planned(self, run: Run, plan: Plan) -> _Planned:
-        forced = self.dry_run and run.mode is Mode.APPLY
-        return _Planned(replace(run, name=plan.policy.name, dry_run=forced), plan)
+    def _judged(self, run: Run, delivery: _Delivery) -> Plan:
+        """The plan of a new list; from a saved plan, only what it selected and what is as it was goes."""
+        deadline = delivery.deadline
+        plan_saved = self._read_saved(run, delivery.request) if run.plan_of is not None else None
+        policy = Policy.read(delivery.request) if plan_saved is None else plan_saved.policy
+        started = self.system.now()
+        listings = self.lister.list_all(
+            policy.targets, run.run_id, deadline.within(deadline.remaining() * LIST_SHARE)
+        )
+        ledgers = self.ledgers.sighted(listings, started, self.system.now())
+        plan = make(policy, listings, ledgers, started, run.run_id)
+        return plan if plan_saved is None else saved.narrowed(plan, plan_saved)
 
-    def _list_and_judge(self, run: Run, request: Mapping[str, Any], deadline: Deadline) -> Plan:
-        policy = Policy.read(request)
-        now = self.system.now()
-        listing_ends = deadline.within(deadline.remaining() * LIST_SHARE)
-        return make(policy, self.lister.list_all(policy.targets, run.run_id, listing_ends), now)
+    def _save_marks(self, state: Requesting) -> None:
+        keys = [result_key(request) for request in requests_of(state.report)]
+        self.store.put_json(key(state.run.run_id, "requests.json"), {"taken": state.taken, "keys": keys})
 
-    # -- request ------------------------------------------------
-
-    def _request(self, planned: _Planned, deadline: Deadline) -> list[bool]:
-        """Put the requests on the bus that it has not taken before; for each selected task, whether it has now.
+    def _read_saved(self, run: Run, request: Mapping[str, Any]) -> SavedPlan:
+        """The saved plan, with what this request protects too, under limits that can only be tighter.
 
         Raises
         ------
         RunRefusedError
-            ``DryRun``, where the stack forbids requests since the plan was saved.
-        StoreError
-            If what an earlier worker has sent cannot be read.
+            If it cannot be applied.
         """
-        if self.dry_run:
-            raise _refused(SweepCode.DRY_RUN, f"the stack's DRY_RUN forbids to go on with this plan; {_SENT_STAND}")
-        run_id = planned.run.run_id
-        before = self.store.get(key(run_id, "requests.json"))
-        known = str(before.document["taken"]) if before is not None else ""
-        asked = list(requests_of(planned.plan, run_id))
-        taken = [known[position : position + 1] == "1" for position in range(len(asked))]
-        due = [position for position, done in enumerate(taken) if not done]
-        ends = deadline.within(deadline.remaining() * (1 - SAVE_SHARE))
-        for position, done in zip(due, self.bus.request_all((asked[it] for it in due), ends), strict=True):
-            taken[position] = done
-        return taken
-
-    def _save_taken(self, run_id: str, taken: Sequence[bool]) -> None:
-        """Note which requests the bus took, so that a worker that goes on with this run does not send them again."""
-        self.store.put_json(key(run_id, "requests.json"), {"taken": "".join("1" if done else "0" for done in taken)})
-
-    # -- a saved plan ------------------------------------------------
-
-    def _read_saved_plan(self, request: Mapping[str, Any]) -> Plan:
-        """Exactly the tasks of the report, less what is protected now, under limits that can only be tighter."""
-        name = request["apply_report"]
-        stored = self.store.get(name)
-        if stored is None:
-            raise _refused(SweepCode.REPORT_NOT_FOUND, f"there is no {name}")
-        try:
-            plan = read_plan(stored.document)
-            if key(str(stored.document.get("run_id")), "report.json") != name:
-                raise unreadable()
-        except CleanupError as error:
-            raise RunRefusedError(_refusal_of(error)) from None
-        if stored.document.get("outcome") != SweepOutcome.REPORTED:
-            raise _refused(SweepCode.REPORT_NOT_A_PLAN, "only a sweep that requested nothing can be applied")
-        if (original := stored.document.get("plan_of")) is not None:
-            # A plan is carried out once. What a dry run made of one is the same plan under another key.
-            raise _refused(SweepCode.REPORT_NOT_A_PLAN, f"it repeats another report: apply {original}")
-        if self.system.now() - stored.modified > LIFETIME:
-            raise _expired()
-        self._refuse_expired(plan)
-        self._refuse_regions(plan)
+        name, sha256, now = request["apply_report"], request["sha256"], self.system.now()
+        saved.check(self.store, name, sha256, now, run.run_id)
+        plan = saved.read(self.store, name, sha256, now)
         policy = replace(
             plan.policy,
             mode=Mode.APPLY,
             protect=plan.policy.protect | Protect.read(request.get("protect", {})),
             limits=plan.policy.limits.stricter(request.get("limits", {})),
         )
-        targets = tuple(
-            replace(target, judged=tuple(_protected(item, policy.protect) for item in target.judged))
-            for target in plan.targets
-        )
-        return Plan(policy, plan.listed_at, targets)
+        self._refuse_regions(policy.to_dict())
+        return replace(plan, policy=policy)
 
-    def _refuse_expired(self, plan: Plan, more: str = "") -> None:
-        age = self.system.now() - plan.listed_at
-        if not -LEASE_MARGIN <= age <= LIFETIME:  # a plan from the future has no age that could be judged
-            raise _expired(more)
+    def _judge_plan(self, state: Planned) -> Requesting | Done:
+        """What follows from the stored report: an end, or the marks before the first request."""
+        run, report = state.run, state.report
+        against = tuple(Refusal(**refusal) for refusal in report["refusals"])
+        if run.mode is Mode.REPORT or run.dry_run:
+            return Done(state, RunEnd(SweepOutcome.REPORTED, against))
+        if against:
+            return Done(state, RunEnd(SweepOutcome.REFUSED, against))
+        self._refuse_outdated(report)
+        places = asked_places(report)
+        try:
+            self.ledgers.ask(places, run.run_id, valid_until(report), self.system.now())
+            if run.plan_of is not None:
+                self.claims.take_plan(run.plan_of, run.run_id)
+        except (OverlapsError, RunRefusedError):
+            self.ledgers.withdraw(places, run.run_id)  # nothing is sent: the tasks are free for other runs
+            raise
+        requesting = Requesting(run, report, state.sha256, "0" * report["totals"]["selected"])
+        self._save_marks(requesting)
+        return requesting
 
-    def _refuse_regions(self, plan: Plan, more: str = "") -> None:
+    def _request(self, state: Requesting, deadline: Deadline) -> Done:
+        """Put the requests on the bus that it has not taken yet."""
+        self._refuse_outdated(state.report)
+        taken = list(state.taken)
+        due = [position for position, mark in enumerate(taken) if mark == "0"]
+        requests = (it for it, mark in zip(requests_of(state.report), state.taken, strict=True) if mark == "0")
+        ends = deadline.within(deadline.remaining() * (1 - SAVE_SHARE))
+        for position, done in zip(due, self.bus.request_all(requests, ends), strict=True):
+            taken[position] = "1" if done else "0"
+        return Done(replace(state, taken="".join(taken)), end_by_bus(taken))
+
+    def _refuse_outdated(self, report: Mapping[str, Any]) -> None:
+        """Refuse to go on with a plan that is too old by now, or that the stack's settings forbid by now.
+
+        Raises
+        ------
+        RunRefusedError
+            ``DryRun``, ``PlanTooOld`` or ``RegionUnknown``.
+        """
+        if self.dry_run:
+            raise refused(SweepCode.DRY_RUN, f"the stack's DRY_RUN forbids to go on with this plan; {_SENT_STAND}")
+        now = self.system.now()
+        saved.refuse_expired(parse_time(report["listed_at"]), now, f"; {_SENT_STAND}")
+        if now >= valid_until(report):  # every request would be refused
+            raise saved.expired(f"; {_SENT_STAND}", REQUEST_LIFETIME)
+        self._refuse_regions(report["policy"], f"; {_SENT_STAND}")
+
+    def _refuse_regions(self, policy: Mapping[str, Any], more: str = "") -> None:
         """A region can have left ``EXTRA_REGIONS`` since the plan was made: its requests would all be refused."""
-        violations = list(self._region_violations(plan.policy.to_dict()))
+        violations = list(self._region_violations(policy))
         if violations:
             named = ", ".join(violation.pointer for violation in violations)
-            raise _refused(
-                SweepCode.REGION_UNKNOWN,
-                f"the report's policy has regions that its services do not have: {named}{more}",
-            )
+            message = f"the report's policy has regions that its services do not have: {named}{more}"
+            raise refused(SweepCode.REGION_UNKNOWN, message)
 
-    # -- close ------------------------------------------------
+    # -- the end ------------------------------------------------
 
-    def _save_report(self, planned: _Planned, end: RunEnd) -> dict[str, Any]:
-        """Write the page, and the report unless the run has requests: its stored report stays the plan."""
-        run_id, report = planned.run.run_id, document(planned.run, planned.plan, end, self.system.now())
-        if end.outcome in (SweepOutcome.REPORTED, SweepOutcome.REFUSED):
-            self.store.put_json(key(run_id, "report.json"), report)
-        self.store.put_page(key(run_id, "index.html"), page(report))
-        return report
+    def _save_page(self, state: Done, reached: Planned) -> None:
+        places = self.places(reached.run.run_id)
+        self.store.put_page(places["html"], page(self._whole(state), {**places, "sha256": reached.sha256}))
 
-    def _close(self, run: Run, plan: Plan | None, end: RunEnd, report: dict[str, Any] | None = None) -> RunResult:
-        """Store the summary: from here on the run is over, and later deliveries find it."""
-        result = self._build_result(run, plan, end, report)
-        self.store.put_json(key(run.run_id, "summary.json"), result.summary)
+    def _close(self, state: Done, delivery: _Delivery) -> RunResult:
+        """Store the summary: from here on the run is over, unless it comes again.
+
+        If it cannot be stored, it is told all the same, and that the run failed.
+        """
+        run, result = state.reached.run, self._result(state, delivery)
+        try:
+            self.store.put_json(key(run.run_id, "summary.json"), result.summary)
+        except AwsError as error:
+            return self._result(replace(state, end=self._end_by(error, delivery)), delivery)
+        if run.mode is Mode.APPLY and run.name is not None and result.summary["final"]:
+            self.claims.release_name(run.name, run.run_id)
         return replace(result, stored=True)
 
-    def _close_failed(
-        self, run: Run, requested: tuple[_Planned, Sequence[bool]] | None, error: Exception
-    ) -> RunResult:
-        """Store the summary of a run that an exception ended; if that fails too, return what failed last."""
-        plan: Plan | None = None
-        taken: Sequence[bool] = ()
-        if requested is not None:
-            planned, taken = requested
-            run, plan = planned.run, planned.plan
-        try:
-            return self._close(run, plan, replace(_end_by(error), taken=taken))
-        except StoreError as unstored:
-            return self._build_result(run, plan, replace(_end_by(unstored), taken=taken))
+    def _whole(self, state: Done) -> dict[str, Any]:
+        """The report, or what there is without one, with the end and the counts of the requests."""
+        reached = state.reached
+        report = reached.report if isinstance(reached, Planned) else document(reached.run, None, ())
+        taken = reached.taken if isinstance(reached, Requesting) else ""
+        return ended(report, state.end, taken, self.system.now())
 
-    def _build_result(
-        self, run: Run, plan: Plan | None, end: RunEnd, report: dict[str, Any] | None = None
-    ) -> RunResult:
-        """The result with its summary, which is not stored here. The summary says where the report is, if one is."""
-        described = summary(report or document(run, plan, end, self.system.now()))
-        described["report"] = self.places(run.run_id) if report is not None else None
-        retryable = end.outcome is SweepOutcome.FAILED and end.error is not None and end.error.category in RETRY_LATER
-        return RunResult(described, end.outcome.ok, retryable)
+    def _result(self, state: Done, delivery: _Delivery | None = None) -> RunResult:
+        """The result with its summary, which is not stored here."""
+        end, reached = state.end, state.reached
+        failed = end.outcome is SweepOutcome.FAILED
+        retryable = failed and end.error is not None and end.error.category in RETRY_LATER
+        final = not (retryable and delivery is not None and delivery.comes_again)
+        places = None
+        if isinstance(reached, Planned):
+            places = {**self.places(reached.run.run_id), "sha256": reached.sha256}
+        return RunResult(summary(self._whole(state), places, final=final), end.outcome.ok, retryable)
+
+    def _unstored(self, state: Done, delivery: _Delivery) -> RunResult:
+        """The result of a delivery that did not get as far as the run's state.
+
+        It is not stored: the run may be another worker's, or another request's, whose summary must stay. Where an
+        earlier delivery may have sent requests, it does not say that there are none: the counts are the stored ones,
+        or unknown.
+        """
+        run, result = state.reached.run, self._result(state, delivery)
+        if result.elsewhere or result.summary["outcome"] != SweepOutcome.FAILED or run.mode is Mode.REPORT:
+            return result
+        try:
+            told = self.store.get(key(run.run_id, "summary.json"))
+            sent = told is not None or self.store.get(key(run.run_id, "requests.json")) is not None
+        except AwsError:
+            told, sent = None, True
+        counts = {"totals": None} if sent else {}
+        if told is not None:
+            counts = {name: told.document[name] for name in ("totals", "targets", "policy", "listed_at", "report")}
+        return replace(result, summary={**result.summary, **counts})
 
     def places(self, run_id: str) -> dict[str, str]:
         """Where a run's report is, or will be."""
         return {
-            "bucket": self.store.bucket,
+            "bucket": self.store.place,
             "json": key(run_id, "report.json"),
             "html": key(run_id, "index.html"),
         }
 
-
-def _end_by(error: Exception) -> RunEnd:
-    """How an exception ends a run. The text of an unforeseen one may hold anything, so it is not repeated."""
-    match error:
-        case RunRefusedError():
-            return RunEnd(SweepOutcome.REFUSED, error.refusals)
-        case CleanupError():
-            return RunEnd(SweepOutcome.REFUSED, (_refusal_of(error),))
-        case RunElsewhereError():
-            found = Error(Category.CONFLICT, SweepCode.SWEEP_RUNNING, "another worker holds this run")
-        case StoreError():
-            found = Error(Category.UNAVAILABLE, SweepCode.STORE_ERROR, f"AWS refused a call ({error.code})")
-        case BusError():
-            found = Error(Category.UNAVAILABLE, SweepCode.BUS_ERROR, f"AWS refused a call ({error.code})")
-        case _:
-            found = Error(Category.INTERNAL, Code.INTERNAL_ERROR, f"unforeseen {type(error).__name__}")
-    return RunEnd(SweepOutcome.FAILED, error=found)
-
-
-def _end_by_bus(taken: Sequence[bool]) -> RunEnd:
-    """How a run ends whose requests have been sent: failed if the bus did not take all."""
-    if all(taken):
-        return RunEnd(SweepOutcome.REQUESTED, taken=taken)
-    message = f"the bus did not take {taken.count(False)} of {len(taken)} requests"
-    error = Error(Category.UNAVAILABLE, SweepCode.REQUESTS_NOT_TAKEN, message)
-    return RunEnd(SweepOutcome.FAILED, error=error, taken=taken)
-
-
-def _protected(item: Judged, protect: Protect) -> Judged:
-    """The task as an apply sees it: a selected one that is protected by now is kept."""
-    if item.decision is not Decision.SELECTED:
-        return item
-    guard = protection(protect, item.task.task_id, item.task.name)
-    return item if guard is None else replace(item, decision=Decision.PROTECTED, why=guard, stop=False)
+    def _end_by(self, error: Exception, delivery: _Delivery) -> RunEnd:
+        """How an exception ends a run. The text of an unforeseen one may hold anything, so it is not repeated."""
+        match error:
+            case RunRefusedError():
+                return RunEnd(SweepOutcome.REFUSED, error.refusals)
+            case CleanupError():
+                return RunEnd(SweepOutcome.REFUSED, (_refusal_of(error),))
+            case OverlapsError():
+                message = f"the run {error.run_id} applies a policy of the same name, or has asked for the same tasks"
+                if not delivery.comes_again:
+                    return RunEnd(SweepOutcome.REFUSED, (Refusal(SweepCode.OVERLAPS, message),))
+                found = Error(Category.CONFLICT, SweepCode.OVERLAPS, message)
+            case RunElsewhereError():
+                found = Error(Category.CONFLICT, SweepCode.SWEEP_RUNNING, "another worker holds this run")
+            case AwsError():
+                code = SweepCode.BUS_ERROR if error.service == "events" else SweepCode.STORE_ERROR
+                found = Error(Category.UNAVAILABLE, code, f"AWS refused a call ({error.code})")
+            case _:
+                found = Error(Category.INTERNAL, Code.INTERNAL_ERROR, f"unforeseen {type(error).__name__}")
+        return RunEnd(SweepOutcome.FAILED, error=found)
 
 
 def _refusal_of(error: CleanupError) -> Refusal:
     return Refusal(str(error.code), error.message)
-
-
-def _refused(code: SweepCode, message: str) -> RunRefusedError:
-    return RunRefusedError(Refusal(code, message))
-
-
-def _expired(more: str = "") -> RunRefusedError:
-    message = f"the plan is older than {LIFETIME.days} day: make a new report{more}"
-    return _refused(SweepCode.PLAN_TOO_OLD, message)

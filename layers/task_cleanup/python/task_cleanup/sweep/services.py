@@ -1,11 +1,11 @@
 """The services that a sweep knows, from their modules, and the schema of a target of each."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from task_cleanup.providers import alibaba_elasticsearch, dms, huawei_oms
-from task_cleanup.providers.model import Service
+from task_cleanup.providers.model import PROVIDERS, Service
 from task_cleanup.validation import Violation, load_schema, pointer, reference
 
 SERVICES: Mapping[str, Service] = {
@@ -29,6 +29,34 @@ def region_violations(request: Mapping[str, Any], extra: Mapping[str, Collection
             yield from SERVICES[service_id].region_violations(target.get("region"), extra.get(service_id, ()), place)
 
 
+def vouching_violations(request: Mapping[str, Any]) -> Iterator[Violation]:
+    """A violation for each of ``select.provider_statuses`` that a service of the targets does not allow to vouch for.
+
+    ``request`` need not be valid, as for ``region_violations``.
+    """
+    select, targets = request.get("select"), request.get("targets")
+    words = select.get("provider_statuses") if isinstance(select, dict) else None
+    services = _services_of(targets if isinstance(targets, list) else ())
+    for number, word in enumerate(words if isinstance(words, list) else ()):
+        refusing = [service for service in services if isinstance(word, str) and not service.can_be_vouched(word)]
+        if refusing:
+            yield Violation(
+                pointer("select", "provider_statuses", str(number)), "not", _must_not_be_vouched(refusing[0])
+            )
+
+
+def _services_of(targets: Iterable[object]) -> list[Service]:
+    named = (f"{it.get('provider')}_{it.get('service')}" for it in targets if isinstance(it, dict))
+    return [SERVICES[service_id] for service_id in dict.fromkeys(named) if service_id in SERVICES]
+
+
+def _must_not_be_vouched(service: Service) -> str:
+    title = f"{PROVIDERS[service.provider]} {service.title}"
+    if service.has_money:
+        return f"must not be there beside targets of {title}: a delete there releases what is paid for"
+    return f"must not be a status in which a task of {title} waits, runs or is being deleted"
+
+
 def load_sweep_schema(path: Path) -> dict[str, Any]:
     """Load the schema of the sweep's requests, with ``target_definitions`` as its ``$defs``.
 
@@ -47,6 +75,11 @@ def target_definitions() -> dict[str, Any]:
 
 def _target(service: Service) -> dict[str, Any]:
     fields = {"region": "region", "account": "account", **service.target.fields, "limit": "target_limit"}
+    choice = {}
+    if service.instances:
+        fields["instance_ids"] = "instance_ids"
+        choice = {"oneOf": [{"required": ["instance_id"]}, {"required": ["instance_ids"]}]}
+    required = [field for field in service.target.required if not (choice and field == "instance_id")]
     return {
         "title": service.target.title,
         "type": "object",
@@ -54,8 +87,9 @@ def _target(service: Service) -> dict[str, Any]:
             **_named(provider=service.provider, service=service.name),
             **{field: reference(rule) for field, rule in fields.items()},
         },
-        "required": ["provider", "service", "region", *service.target.required],
+        "required": ["provider", "service", "region", *required],
         "additionalProperties": False,
+        **choice,
     }
 
 

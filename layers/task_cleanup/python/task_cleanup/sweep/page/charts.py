@@ -50,9 +50,11 @@ Spread = Counter[tuple[str, str, bool]]
 
 
 def spread(tasks: Iterable[Json]) -> Spread:
-    """Count these tasks by age and by status. Raises ValueError for a status that has no bar."""
+    """Count the tasks that were found by age and by status. Raises ValueError for a status that has no bar."""
     counts: Spread = Counter()
     for task in tasks:
+        if task["decision"] == Decision.GONE:
+            continue
         selected = task["decision"] == Decision.SELECTED
         counts["age", bucket(task["age_seconds"]), selected] += 1
         counts["status", Status(task["status"]).value, selected] += 1

@@ -1,10 +1,12 @@
 """What makes a report unfit to decide by: lists that are not whole, and numbers that contradict each other."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from task_cleanup.errors import Category
 from task_cleanup.sweep.page.charts import meters
-from task_cleanup.sweep.page.words import DECISIONS, Json, counted
+from task_cleanup.sweep.page.words import DECISIONS, Json, counted, target_label
+from task_cleanup.sweep.selection import Decision
 
 
 def flag(target: Json) -> str:
@@ -17,7 +19,28 @@ def flag(target: Json) -> str:
 def problem(target: Json) -> str:
     """The same in a sentence, for a target that has a flag."""
     error = target["error"]
-    return "the list was cut short" if error is None else f"{error['category']}, {error['code']}: {error['message']}"
+    if error is None:
+        return "the list may not be whole"
+    return f"{error['category']}, {error['code']}: {error['message']}"
+
+
+_BY_RIGHTS = "Look at the account's secret, and at the rights of its key."
+_LATER = "Ask again later."
+_REMEDIES: Mapping[str, str] = {
+    Category.NOT_FOUND: "Look at the place that the policy names: it may be misspelt, or gone.",
+    Category.UNAUTHENTICATED: _BY_RIGHTS,
+    Category.FORBIDDEN: _BY_RIGHTS,
+    Category.THROTTLED: _LATER,
+    Category.UNAVAILABLE: _LATER,
+    Category.TIMEOUT: _LATER,
+}
+
+
+def remedy(target: Json) -> str:
+    """What to do about it, in a sentence."""
+    if target["error"] is None:
+        return "Its limit or the time cut it, or it changed meanwhile: ask again, or raise the target's limit."
+    return _REMEDIES.get(target["error"]["category"], "Make a new report; if this stays, look the code up.")
 
 
 def contradictions(report: Json) -> list[str]:
@@ -33,12 +56,12 @@ def _sums(report: Json) -> Iterator[str]:
 
 
 def _counts(report: Json) -> Iterator[str]:
-    for number, target in enumerate(report["targets"], 1):
+    for target in report["targets"]:
         counts, tasks = target["counts"], Counter(task["decision"] for task in target["tasks"])
         differing = [name for name in DECISIONS if tasks[name] != counts[name]]
-        if differing or counts["found"] != tasks.total():
+        if differing or counts["found"] != tasks.total() - tasks[Decision.GONE]:
             names = ", ".join(differing) or "found"
-            yield f"target {number}: its counts do not agree with its tasks ({names})"
+            yield f"{target_label(target)}: its counts do not agree with its tasks ({names})"
 
 
 def _outcome(report: Json) -> Iterator[str]:

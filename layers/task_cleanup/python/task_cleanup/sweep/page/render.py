@@ -6,7 +6,6 @@ their number (``words.visible``).
 """
 
 import heapq
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,9 +16,11 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from task_cleanup.providers.model import PROVIDERS
-from task_cleanup.sweep.page import words
+from task_cleanup.sweep.ledger import MAX_GAP
+from task_cleanup.sweep.page import commands, words
 from task_cleanup.sweep.page.charts import Chart, Spread, charts, meters, spread
-from task_cleanup.sweep.page.checks import contradictions, flag, problem
+from task_cleanup.sweep.page.checks import contradictions, flag, problem, remedy
+from task_cleanup.sweep.page.guards import CAUTIONS, bases, guards
 from task_cleanup.sweep.page.words import DECISIONS, Json
 from task_cleanup.sweep.plan import LIFETIME
 from task_cleanup.sweep.policy import duration
@@ -91,13 +92,18 @@ def _providers(targets: Sequence[Json], spreads: Sequence[Spread], rows: int) ->
     return list(views.values())
 
 
-def _plan(report: Json) -> str:
-    """The request that applies this report's plan. A report that repeats another names that one."""
-    return json.dumps({"apply_report": report["plan_of"] or f"reports/{report['run_id']}/report.json"})
+def _instances(report: Json) -> list[tuple[str, int | None]]:
+    """Each target of the policy that is all instances of a place, and how many were found."""
+    asked = report["policy"]["targets"] if report["instances"] else ()
+    return [
+        (words.target_label({**asked[each["policy_target"]], "instance_id": None}), each["found"])
+        for each in report["instances"]
+    ]
 
 
 @cache
-def _template() -> Template:
+def template(name: str) -> Template:
+    """A template of this folder, in which every text is escaped and made visible."""
     environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,
@@ -114,12 +120,15 @@ def _template() -> Template:
         moment=words.moment,
         duration=lambda text: in_words(duration(text)),
     )
-    environment.globals.update(words=words, flag=flag, problem=problem)
-    return environment.get_template("report.html.j2")
+    environment.globals.update(words=words, commands=commands, flag=flag, problem=problem, remedy=remedy)
+    return environment.get_template(name)
 
 
-def page(report: Mapping[str, Any]) -> str:
+def page(report: Mapping[str, Any], saved: Mapping[str, str]) -> str:
     """The report as one HTML document: no script, no outside asset, at most ``ROWS_PER_PAGE`` tasks.
+
+    ``report`` is what ``report.ended`` makes. ``saved`` says where the report is, and its digest, as the member
+    ``report`` of a summary does.
 
     Raises
     ------
@@ -132,22 +141,28 @@ def page(report: Mapping[str, Any]) -> str:
     spreads = [spread(target["tasks"]) for target in targets]
     wrong = contradictions(report)
     tasks = (task for target in targets for task in target["tasks"])
-    return _template().render(
+    return template("report.html.j2").render(
         report=report,
         totals=totals,
         outcome=report["outcome"],
         headline=words.headline(report["outcome"], totals),
         took=words.took(report),
-        plan=_plan(report),
-        can_apply=report["outcome"] == "reported" and not report["refusals"] and not wrong,
+        saved=saved,
+        no_plan=commands.no_plan(report, wrong),
         # The page has no clock: it shows until when the plan can be applied, not whether that time is over.
         plan_until=rfc3339(parse_time(report["listed_at"]) + LIFETIME),
         wrong=wrong,
         troubled=[index for index, target in enumerate(targets) if flag(target)],
         to_stop=sum(task["decision"] == Decision.SELECTED and task["stop_running"] for task in tasks),
         applied=report["outcome"] == "requested" or bool(totals["requested"] or totals["failed"]),
+        guards=guards(report),
+        bases=bases(report),
+        cautions=CAUTIONS,
+        gap=in_words(MAX_GAP),
+        anew=[index for index, target in enumerate(targets) if target["ages_begin_anew"]],
         meters=meters(report),
         charts=charts(sum(spreads, Spread())),
+        instances=_instances(report),
         providers=_providers(targets, spreads, row_limit),
         folded=len(targets) > OPEN_TARGETS,
         row_limit=row_limit,

@@ -8,9 +8,8 @@ from typing import Any
 from markupsafe import Markup
 
 from task_cleanup.providers.model import PROVIDERS
-from task_cleanup.sweep.selection import Decision
+from task_cleanup.sweep.selection import SINCE, Decision
 from task_cleanup.sweep.services import SERVICES
-from task_cleanup.tasks import AgeBasis
 from task_cleanup.times import parse_time
 
 Json = Mapping[str, Any]
@@ -29,20 +28,24 @@ class DecisionLabel:
 # In the order of the bars, the legends and the rows. The style sheet has one class per decision.
 DECISIONS: Mapping[Decision, DecisionLabel] = {
     Decision.SELECTED: DecisionLabel("Selected", "for deletion by this policy"),
+    Decision.CHANGED: DecisionLabel("Changed", "kept: not as it was when the report was made"),
+    Decision.NOT_IN_PLAN: DecisionLabel("Not in the plan", "kept: the report did not select it"),
+    Decision.REQUESTED_BEFORE: DecisionLabel("Requested before", "kept: another run has asked for its delete"),
     Decision.AGE_UNKNOWN: DecisionLabel("Age unknown", "kept: no usable time to count from"),
     Decision.TOO_YOUNG: DecisionLabel("Too young", "kept: not old enough"),
     Decision.OTHER_NAME: DecisionLabel("Other name", "kept: the name matches no pattern"),
     Decision.OTHER_STATUS: DecisionLabel("Other status", "kept: this status is not asked for"),
     Decision.PROTECTED: DecisionLabel("Protected", "kept: the policy protects its id or name"),
     Decision.NOT_DELETABLE: DecisionLabel("Not deletable", "kept: the provider would refuse"),
+    Decision.GONE: DecisionLabel("Gone", "in the plan, and not listed any more"),
+}
+# Those of the tasks that were found; ``gone`` is of tasks that were not.
+FOUND: Mapping[Decision, DecisionLabel] = {
+    decision: label for decision, label in DECISIONS.items() if decision is not Decision.GONE
 }
 
-AGE_BASES: Mapping[AgeBasis | None, str] = {
-    AgeBasis.ENDED: "since it ended",
-    AgeBasis.INFERRED: "since its inferred end",
-    AgeBasis.CREATED: "since it was created",
-    None: "no usable time",
-}
+# What an age is counted from.
+AGES: Mapping[str | None, str] = {None: "no usable time"} | dict(SINCE)
 
 
 def headline(outcome: str, totals: Json) -> str:
@@ -68,8 +71,8 @@ def target_label(target: Json) -> str:
 
 
 def kept(counts: Json) -> int:
-    """How many tasks are not selected."""
-    return sum(counts[decision] for decision in DECISIONS if decision is not Decision.SELECTED)
+    """How many of the tasks that were found are not selected."""
+    return sum(counts[decision] for decision in FOUND if decision is not Decision.SELECTED)
 
 
 def split_in_words(counts: Json) -> str:
@@ -77,16 +80,33 @@ def split_in_words(counts: Json) -> str:
     found = counts["found"]
     parts = ", ".join(
         f"{counts[decision]:,} {label.name.lower()} ({share(counts[decision], found)})"
-        for decision, label in DECISIONS.items()
+        for decision, label in FOUND.items()
         if counts[decision]
     )
-    return f"Of {counted(found, 'task')} found: {parts or 'none'}."
+    gone = f" {counts['gone']:,} gone." if counts["gone"] else ""
+    return f"Of {counted(found, 'task')} found: {parts or 'none'}.{gone}"
+
+
+_SINCE_PLAN: Mapping[Decision, str] = {
+    Decision.CHANGED: "have changed since the plan was made",
+    Decision.GONE: "are gone",
+    Decision.NOT_IN_PLAN: "are not in the plan",
+}
+
+
+def since_plan(totals: Json) -> str:
+    """How many tasks the plan does not fit any more: ``have changed since the plan was made (2) or are gone (1)``."""
+    return " or ".join(f"{said} ({totals[it]:,})" for it, said in _SINCE_PLAN.items() if totals[it])
 
 
 def reason(task: Json) -> str:
-    """Why a task is decided as it is, and why the provider would refuse, if ``why`` does not say so already."""
+    """Why a task is decided as it is, and why the provider would refuse, if ``why`` does not say so already.
+
+    Of a selected task it is not said: it is stopped first, or the policy vouches for its status.
+    """
     why, why_not = task["why"], task["why_not"]
-    return f"{why}; {why_not}" if why_not and why_not not in why else str(why)
+    also = why_not and why_not not in why and task["decision"] != Decision.SELECTED
+    return f"{why}; {why_not}" if also else str(why)
 
 
 _TARGET_PREFIX = re.compile(r"^/targets/[0-9]+ \([^()]*\): ")  # as ``plan.target_prefix`` writes it
@@ -105,9 +125,9 @@ def number(value: int) -> str:
     return f"{value:,}"
 
 
-def counted(value: int, noun: str) -> str:
+def counted(value: int, noun: str, nouns: str | None = None) -> str:
     """``1 task``, ``1,234 tasks``."""
-    return f"{value:,} {noun if value == 1 else noun + 's'}"
+    return f"{value:,} {noun if value == 1 else nouns or noun + 's'}"
 
 
 def share(part: float, whole: float) -> str:
