@@ -17,7 +17,7 @@ from local.aws.stack import REGION
 from local.emulators import Emulators
 from tests.rights.resolved import ACCOUNT, Function, Rights
 from tests.rights.simulator import Request, through_key
-from tests.support import scenes
+from tests.support import results_world, scenes
 from tests.support.aws import Trouble
 from tests.support.functions import provider_of
 from tests.support.handler_world import MAX_RECEIVES
@@ -36,7 +36,7 @@ from tests.support.sweep_world import (
 )
 from tests.support.triggers import TRIGGERS, arrival, batch, with_body
 
-SWEEP = "sweep"
+SWEEP, SWEEP_RESULTS = "sweep", "sweep_results"
 
 # How a function names a service's endpoint: the variable, by the service's name in an action.
 _ENDPOINTS = {
@@ -97,7 +97,7 @@ def record(rights: Rights, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
             return SweepWorld(cloud, aws, monkeypatch, capsys)
 
         for function in rights.functions:
-            run = _run_sweep if function.folder == SWEEP else _run_operation
+            run = {SWEEP: _run_sweep, SWEEP_RESULTS: _run_gatherer}.get(function.folder, _run_operation)
             run(function, new_world)
         assert aws.bad_signatures == []
     return aws.recorded
@@ -161,6 +161,17 @@ def _run_sweep(function: Function, new_world: Callable[[str], SweepWorld]) -> No
         worker(http_get(run_id))
     world.seed()
     worker(policy(), request_id="direct")
+
+
+def _run_gatherer(function: Function, new_world: Callable[[str], SweepWorld]) -> None:
+    """Results of no run, the first of a run, the same again with the last, and what comes after the end."""
+    world = new_world(SWEEP_RESULTS)
+    gatherer = world.gatherer(**_variables(function))
+    gatherer(results_world.batch([results_world.result(0)]))
+    for name, document in results_world.run_documents(2).items():
+        world.aws.put_document(f"reports/{results_world.RUN}/{name}", document)
+    for number in (0, 1, 1):
+        gatherer(results_world.batch([results_world.result(0), results_world.result(number)]))
 
 
 # -- what IAM is asked ------------------------------------------------

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from local.aws.stack import REGION
-from tests.rights.recorded import SWEEP, put_events
+from tests.rights.recorded import SWEEP, SWEEP_RESULTS, put_events
 from tests.rights.resolved import ACCOUNT, KEY_ARN, Function, Json, Rights
 from tests.rights.simulator import Request, through_key
 from tests.support.functions import operation_name
@@ -13,11 +13,15 @@ from tests.support.template import OPERATIONS
 
 SOURCE = "task-cleanup"
 REQUESTED, COMPLETED, FAILED = "Task Cleanup Requested", "Task Cleanup Completed", "Task Cleanup Failed"
-SWEEP_REQUESTED, SWEEP_COMPLETED = "Sweep Requested", "Sweep Completed"
+SWEEP_REQUESTED, SWEEP_COMPLETED, SWEEP_FINISHED = "Sweep Requested", "Sweep Completed", "Sweep Finished"
 PROVIDERS = sorted({operation.provider for operation in OPERATIONS})
 
 SCHEDULED = ("SchedulerRole", "SweepHeartbeatRole")  # what schedules run as
 REPORT = f"arn:aws:s3:::{BUCKET}/reports/run-1/report.json"
+RESULT = f"arn:aws:s3:::{BUCKET}/results/run-1/results.json"
+# What deletes are decided by, beside reports.
+LEDGER = f"arn:aws:s3:::{BUCKET}/ledger/huawei/oms/tasks/cn-north-4.json"
+NAME = f"arn:aws:s3:::{BUCKET}/names/nightly"
 EVENTS, SCHEDULER, LAMBDA = "events.amazonaws.com", "scheduler.amazonaws.com", "lambda.amazonaws.com"
 ADMINISTRATOR = f"arn:aws:iam::{ACCOUNT}:role/Administrator"
 MAY_ALL: Json = {
@@ -37,6 +41,8 @@ EXECUTION = "Defining Lambda function permissions with an execution role"
 VPC = "Giving Lambda functions access to resources in an Amazon VPC"
 VARIABLES = "Securing Lambda environment variables"
 CONTEXT_KEYS = "kms:EncryptionContextKeys"
+# What the sweep does in the bucket beside its reports, of docs/sweep.md:
+SWEEPS_OWN = "A sweep of many tasks"
 # Of EventBridge's and EventBridge Scheduler's User Guides, and of SQS's Developer Guide:
 RULES = "Using resource-based policies for Amazon EventBridge"
 SCHEDULES = "Setting up Amazon EventBridge Scheduler"
@@ -57,10 +63,14 @@ def of_services(rights: Rights) -> Told:
     """What AWS itself does with the roles or as a service, and the page that says so."""
     for function in rights.functions:
         yield from _of_lambda(rights, function)
-        if function.folder in rights.queue_of:
+        if function.folder in rights.queue_of and function.folder != SWEEP_RESULTS:  # no schedule sends results
             queue, letters = rights.queue_of[function.folder], rights.letters_of[function.folder]
             yield SCHEDULES, Request("SchedulerRole", "sqs:SendMessage", rights.arns[queue])
             yield SCHEDULES_LETTERS, Request("SchedulerRole", "sqs:SendMessage", rights.arns[letters])
+    for place in (LEDGER, NAME, RESULT):
+        for action in ("GetObject", "PutObject"):
+            yield SWEEPS_OWN, Request("SweepRole", f"s3:{action}", place)
+    yield SWEEPS_OWN, put_events("SweepRole", rights.arns["EventBus"], (SOURCE, SWEEP_FINISHED))
     yield SCHEDULES_UNIVERSAL, HEARTBEAT
     for role in SCHEDULED:
         yield SCHEDULES_TRUST, assume_scheduler(rights, role)
@@ -162,11 +172,14 @@ def _secret(role: str, name: str) -> Request:
 def _foreign_places(rights: Rights, function: Function) -> Iterator[Forbidden]:
     """Secrets, queues and logs that are another's."""
     role, folder = function.role, function.folder
-    own = PROVIDERS if folder == SWEEP else [operation_name(folder).split(".")[0]]
-    secret = _secret(role, f"task-cleanup/{own[0]}/default")
+    own = {SWEEP: PROVIDERS, SWEEP_RESULTS: []}.get(folder)
+    if own is None:
+        own = [operation_name(folder).split(".")[0]]
     for provider in sorted({*PROVIDERS, "aws"} - set(own)):
+        # The gatherer may read no secret: the sweep may.
+        secret = _secret(role if own else "SweepRole", f"task-cleanup/{(own or PROVIDERS)[0]}/default")
         yield Forbidden("another provider's secret", _secret(role, f"task-cleanup/{provider}/default"), secret)
-    yield Forbidden("another stack's secret", _secret(role, f"other/{own[0]}/default"), secret)
+        yield Forbidden("another stack's secret", _secret(role, f"other/{(own or PROVIDERS)[0]}/default"), secret)
 
     other = next(it for it in rights.functions if it.folder != folder and it.folder in rights.queue_of)
     letters = Request(role, "sqs:SendMessage", rights.arns[rights.letters_of[folder]])
@@ -191,8 +204,13 @@ def _foreign_events(rights: Rights, function: Function) -> Iterator[Forbidden]:
     role, bus = function.role, rights.arns["EventBus"]
     if function.folder == SWEEP:
         own, foreign = SWEEP_COMPLETED, [COMPLETED, FAILED, "Anything Else"]
+    elif function.folder == SWEEP_RESULTS:
+        own, foreign = (
+            SWEEP_FINISHED,
+            [REQUESTED, COMPLETED, FAILED, SWEEP_REQUESTED, SWEEP_COMPLETED, "Anything Else"],
+        )
     else:
-        own, foreign = COMPLETED, [REQUESTED, SWEEP_REQUESTED, SWEEP_COMPLETED, "Anything Else"]
+        own, foreign = COMPLETED, [REQUESTED, SWEEP_REQUESTED, SWEEP_COMPLETED, SWEEP_FINISHED, "Anything Else"]
     allowed = put_events(role, bus, (SOURCE, own))
     for kind in foreign:
         yield Forbidden(f"puts {kind} on the bus", put_events(role, bus, (SOURCE, kind)), allowed)
@@ -225,10 +243,12 @@ def _key_elsewhere(function: Function) -> Iterator[Forbidden]:
 def _bucket(rights: Rights) -> Iterator[Forbidden]:
     """Reports: written by the sweep alone, by TLS alone, and never deleted by it."""
     for function in rights.functions:
-        if function.folder != SWEEP:
+        for place in (REPORT, LEDGER, NAME, RESULT):
             for action in ("GetObject", "PutObject"):
-                allowed = Request("SweepRole", f"s3:{action}", REPORT)
-                yield Forbidden("is not the sweep", allowed.but(who=function.role), allowed)
+                allowed = Request("SweepRole", f"s3:{action}", place)
+                is_gathering = place == RESULT or (place == REPORT and action == "GetObject")
+                if function.folder != SWEEP and not (function.folder == SWEEP_RESULTS and is_gathering):
+                    yield Forbidden("is not the sweep", allowed.but(who=function.role), allowed)
     write = Request("SweepRole", "s3:PutObject", REPORT)
     look = Request("SweepRole", "s3:ListBucket", f"arn:aws:s3:::{BUCKET}")
     outside = f"arn:aws:s3:::{BUCKET}/index.html"
@@ -243,9 +263,28 @@ def _bucket(rights: Rights) -> Iterator[Forbidden]:
     ):
         yield Forbidden(why, request, allowed)
 
+    gathers = Request(rights.arns["SweepResultsRole"], "s3:PutObject", RESULT, own=MAY_ALL)
+    for place in (REPORT, LEDGER, NAME):
+        yield Forbidden("the gatherer writes a plan, whatever its role allows", gathers.but(resource=place), gathers)
+        replicates = gathers.but(resource=place, action="s3:ReplicateObject")
+        yield Forbidden("the gatherer replicates a plan, whatever its role allows", replicates, gathers)
+    yield Forbidden(
+        "the gatherer deletes", gathers.but(who="SweepResultsRole", action="s3:DeleteObject", own=None), gathers
+    )
+
+    own = Request("SweepResultsRole", "s3:PutObject", RESULT)
+    yield Forbidden("the gatherer writes beside its results", own.but(resource=outside), own)
+    look = own.but(action="s3:GetObject")
+    yield Forbidden("the gatherer reads beside reports and results", look.but(resource=outside), look)
+
+    missing = Request("SweepResultsRole", "s3:ListBucket", f"arn:aws:s3:::{BUCKET}")
+    yield Forbidden("the gatherer lists another bucket", missing.but(resource="arn:aws:s3:::another-bucket"), missing)
+
     read = Request(ADMINISTRATOR, "s3:GetObject", REPORT, own=MAY_ALL)
     for action in ("PutObject", "ReplicateObject"):
         yield Forbidden("another principal with all rights writes a report", read.but(action=f"s3:{action}"), read)
+        results = read.but(action=f"s3:{action}", resource=RESULT)
+        yield Forbidden("another principal with all rights writes results", results, read)
     beside = read.but(action="s3:PutObject", resource=outside)
     yield Forbidden("another principal with all rights writes beside the reports", beside, read)
     yield Forbidden("another principal reads without TLS", read.but(context={"aws:SecureTransport": "false"}), read)

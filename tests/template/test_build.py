@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.build import HERE, copy_project
 from tests.support.functions import ROOT
-from tests.support.template import OPERATIONS, SWEEP, Operation
+from tests.support.template import OPERATIONS, SWEEP, SWEEP_RESULTS, Operation
 from tests.support.tools import run
 
 ELF_MACHINE = {"arm64": 0xB7, "x86_64": 0x3E}
@@ -24,7 +24,7 @@ IMPORTED = {
     "DependenciesLayer": (
         "task_cleanup, aws_lambda_powertools, jsonschema, requests, requests_aws4auth, rpds, urllib3"
     ),
-    "ReportLayer": "jinja2, markupsafe._speedups",
+    "ReportLayer": "jinja2, markupsafe._speedups, regex",
 }
 
 pytestmark = pytest.mark.timeout(240)
@@ -59,8 +59,10 @@ def left_out(layer: str) -> set[str]:
 
 def check_function(built: Path, source: Path) -> None:
     found = sorted(str(path.relative_to(built)) for path in built.rglob("*") if path.is_file())
-    assert found == ["__pycache__/app.cpython-313.pyc", "app.py", "schema.json"]
-    for name in ("app.py", "schema.json"):
+    own = sorted(path.name for path in source.iterdir() if path.is_file())
+    assert own in (["app.py", "schema.json"], ["app.py"])
+    assert found == ["__pycache__/app.cpython-313.pyc", *own]
+    for name in own:
         assert (built / name).read_bytes() == (source / name).read_bytes()
 
 
@@ -72,8 +74,13 @@ def test_sweep_holds_its_handler_and_its_schema_only(built: Path) -> None:
     check_function(built / "SweepFunction", ROOT / "functions" / SWEEP)
 
 
+def test_gatherer_holds_its_handler_only(built: Path) -> None:
+    assert not (ROOT / "functions" / SWEEP_RESULTS / "schema.json").exists()
+    check_function(built / "SweepResultsFunction", ROOT / "functions" / SWEEP_RESULTS)
+
+
 def test_nothing_else_is_built(built: Path) -> None:
-    functions = {operation.id("Function") for operation in OPERATIONS} | {"SweepFunction"}
+    functions = {operation.id("Function") for operation in OPERATIONS} | {"SweepFunction", "SweepResultsFunction"}
 
     folders = {path.name for path in built.iterdir() if path.is_dir()}
 
@@ -120,7 +127,7 @@ def test_packages_are_the_pinned_ones(packages: Path, layer: str) -> None:
 def test_no_package_is_in_two_layers() -> None:
     shared, own = pins("DependenciesLayer"), pins("ReportLayer")
 
-    assert own.keys() == {"jinja2", "markupsafe"}
+    assert own.keys() == {"jinja2", "markupsafe", "regex"}
     assert not shared.keys() & own.keys(), "the later layer would hide the other's"
 
 

@@ -171,7 +171,7 @@ DOCUMENTS = sorted([*map(ROOT.joinpath, ("README.md", "CONTRIBUTING.md", "SECURI
 FOLDERS = ("functions", "layers", "local", "bench", "tests")
 # Where a path in a document may begin, besides the root and the document's own folder.
 BASES = ("layers/task_cleanup/python/task_cleanup", "local/emulators")
-MADE = re.compile(r"<|^\.(build|venv)/|^reports/")  # a placeholder; by a build, in a bucket
+MADE = re.compile(r"<|^\.(build|venv)/|^(reports|results|ledger|names)/")  # a placeholder; by a build, in a bucket
 
 
 def named_paths(text: str) -> Iterator[str]:

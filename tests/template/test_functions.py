@@ -13,6 +13,7 @@ from tests.support.identities import AWS_VARIABLES
 from tests.support.template import (
     OPERATIONS,
     SWEEP,
+    SWEEP_RESULTS,
     Operation,
     listed,
     of_type,
@@ -49,11 +50,14 @@ def test_every_folder_has_its_function_and_every_function_its_folder() -> None:
         if resource["Type"] == "AWS::Serverless::Function"
     }
     operations = {operation.id("Function"): f"functions/{operation.folder}" for operation in OPERATIONS}
-    assert functions == {**operations, "SweepFunction": f"functions/{SWEEP}/"}
+    others = {"SweepFunction": f"functions/{SWEEP}/", "SweepResultsFunction": f"functions/{SWEEP_RESULTS}/"}
+    assert functions == {**operations, **others}
 
     folders = {path.name for path in FUNCTIONS.iterdir() if path.is_dir() and path.name != "__pycache__"}
 
-    assert folders == {operation.folder for operation in OPERATIONS} | {SWEEP}, "a folder without app.py or operation"
+    known = {operation.folder for operation in OPERATIONS} | {SWEEP, SWEEP_RESULTS}
+
+    assert folders == known, "a folder without app.py or operation"
 
 
 def test_function_runs_as_designed(operation: Operation) -> None:

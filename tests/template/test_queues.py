@@ -36,9 +36,10 @@ def mapping(operation: Operation) -> dict[str, Any]:
 def test_only_the_known_queues_are_there() -> None:
     own = [change.id(kind) for change in CHANGES for kind in ("Queue", "DeadLetterQueue")]
 
-    others = ["SweepQueue", "SweepDeadLetterQueue", "UnroutedRequestsQueue", "ListFailuresQueue"]
+    others = ["UnroutedRequestsQueue", "ListFailuresQueue"]
+    sweeps = [f"{name}{kind}" for name in ("Sweep", "SweepResults") for kind in ("Queue", "DeadLetterQueue")]
 
-    assert sorted([*own, *others]) == QUEUES
+    assert sorted([*own, *others, *sweeps]) == QUEUES
 
 
 def test_one_policy_is_of_both_queues(change: Operation) -> None:

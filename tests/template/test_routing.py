@@ -13,9 +13,10 @@ KNOWN = [operation.name for operation in CHANGES]
 CATCH_ALL = "UnroutedRequestsRule"
 OTHER_KINDS = "UnknownEventsRule"
 SWEEP_REQUEST, SWEEP_RULE = "Sweep Requested", "SweepRule"
+RESULTS_RULE = "SweepResultsRule"
 RESULTS = [
     *("Task Cleanup Completed", "Task Cleanup Failed"),
-    *("Sweep Completed", "Sweep Refused", "Sweep Failed"),
+    *("Sweep Completed", "Sweep Refused", "Sweep Failed", "Sweep Finished"),
 ]
 KINDS = [REQUEST, SWEEP_REQUEST, *RESULTS]
 
@@ -28,7 +29,9 @@ def matching(detail: Any, detail_type: str = REQUEST) -> set[str]:
 
 
 def test_only_the_known_rules_are_there() -> None:
-    assert sorted([*(operation.id("Rule") for operation in CHANGES), SWEEP_RULE, CATCH_ALL, OTHER_KINDS]) == RULES
+    others = [SWEEP_RULE, RESULTS_RULE, CATCH_ALL, OTHER_KINDS]
+
+    assert sorted([*(operation.id("Rule") for operation in CHANGES), *others]) == RULES
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -119,6 +122,16 @@ def test_sweep_request_goes_one_way_whatever_is_in_it(detail: Any) -> None:
 def test_results_on_the_same_bus_start_nothing(operation: Operation, detail_type: str) -> None:
     assert matching({"operation": operation.name}, detail_type) == set()
     assert matching({}, detail_type) == set()
+
+
+@pytest.mark.parametrize("detail_type", RESULTS)
+def test_results_of_a_sweeps_requests_are_gathered(detail_type: str) -> None:
+    """By the source of the request, which the result repeats: only a sweep's role may send one with ours."""
+    is_result = detail_type.startswith("Task Cleanup")
+
+    assert matching({"requested_by": "task-cleanup"}, detail_type) == ({RESULTS_RULE} if is_result else set())
+    for other in ("com.example.migrations", "task-cleanup.x", "", None):
+        assert matching({"requested_by": other}, detail_type) == set()
 
 
 def test_bus_is_an_output() -> None:

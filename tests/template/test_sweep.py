@@ -87,14 +87,15 @@ def test_log_group_is_its_own_and_expires() -> None:
     assert properties("SweepFunction")["LoggingConfig"]["LogGroup"] == {"Ref": "SweepLogGroup"}
 
 
-def test_only_the_sweep_has_the_report_layer() -> None:
+def test_only_who_makes_pages_has_the_report_layer() -> None:
     """Every other function would start the slower, and import what it has no use for."""
     layers = {
         name: [re.sub("Layer.*", "", layer["Ref"]) for layer in function["Layers"]]
         for name, function in of_type("AWS::Lambda::Function").items()
     }
 
-    assert layers.pop("SweepFunction") == ["Dependencies", "TaskCleanup", "Report"]
+    for name in ("SweepFunction", "SweepResultsFunction"):
+        assert layers.pop(name) == ["Dependencies", "TaskCleanup", "Report"]
     assert set(map(tuple, layers.values())) == {("Dependencies", "TaskCleanup")}
 
 
@@ -140,8 +141,9 @@ def test_role_may_do_this_and_nothing_else() -> None:
         },
         "KeepFailures": {("sqs:SendMessage", "SweepDeadLetterQueue.Arn")},
         "ReadAndWriteReports": {
-            ("s3:GetObject", "${ReportBucket.Arn}/reports/*"),
-            ("s3:PutObject", "${ReportBucket.Arn}/reports/*"),
+            (action, f"${{ReportBucket.Arn}}/{prefix}/*")
+            for action in ("s3:GetObject", "s3:PutObject")
+            for prefix in ("reports", "results", "ledger", "names")
         },
         "TellMissingFromForbidden": {("s3:ListBucket", "ReportBucket.Arn")},
         "UseKeyOfSecretsQueuesAndReports": {("kms:Decrypt", "KmsKeyArn"), ("kms:GenerateDataKey", "KmsKeyArn")},
@@ -181,7 +183,8 @@ def test_role_is_its_own() -> None:
 def test_nobody_else_may_touch_the_reports() -> None:
     for role in of_type("AWS::IAM::Role"):
         actions = {action for statement in statements(role).values() for action in listed(statement["Action"])}
-        assert role == "SweepRole" or not [action for action in actions if action.startswith("s3:")]
+        sweeps = role in ("SweepRole", "SweepResultsRole")
+        assert sweeps or not [action for action in actions if action.startswith("s3:")]
 
 
 # -- the queue ------------------------------------------------
@@ -362,19 +365,25 @@ def test_reports_are_versioned_and_expire() -> None:
     bucket = properties("ReportBucket")
     assert bucket["VersioningConfiguration"] == {"Status": "Enabled"}
 
-    (rule,) = bucket["LifecycleConfiguration"]["Rules"]
+    rules = {rule["Prefix"]: rule for rule in bucket["LifecycleConfiguration"]["Rules"]}
 
-    assert (rule["Status"], rule["Prefix"]) == ("Enabled", "reports/")
-    assert rule["ExpirationInDays"] == {"Ref": "ReportRetentionDays"}
-    assert rule["NoncurrentVersionExpiration"] == {"NoncurrentDays": 30}
-    assert rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] >= 1
+    expiry = {prefix: rule.get("ExpirationInDays") for prefix, rule in rules.items()}
+    days = {"Ref": "ReportRetentionDays"}
+    assert expiry == {"reports/": days, "results/": days, "ledger/": None, "names/": None}
+    former = {prefix: rule["NoncurrentVersionExpiration"]["NoncurrentDays"] for prefix, rule in rules.items()}
+    assert former == {"reports/": 30, "results/": 1, "ledger/": 30, "names/": 30}
+    for rule in rules.values():
+        assert rule["Status"] == "Enabled"
+        assert rule["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"] >= 1
 
 
 def test_a_run_is_known_for_as_long_as_its_request_can_come_back() -> None:
     parameter = template()["Parameters"]["ReportRetentionDays"]
 
     assert parameter["Default"] == 90
-    assert parameter["MinValue"] * DAY > properties("SweepDeadLetterQueue")["MessageRetentionPeriod"]
+    waits = properties("SweepQueue")["MessageRetentionPeriod"]
+    dead = properties("SweepDeadLetterQueue")["MessageRetentionPeriod"]
+    assert parameter["MinValue"] * DAY > waits + 2 * dead, "a function that moves a message begins its time anew"
 
 
 def test_reports_outlive_the_stack() -> None:
