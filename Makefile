@@ -28,7 +28,7 @@ help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: .venv/local ## Watch a sweep on your own machine: report, apply, and what was deleted
+run: .venv/local ## Watch a week of nightly reports, an apply, and what was deleted (1 minute)
 	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.stories.night
 
 .PHONY: tour
@@ -104,6 +104,10 @@ attacks: .venv/dev
 most: .venv/dev .venv/simulator
 	$(PYTEST) -p no:schemathesis --cov --cov-report=term --ignore $(ATTACKS) tests
 
+.PHONY: mutants
+mutants: .venv/mutants ## Change the layer's code in small ways, and see whether tests fail (SAMPLE=500 SEED=1 ONLY=single)
+	@$(BIN)/python -m tests.support.mutants --sample $(or $(SAMPLE),500) --seed $(or $(SEED),1) --only "$(ONLY)"
+
 .PHONY: build
 build: .venv/dev ## Write out the template's loops, and sam build (ARCHITECTURE=x86_64, else as STAGE=dev or prod says)
 	$(BIN)/python -m local.aws.expand
@@ -127,6 +131,8 @@ lock: .venv/dev ## Pin the requirements again, with hashes and without addresses
 		-c requirements-dev.txt layers/dependencies/requirements-report.in -o layers/dependencies/requirements-report.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --generate-hashes \
 		requirements-lint.in -o requirements-lint.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --generate-hashes \
+		-c requirements-dev.txt requirements-mutants.in -o requirements-mutants.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.13 --no-header --generate-hashes \
 		requirements-deployed.in -o requirements-deployed.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --generate-hashes \
@@ -135,7 +141,7 @@ lock: .venv/dev ## Pin the requirements again, with hashes and without addresses
 
 .PHONY: clean
 clean: ## Remove what the targets made
-	rm -rf .venv $(DEPLOYED) $(CHECKOV) template.expanded.yaml .aws-sam .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv $(DEPLOYED) $(CHECKOV) .build/mutants template.expanded.yaml .aws-sam .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/python: requirements-install.txt
 	@test -n "$(PYTHON)" || { echo "No CPython from 3.11 on was found: install 3.13, or name one with PYTHON=" >&2; exit 1; }
@@ -154,6 +160,11 @@ clean: ## Remove what the targets made
 	@echo "Installing the packages of checks and tests …"
 	@$(call INSTALL,.venv)
 	@touch $@ .venv/local
+
+.venv/mutants: requirements-mutants.txt | .venv/dev
+	@echo "Installing what changes the code …"
+	@$(call INSTALL,.venv)
+	@touch $@
 
 # The policy simulator that tests/rights uses. npm checks each package against the hash in the lock file.
 .venv/simulator: tests/rights/package.json tests/rights/package-lock.json | .venv/dev

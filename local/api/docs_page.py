@@ -152,7 +152,7 @@ def _older_keyword(name: str, item: Any) -> dict[str, Any]:  # noqa: ANN401 - JS
         kinds = [kind for kind in item if kind != "null"]
         kind = {"type": kinds[0]} if len(kinds) == 1 else {"anyOf": [{"type": kind} for kind in kinds]}
         return {**kind, "nullable": True} if "null" in item else kind
-    if name == "oneOf":
+    if name in ("oneOf", "anyOf"):
         kinds = [_older(schema) for schema in item if schema != {"type": "null"}]
-        return {**kinds[0], "nullable": True} if len(kinds) == 1 else {"oneOf": kinds}
+        return {**kinds[0], "nullable": True} if len(kinds) == 1 else {name: kinds}
     return {name: _older(item)}

@@ -2,18 +2,21 @@
 
 import json
 import logging
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from unittest.mock import patch
 
 import boto3
 import requests
 from moto.server import ThreadedMotoServer
 
 from local.aws import message_moves, stack
+from local.aws.clock import CloudClock, installed
 from local.aws.lambdas import LocalFunction
 from local.emulators import Emulators
 from task_cleanup.sweep.services import SERVICES
@@ -38,6 +41,7 @@ LOCAL_AWS_IDENTITY = {
 
 RESULTS = ("Task Cleanup Completed", "Task Cleanup Failed")
 SWEEP_RESULTS = ("Sweep Completed", "Sweep Refused", "Sweep Failed")
+SWEEP_FINISHED = "Sweep Finished"
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,7 @@ class LocalCloud:
         self._template = template
         self._parameters = dict(parameters or {})
         self.emulators = Emulators(seed)
+        self.clock = CloudClock(self.emulators.clock)
         self._variables = dict(variables or {})
         self._closing = ExitStack()
 
@@ -91,6 +96,9 @@ class LocalCloud:
         for chatty in ("werkzeug", "samtranslator"):
             logging.getLogger(chatty).setLevel(logging.ERROR)
         self._closing.enter_context(self.emulators)
+        self._closing.enter_context(installed(self.clock.now))
+        # Lambda has the credentials in the environment, and a client that is made at the first call takes them there.
+        self._closing.enter_context(patch.dict(os.environ, LOCAL_AWS_IDENTITY))
         message_moves.install()
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         server.start()
@@ -103,6 +111,7 @@ class LocalCloud:
         self.sqs = self.client("sqs")
         self._results_url = self._watch("watch-results", RESULTS)
         self._sweep_results_url = self._watch("watch-sweeps", SWEEP_RESULTS)
+        self._finished_url = self._watch("watch-finished", (SWEEP_FINISHED,))
         store_secrets(self.client("secretsmanager"), self.emulators)
         self._functions: dict[str, LocalFunction] = {}
         return self
@@ -137,10 +146,13 @@ class LocalCloud:
         return variables | self._variables
 
     def put_event(self, detail: Mapping[str, Any], detail_type: str = "Task Cleanup Requested") -> str:
-        """Put an event on the stack's bus; returns the event's id."""
+        """Put an event on the stack's bus, as a user of the stack does, and return its id.
+
+        The source is not ours: results of requests with ours are taken for those of a sweep.
+        """
         entry = {
             "EventBusName": self.stack.bus,
-            "Source": "task-cleanup",
+            "Source": "com.example.migrations",
             "DetailType": detail_type,
             "Detail": json.dumps(detail),
         }
@@ -154,6 +166,10 @@ class LocalCloud:
     def sweep_results(self) -> list[dict[str, Any]]:
         """The final events of sweeps since the last call, whole, since the detail-type says how each ended."""
         return [json.loads(message.body) for message in self.take(self._sweep_results_url)]
+
+    def finished(self) -> list[dict[str, Any]]:
+        """What became of the sweeps whose last result has come since the last call."""
+        return [json.loads(message.body)["detail"] for message in self.take(self._finished_url)]
 
     def take(self, queue_url: str) -> list[Message]:
         """Receive and delete everything that is visible in a queue."""

@@ -17,10 +17,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 from urllib.parse import parse_qsl, unquote
 
+from local.aws.clock import next_due
 from local.aws.cloud import LocalCloud
 from local.aws.stack import REGION, STACK_NAME, QueueMapping, Route
 
 LOCAL_CALLER = "arn:aws:iam::123456789012:user/local"
+RECEIVE = 10  # messages that SQS returns at once, at most
 MAX_BODY = 10 * 1024 * 1024  # bytes; "HTTP API quotas": payload size
 
 Answer = tuple[int, Mapping[str, str], bytes]  # status, headers, body
@@ -45,12 +47,7 @@ class QueuePoller:
     def poll(self, mapping: QueueMapping) -> QueueRun:
         """Receive one batch and invoke the function with it."""
         run = QueueRun()
-        messages = self._cloud.sqs.receive_message(
-            QueueUrl=mapping.queue_url,
-            MaxNumberOfMessages=min(10, mapping.batch_size),
-            AttributeNames=["All"],
-            MessageAttributeNames=["All"],
-        ).get("Messages", [])
+        messages = self._batch(mapping)
         if not messages:
             return run
         event = {"Records": [_record(message, mapping.queue_arn) for message in messages]}
@@ -65,6 +62,25 @@ class QueuePoller:
             self._settle(mapping, message, failed)
         return run
 
+    def _batch(self, mapping: QueueMapping) -> list[dict[str, Any]]:
+        """One receive; where the mapping has a window, as many as there are messages, up to its batch size.
+
+        Nothing waits for the window here: it ends when the queue is empty.
+        """
+        messages: list[dict[str, Any]] = []
+        most = mapping.batch_size if mapping.window else min(RECEIVE, mapping.batch_size)
+        while len(messages) < most:
+            received = self._cloud.sqs.receive_message(
+                QueueUrl=mapping.queue_url,
+                MaxNumberOfMessages=min(RECEIVE, most - len(messages)),
+                AttributeNames=["All"],
+                MessageAttributeNames=["All"],
+            ).get("Messages", [])
+            messages += received
+            if not received or not mapping.window:
+                break
+        return messages
+
     def _settle(self, mapping: QueueMapping, message: Mapping[str, Any], failed: set[str]) -> None:
         handle = {"QueueUrl": mapping.queue_url, "ReceiptHandle": message["ReceiptHandle"]}
         if message["MessageId"] not in failed:
@@ -73,10 +89,16 @@ class QueuePoller:
             self._cloud.sqs.change_message_visibility(**handle, VisibilityTimeout=0)
 
     def drain(self, rounds: int = 20) -> QueueRun:
-        """Poll all queues until they are empty, at most ``rounds`` times."""
+        """Poll all queues until they are empty, at most ``rounds`` times.
+
+        A queue whose mapping has a window is polled when the others are empty: it collects what they bring.
+        """
         total = QueueRun()
         for _ in range(rounds):
-            runs = [self.poll(mapping) for mapping in self._cloud.stack.mappings]
+            mappings = self._cloud.stack.mappings
+            runs = [self.poll(mapping) for mapping in mappings if not mapping.window]
+            if not any(run.received for run in runs):
+                runs += [self.poll(mapping) for mapping in mappings if mapping.window]
             for run in runs:
                 total.received += run.received
                 total.failed += run.failed
@@ -104,19 +126,27 @@ def _record(message: Mapping[str, Any], queue_arn: str) -> dict[str, Any]:
     }
 
 
+def await_schedule(cloud: LocalCloud, name: str) -> str:
+    """Let the time pass until the template's schedule is due, and fire it; the message id."""
+    schedule = next(item for item in cloud.stack.schedules if item.name == name)
+    cloud.clock.move_to(next_due(schedule.expression, schedule.zone, cloud.clock.now()))
+    return fire_schedule(cloud, name)
+
+
 def fire_schedule(cloud: LocalCloud, name: str, message: str | None = None) -> str:
     """Send a schedule's message to its queue, as EventBridge Scheduler does; the message id."""
     schedule = next(item for item in cloud.stack.schedules if item.name == name)
-    body = as_scheduled(message or schedule.message, name, schedule.group)
+    body = as_scheduled(message or schedule.message, name, schedule.group, cloud.clock.now())
     sent: str = cloud.sqs.send_message(QueueUrl=schedule.queue_url, MessageBody=body)["MessageId"]
     return sent
 
 
-def as_scheduled(message: str, name: str, group: str = STACK_NAME) -> str:
+def as_scheduled(message: str, name: str, group: str = STACK_NAME, due: datetime | None = None) -> str:
     """The message with its context attributes filled in (user guide, "Adding context attributes"): due now."""
+    due = due or datetime.now(UTC)
     attributes = {
         "schedule-arn": f"arn:aws:scheduler:{REGION}:123456789012:schedule/{group}/{name}",
-        "scheduled-time": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "scheduled-time": due.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "execution-id": uuid.uuid4().hex[:16],
         "attempt-number": "1",
     }
@@ -128,12 +158,20 @@ def as_scheduled(message: str, name: str, group: str = STACK_NAME) -> str:
 class HttpApi:
     """The HTTP API on loopback: matches the template's routes and speaks payload format 2.0.
 
-    ``pages`` are served beside the routes, by path: they are not part of the stack.
+    ``pages`` are served beside the routes, by path, and so is what ``files`` finds for a path: they are not part of
+    the stack.
     """
 
-    def __init__(self, cloud: LocalCloud, port: int = 0, pages: Mapping[str, Answer] | None = None) -> None:
+    def __init__(
+        self,
+        cloud: LocalCloud,
+        port: int = 0,
+        pages: Mapping[str, Answer] | None = None,
+        files: Callable[[str], Answer | None] = lambda _path: None,
+    ) -> None:
         self._cloud = cloud
         self._pages = dict(pages or {})
+        self._files = files
         self._routes = [
             (route, re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", route.path))) for route in cloud.stack.routes
         ]
@@ -154,13 +192,14 @@ class HttpApi:
     def respond(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> Answer:
         """Route a request as API Gateway would."""
         path = target.partition("?")[0]
-        if method in ("GET", "HEAD") and path in self._pages:
-            return self._pages[path]
+        beside = (self._pages.get(path) or self._files(path)) if method in ("GET", "HEAD") else None
+        if beside is not None:
+            return beside
         for route, pattern in self._routes:
             match = pattern.fullmatch(path)
             if match and route.method == method:
                 parameters = {name: unquote(value) for name, value in match.groupdict().items()}
-                event = http_event(route, target, parameters, headers, body)
+                event = http_event(route, target, parameters, headers, body, now=self._cloud.clock.now())
                 reply = self._cloud.function(route.function).invoke(event)
                 return reply["statusCode"], reply["headers"], reply["body"].encode()
         return _message(404, "Not Found")
@@ -172,7 +211,13 @@ def _message(status: int, message: str, **more: str) -> Answer:
 
 
 def http_event(
-    route: Route, target: str, parameters: Mapping[str, str], headers: Mapping[str, str], body: bytes
+    route: Route,
+    target: str,
+    parameters: Mapping[str, str],
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    now: datetime | None = None,
 ) -> dict[str, Any]:
     """Payload format 2.0 (API Gateway developer guide, "Lambda proxy integrations")."""
     # Not `urlsplit`: it would drop what follows a `#`, which has no meaning in a request line.
@@ -181,7 +226,7 @@ def http_event(
     joined: dict[str, str] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         joined[name] = f"{joined[name]},{value}" if name in joined else value
-    now = datetime.now(UTC)
+    now = now or datetime.now(UTC)
     event: dict[str, Any] = {
         "version": "2.0",
         "routeKey": f"{method} {route.path}",

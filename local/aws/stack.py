@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
@@ -65,13 +66,15 @@ class Route:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A schedule of EventBridge Scheduler: its group, what it sends, and to which queue."""
+    """A schedule of EventBridge Scheduler: its group, what it sends and to which queue, and when."""
 
     name: str
     group: str
     queue_url: str
     message: str
     enabled: bool
+    expression: str
+    zone: ZoneInfo
 
 
 @dataclass(frozen=True)
@@ -229,6 +232,8 @@ def _parts(resources: Mapping[str, Any], questions: _Questions) -> dict[str, Any
                 "queue_url": questions.ask({"Ref": item["Target"]["Arn"]["Fn::GetAtt"][0]}),
                 "message": questions.ask(item["Target"]["Input"]),
                 "state": questions.ask(item.get("State", "ENABLED")),
+                "expression": questions.ask(item["ScheduleExpression"]),
+                "zone": questions.ask(item.get("ScheduleExpressionTimezone", "UTC")),
                 "there": questions.ask({"Fn::If": [resources[name]["Condition"], "true", "false"]}),
             }
             for name, item in _of_type(resources, "AWS::Scheduler::Schedule")
@@ -267,7 +272,9 @@ def _stack(parts: Mapping[str, Any]) -> Stack:
         routes=tuple(Route(**item) for item in parts["routes"]),
         schedules=tuple(
             Schedule(
-                item["name"], item["group"], item["queue_url"], item["message"], enabled=item["state"] == "ENABLED"
+                **{name: item[name] for name in ("name", "group", "queue_url", "message", "expression")},
+                enabled=item["state"] == "ENABLED",
+                zone=ZoneInfo(item["zone"]),
             )
             for item in parts["schedules"]
             if item["there"] == "true"

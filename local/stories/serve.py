@@ -7,21 +7,26 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from types import FrameType
 from typing import Any
 
+from botocore.exceptions import ClientError
 from rich.console import Console
 
-from local.api import docs_page
+from local.api import docs_page, openapi_sweep
 from local.aws.cloud import LOCAL_AWS_IDENTITY, LocalCloud
-from local.aws.runner import HttpApi, QueuePoller
+from local.aws.runner import Answer, HttpApi, QueuePoller
 from local.aws.stack import REGION
 from local.stories import seeds
+from local.stories.night import unmatched
 from local.stories.tour import QUIET
 
 PORT = 8787
 POLL_SECONDS = 0.5
+SIZE = 40  # tasks of each service that are old, and as many that are new
+BETWEEN = (3, 3, 2)  # days after each report; with more than 75 hours between two, all ages would begin anew
 OMS_EVENT = 200477729979142  # a paused task, which may be deleted
 
 
@@ -40,27 +45,72 @@ def main(port: int = PORT) -> int:
 
     signal.signal(signal.SIGINT, stop)
     signal.signal(signal.SIGTERM, stop)
-    with LocalCloud(variables=QUIET) as cloud, HttpApi(cloud, port, docs_page.pages()) as api:
-        seeds.seed(cloud.emulators)
+    with LocalCloud(variables=QUIET) as cloud, HttpApi(cloud, port, docs_page.pages(), stored(cloud)) as api:
+        a_week_of_reports(cloud)
         for line in usage(cloud, api):
             console.print(line, soft_wrap=True)
         poller = QueuePoller(cloud, hasten=False)
         while not stopping.wait(POLL_SECONDS):
             poller.drain(rounds=1)
-            for result in cloud.results():
-                console.print(f"published: {result['operation']} {told(result)} {result['target']}", soft_wrap=True)
-            for event in cloud.sweep_results():
-                summary = event["detail"]
-                console.print(
-                    f"published: {event['detail-type']}, run {summary['run_id']}: {told(summary)}", soft_wrap=True
-                )
+            for line in published(cloud, api.url):
+                console.print(f"published: {line}", soft_wrap=True, markup=False)
     console.print("stopped")
     return 0
 
 
+def a_week_of_reports(cloud: LocalCloud) -> None:
+    """Tasks that the reports of eight days have seen, so that all ages are known, and some that are new."""
+    cloud.clock.move(-timedelta(days=8))
+    seeds.seed_many(cloud.emulators, cloud.clock.now().timestamp(), SIZE)
+    for days in BETWEEN:
+        report = {**documented_policy(), "run_id": f"report-of-{cloud.clock.now():%Y-%m-%d}"}
+        cloud.function_in("sweep").invoke(report)
+        cloud.clock.move(timedelta(days=days))
+    now = cloud.clock.now().timestamp()
+    seeds.seed_many(cloud.emulators, now, SIZE, first=seeds.FIRST + SIZE, ages=[age for age in seeds.AGES if age < 7])
+    seeds.seed(cloud.emulators, now)
+
+
+def documented_policy() -> dict[str, Any]:
+    """The example in the OpenAPI document."""
+    policy: dict[str, Any] = json.loads(openapi_sweep.sample("http")["body"])
+    return policy
+
+
+def stored(cloud: LocalCloud) -> Callable[[str], Answer | None]:
+    """Finds what sweeps have stored in the report bucket: ``/reports/…`` and ``/results/…``."""
+    store, bucket = cloud.client("s3"), cloud.stack.buckets["ReportBucket"]
+
+    def find(path: str) -> Answer | None:
+        if not path.startswith(("/reports/", "/results/")):
+            return None
+        try:
+            found = store.get_object(Bucket=bucket, Key=path[1:])
+        except ClientError:
+            return None
+        return 200, {"Content-Type": found["ContentType"]}, found["Body"].read()
+
+    return find
+
+
+def published(cloud: LocalCloud, url: str) -> Iterator[str]:
+    """A line for each result, and for each end of a sweep, that was published since the last call."""
+    for result in cloud.results():
+        where = [value for name, value in result["target"].items() if name not in ("provider", "service")]
+        yield f"{result['operation']} {told(result)} · {' '.join(where)}"
+    for event in cloud.sweep_results():
+        summary = event["detail"]
+        page = f" · {url}/{summary['report']['html']}" if summary["report"] else ""
+        missed = f" · ! protect matches nothing: {', '.join(entries)}" if (entries := unmatched(summary)) else ""
+        yield f"{event['detail-type']}, run {summary['run_id']}: {told(summary)}{missed}{page}"
+    for end in cloud.finished():
+        counts = ", ".join(f"{end[name]} {name}" for name in ("succeeded", "unchanged", "changed", "failed"))
+        yield f"Sweep Finished, run {end['run_id']}: {counts} · {url}/{end['places']['html']}"
+
+
 def told(result: Mapping[str, Any]) -> str:
     """The outcome of an operation's result or a sweep's summary, with the codes and messages that explain it."""
-    reasons = [result["error"]] if result["error"] else result.get("refusals", [])
+    reasons = [*([result["error"]] if result["error"] else []), *result.get("refusals", [])]
     return " · ".join([result["outcome"], *(f"{reason['code']}: {reason['message']}" for reason in reasons)])
 
 
@@ -84,7 +134,7 @@ def usage(cloud: LocalCloud, api: HttpApi) -> list[str]:
     request = {"operation": "huawei.oms.DeleteTask", "region": "cn-north-4", "task_id": str(OMS_EVENT)}
     entry = {
         "EventBusName": cloud.stack.bus,
-        "Source": "task-cleanup",
+        "Source": "com.example.migrations",
         "DetailType": "Task Cleanup Requested",
         "Detail": json.dumps(request),
     }
@@ -94,14 +144,24 @@ def usage(cloud: LocalCloud, api: HttpApi) -> list[str]:
         f"curl --aws-sigv4 aws:amz:{REGION}:events --user {identity} -H 'X-Amz-Target: AWSEvents.PutEvents' "
         f"-H 'Content-Type: application/x-amz-json-1.1' -d '{json.dumps({'Entries': [entry]})}'"
     )
+    post = f"curl -s -X POST {api.url}/sweeps"
+    policy = {name: documented_policy()[name] for name in ("name", "targets", "select", "protect")}
+    plan = '{\\"apply_report\\": \\"reports/$RUN_ID/report.json\\", \\"sha256\\": \\"$SHA256\\"}'
     return [
         f"[bold]HTTP API[/] (IAM is not checked here; in a browser: {api.url}{docs_page.PAGE})",
+        f"  curl {oms}/tasks",
         f"  curl -X DELETE '{oms}/tasks/{seeds.OMS_FINISHED}?dry_run=true'",
         f"  curl -X DELETE {oms}/tasks/{seeds.OMS_FINISHED}",
-        f"  curl -X DELETE {oms}/tasks/{seeds.OMS_RUNNING}",
+        f"  curl -X DELETE {oms}/tasks/{seeds.OMS_RUNNING}  # 409: it is running",
         f"  curl -X DELETE {es}/instances/{seeds.ES_INSTANCE}/data-tasks/{seeds.ES_TASKS[0]}",
         f"  curl -X POST {es}/instances/{seeds.ES_MIGRATING}/cancel-task",
         f"  curl -X DELETE {dms}/tasks/{next(iter(seeds.DMS_TASKS))}",
+        "[bold]Sweep[/] (the reports of a week have seen the tasks; each end is printed below, with its page)",
+        f"  RUN_ID=$({post} -d '{json.dumps(policy)}' | {_member('run_id')}); echo $RUN_ID",
+        f"  {_when_done(f'{api.url}/sweeps/$RUN_ID')}",
+        f"  SHA256=$(curl -s {api.url}/sweeps/$RUN_ID | {_member('sha256')}); echo $SHA256",
+        f'  APPLY_ID=$({post} -d "{plan}" | {_member("run_id")}); echo $APPLY_ID',
+        f"  {_when_done(f'{api.url}/sweeps/$APPLY_ID')}",
         "[bold]Emulators[/] (tasks, journal, faults)",
         f"  curl {cloud.emulators.admin_url}/_emulator/tasks",
         f"  curl {cloud.emulators.admin_url}/_emulator/journal",
@@ -111,6 +171,19 @@ def usage(cloud: LocalCloud, api: HttpApi) -> list[str]:
         f"  export API_URL={api.url} AWS_ENDPOINT_URL={cloud.aws_url} {environment}",
         "Ctrl-C stops it.",
     ]
+
+
+def _member(name: str) -> str:
+    """A command that finds the value of a member in the JSON text that it reads."""
+    return f"""sed -n 's/.*"{name}": *"\\([^"]*\\)".*/\\1/p'"""
+
+
+def _when_done(url: str) -> str:
+    """A command that waits for the end of a sweep, or of what it has requested, and shows the summary.
+
+    An error is an end, too: it has neither member, and is shown.
+    """
+    return f"""until ! curl -s {url} | grep -Eq '"state"|"finished": false'; do sleep 1; done; curl -s {url}"""
 
 
 def _port(text: str) -> int:

@@ -108,7 +108,7 @@ def redelivery(tour: Tour) -> None:
     mapping = tour.cloud.stack.mapping_of("alibaba_elasticsearch_delete_data_task")
     event = {
         "id": "00000000-0000-4000-8000-000000000001",
-        "source": "task-cleanup",
+        "source": "com.example.migrations",
         "detail-type": "Task Cleanup Requested",
         "detail": {"region": "cn-hangzhou", "instance_id": seeds.ES_INSTANCE, "task_id": seeds.ES_TASKS[1]},
     }

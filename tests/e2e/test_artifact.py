@@ -71,7 +71,7 @@ def test_this_machine_can_run_the_artifact() -> None:
 def test_every_function_is_in_the_artifact(bench: Bench) -> None:
     operations = [bench.name_of(folder) for folder in function_folders()]
 
-    assert sorted(bench.packages) == sorted([*operations, "SweepFunction"])
+    assert sorted(bench.packages) == sorted([*operations, "SweepFunction", "SweepResultsFunction"])
 
 
 @needs_the_runtime

@@ -17,9 +17,9 @@ from bench.sweep.__main__ import SAMPLES
 from bench.sweep.aws import REQUEST, Server, State
 from bench.sweep.estate import estate, policy
 from bench.sweep.gauge import Gauge
-from bench.sweep.measure import MODES, disagreement, measure_all
+from bench.sweep.measure import disagreement, measure_all
 from task_cleanup.providers import dms, huawei_oms
-from task_cleanup.sweep import bus, lister, plan
+from task_cleanup.sweep import bus, delete_events, lister
 from task_cleanup.sweep.services import SERVICES
 from task_cleanup.validation import RequestValidator
 from tests.support.functions import ROOT, request_schema
@@ -59,7 +59,8 @@ def test_the_model_s_numbers_are_the_code_s_and_the_template_s() -> None:
     assert (model.AT_ONCE, model.SENDERS, model.ENTRIES) == (lister.MAX_CALLS, bus.SENDERS, bus.BATCH)
     assert {model.PAGE + 1} == {huawei_oms.PAGE_SIZE, dms.PAGE_SIZE}
     assert schema["properties"]["limits"]["properties"]["max_tasks"]["maximum"] == model.MOST_TASKS
-    assert plan.LIFETIME.total_seconds() == model.LIFETIME
+    assert delete_events.REQUEST_LIFETIME.total_seconds() == model.LIFETIME
+    assert schema["properties"]["targets"]["maxItems"] == model.MOST_TARGETS
     assert stack.batch == queue["BatchSize"]
     assert stack.concurrency == parameters["MaximumConcurrency"]["Default"]
     assert stack.memory * 1024 == parameters["MemorySize"]["Default"]
@@ -88,7 +89,9 @@ def test_the_longer_of_waiting_and_working_is_predicted() -> None:
 
 def test_a_queue_drains_at_its_workers_pace_or_at_the_provider_s_limit() -> None:
     stack = model.Stack(batch=5)
-    pace = model.Pace(provider_call=0.1, publish=0.05, own_work=0.04, batch_overhead=0.05)  # 1 s for a batch
+    pace = model.Pace(
+        look=0.03, provider_call=0.07, publish=0.05, own_work=0.04, batch_overhead=0.05
+    )  # 1 s for a batch
 
     free, limited = (model.drain(90_000, 4, stack, pace, limit) for limit in (None, 1.0))
 
@@ -292,19 +295,20 @@ def test_a_sweep_that_comes_again_is_not_measured() -> None:
 
 
 def test_a_tiny_run_measures_every_mode() -> None:
-    report, apply, planned = measure_all([200], 0, 60, lambda _: None, targets=4, modes=MODES)
-    assert (report.mode, apply.mode, planned.mode) == ("report", "apply", "plan")
-    assert report.calls == apply.calls == model.list_calls(model.even(200, 4))
-    assert planned.calls == {}  # it lists nothing anew
+    report, planned, apply = measure_all([200], 0, 60, lambda _: None, targets=4)
+    assert (report.mode, planned.mode, apply.mode) == ("report", "plan", "apply")
+    # An apply of a report lists everything a second time.
+    assert report.calls == planned.calls == apply.calls == model.list_calls(model.even(200, 4))
     assert apply.put_events_calls == planned.put_events_calls == model.put_events_calls(200)
     assert report.put_events_calls == 1  # the summary
-    for measure in (report, apply):
+    for measure in (report, planned, apply):
         assert (measure.tasks, measure.targets) == (200, 4)
         assert 1 <= max(measure.most_at_once.values()) <= lister.MAX_CALLS
         assert 10_000_000 < measure.loaded_bytes <= measure.peak_bytes
         assert min(measure.seconds, measure.cpu_seconds, measure.listing_seconds) > 0
         assert min(measure.report_bytes, measure.page_bytes, measure.summary_event_bytes) > 1_000
-    both = [report, apply, *(replace(measure, tasks=400, targets=8) for measure in (report, apply))]
+    measured = (report, planned, apply)
+    both = [*measured, *(replace(measure, tasks=400, targets=8) for measure in measured)]
     facts = json.loads(SAMPLES.read_text())
     del facts["measures"]
 
@@ -340,7 +344,8 @@ def test_the_plot_is_xml_with_a_point_for_each_run() -> None:
 
     circles = root.findall("{http://www.w3.org/2000/svg}circle")
 
-    assert len(circles) == 2 * len(measures) + 4  # in either panel, and two for its legend
+    modes = {measure.mode for measure in measures}
+    assert len(circles) == 2 * (len(measures) + len(modes))  # in either panel, with its legend
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ class Sent:
         try:
             merged = {name: _nested(value) for name, value in pairs}
             is_valid = len(merged) == len(pairs) and _validator(operation.schema).is_valid(merged)
-            is_valid = is_valid and merged["region"] in regions_of(operation)
+            is_valid = is_valid and merged["region"] in regions_of(operation) and says_what_it_vouches_for(merged)
         except (RecursionError, RepeatedNameError):  # one field is nested, once
             return None
         return merged if is_valid else None
@@ -188,6 +188,11 @@ def _nested(value: Any) -> Any:
     if len(members) < len(value):
         raise RepeatedNameError
     return members
+
+
+def says_what_it_vouches_for(fields: Fields) -> bool:
+    """As the description of ``vouched`` says, and no schema."""
+    return not fields.get("vouched") or bool((fields.get("expected") or {}).get("provider_status"))
 
 
 def regions_of(operation: routes.HttpOperation) -> Sequence[str]:

@@ -8,17 +8,20 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import requests
 from botocore.exceptions import ClientError
 
+from local.aws.clock import next_due
 from local.aws.cloud import PROJECT_ID, LocalCloud, aws_client
-from local.aws.runner import HttpApi, QueuePoller, as_scheduled, fire_schedule
+from local.aws.runner import HttpApi, QueuePoller, as_scheduled, await_schedule, fire_schedule
 from local.aws.stack import ROOT, STACK_NAME, translate
-from local.stories import seeds
+from local.stories import seeds, serve
 from tests.support.tools import PROCESS_ENVIRONMENT, python
 
 REQUEST = {"operation": "huawei.oms.DeleteTask", "region": "cn-north-4", "task_id": str(seeds.OMS_FINISHED)}
@@ -111,6 +114,51 @@ def test_schedule_sends_the_templates_message_to_its_queue(cloud: LocalCloud) ->
 
     assert QueuePoller(cloud).drain().received == 1
     assert [result["outcome"] for result in cloud.results()] == ["planned"]
+
+
+NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("expression", "zone", "due"),
+    [
+        ("cron(0 9 * * ? *)", "UTC", "2026-11-21T09:00:00+00:00"),
+        ("cron(30 8 * * ? *)", "UTC", "2026-11-22T08:30:00+00:00"),
+        ("cron(0 9 * * ? *)", "Europe/Berlin", "2026-11-22T08:00:00+00:00"),
+        ("rate(2 days)", "UTC", "2026-11-23T08:30:00+00:00"),
+        ("rate(1 hour)", "UTC", "2026-11-21T09:30:00+00:00"),
+    ],
+)
+def test_a_schedule_is_due_when_its_expression_says(expression: str, zone: str, due: str) -> None:
+    assert next_due(expression, ZoneInfo(zone), NOW).isoformat() == due
+
+
+@pytest.mark.parametrize("expression", ["cron(0 9 ? * MON *)", "cron(0/5 9 * * ? *)", "rate(5 minutes)", "at(2026)"])
+def test_no_other_expression_is_taken_for_one_of_every_day(expression: str) -> None:
+    with pytest.raises(ValueError, match="not a schedule"):
+        next_due(expression, ZoneInfo("UTC"), NOW)
+
+
+def test_time_passes_for_functions_queues_and_providers_until_the_schedule_is_due() -> None:
+    """The template's own time and zone decide; a request that is signed a week later is not outside the window."""
+    parameters = {"SweepScheduleExpression": "cron(30 4 * * ? *)", "SweepTimeZone": "Asia/Tokyo"}
+    with LocalCloud(parameters=parameters) as cloud:
+        seeds.seed(cloud.emulators)
+        cloud.clock.move(timedelta(days=7))
+        await_schedule(cloud, "SweepSchedule")
+        cloud.put_event(REQUEST)
+        (message,) = cloud.take(cloud.stack.mapping_of("sweep").queue_url)
+        assert QueuePoller(cloud).drain().received == 1
+        (result,) = cloud.results()
+        (entry,) = cloud.emulators.journal.entries()
+        cloud.put_event(REQUEST, detail_type="Nobody's")
+        (event,) = cloud.take(cloud.stack.queue_urls["UnroutedRequestsQueue"])
+    due = datetime.fromisoformat(json.loads(message.body)["time"])
+    assert (due.hour, due.minute) == (19, 30)
+    assert timedelta(days=7) < due - datetime.now(UTC) < timedelta(days=8)
+    assert (result["outcome"], entry.signature_ok) == ("succeeded", True)
+    for moment in (result["completed_at"], entry.time, json.loads(event.body)["time"]):
+        assert timedelta(0) <= datetime.fromisoformat(moment) - due < timedelta(hours=1)
 
 
 def test_failed_message_is_published_and_moved_and_can_be_redriven(cloud: LocalCloud) -> None:
@@ -284,7 +332,7 @@ def test_tour_fails_if_the_emulators_do_not_do_their_part() -> None:
     assert f"huawei_oms  {seeds.OMS_FINISHED}: gone instead of 5" in done.stdout
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def served() -> Iterator[tuple[list[str], Any]]:
     """``make serve`` on a free port: its lines, and the process."""
     with subprocess.Popen(
@@ -307,10 +355,18 @@ def served() -> Iterator[tuple[list[str], Any]]:
             assert process.wait(timeout=30) == 0
 
 
+def printed(process: Any, pattern: str) -> re.Match[str]:
+    """The next line of ``make serve`` that begins so."""
+    for line in process.stdout:
+        if found := re.match(pattern, line):
+            return found
+    raise AssertionError(f"it ended, and printed no {pattern}")
+
+
 def test_every_curl_line_of_serve_works(served: tuple[list[str], Any]) -> None:
     lines, process = served
-    commands = [shlex.split(line) for line in lines if line.startswith("curl ")]
-    assert len(commands) >= 8
+    commands = [shlex.split(line, comments=True) for line in lines if line.startswith("curl ") and "$" not in line]
+    assert len(commands) >= 9
     statuses = []
     for command in commands:
         command += ["-s", "-w", "\n%{http_code}", "--max-time", "30"]
@@ -318,15 +374,73 @@ def test_every_curl_line_of_serve_works(served: tuple[list[str], Any]) -> None:
         body, _, status = done.stdout.rpartition("\n")
         statuses.append(status)
         assert json.loads(body) is not None
-    assert statuses == ["200"] * 2 + ["409"] + ["200"] * (len(commands) - 3)
-    published = process.stdout.readline()
-    assert re.match(r"published: huawei\.oms\.DeleteTask succeeded", published)
+    assert statuses == ["200"] * 3 + ["409"] + ["200"] * (len(commands) - 4)
+    printed(process, rf"published: huawei\.oms\.DeleteTask succeeded · .* {serve.OMS_EVENT}$")
     exported = next(line for line in lines if line.startswith("export "))
 
     environment = dict(item.split("=", 1) for item in shlex.split(exported)[1:])
 
     assert environment["API_URL"] in " ".join(commands[0])
     assert outputs(environment["AWS_ENDPOINT_URL"])["EventBusName"] == STACK_NAME
+
+
+def in_shell(*lines: str) -> str:
+    """What these lines print, pasted into one shell."""
+    done = subprocess.run(["bash", "-c", "\n".join(lines)], capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout.strip()
+
+
+def test_the_sweep_that_serve_prints_is_copied_line_by_line(served: tuple[list[str], Any]) -> None:
+    lines, process = served
+    ask, look, digest, apply, results_of = (line for line in lines if "RUN_ID" in line or "APPLY_ID" in line)
+    run_id, _, told = in_shell(ask, look).partition("\n")
+    summary = json.loads(told)
+    report = printed(process, rf"published: Sweep Completed, run {run_id}: reported · (http\S+)$")[1]
+    assert 0 < summary["totals"]["selected"] < summary["totals"]["found"]
+    assert [target["counts"]["selected"] > 0 for target in summary["targets"]] == [True] * 4
+    assert requests.get(report, timeout=30).headers["Content-Type"].startswith("text/html")
+
+    applied, _, told = in_shell(f"RUN_ID={run_id}", f"{digest} >&2", apply, results_of).partition("\n")
+    ending = json.loads(told)["results"]
+    assert (ending["finished"], ending["succeeded"]) == (True, summary["totals"]["selected"])
+    assert json.loads(in_shell("APPLY_ID=no-such-run", results_of))["status"] == 404
+
+    printed(process, rf"published: Sweep Completed, run {applied}: requested · http")
+    ended = (
+        rf"published: Sweep Finished, run {applied}: (\d+) succeeded, 0 unchanged, 0 changed, 0 failed · (http\S+)$"
+    )
+    counted, results = printed(process, ended).groups()
+    assert int(counted) == summary["totals"]["selected"]
+    page = requests.get(results, timeout=30)
+    assert (page.status_code, counted in page.text) == (200, True)
+    assert requests.get(results.replace("index", "other"), timeout=30).status_code == 404
+
+
+def test_serve_tells_why_a_sweep_was_refused(served: tuple[list[str], Any]) -> None:
+    lines, process = served
+    (ask,) = (line for line in lines if line.startswith("RUN_ID="))
+    policy = json.loads(re.findall(r"'({.*})'", ask)[0])
+    refused = {**policy, "mode": "apply", "select": {"older_than": "PT2H"}, "limits": {"max_tasks": 0}}
+    url = re.findall(r"http\S+", ask)[0]
+
+    run_id = requests.post(url, json=refused, timeout=30).json()["run_id"]
+
+    printed(process, rf"published: Sweep Refused, run {run_id}: refused · .*TooManyTasks: \d+ tasks are selected")
+
+
+def test_serve_names_what_protects_nothing(served: tuple[list[str], Any]) -> None:
+    lines, process = served
+    (ask,) = (line for line in lines if line.startswith("RUN_ID="))
+    policy = json.loads(re.findall(r"'({.*})'", ask)[0])
+    protect = {"names": ["*prod*", "*ledgre*"], "task_ids": ["1"]}
+
+    url = re.findall(r"http\S+", ask)[0]
+    run_id = requests.post(url, json={**policy, "protect": protect}, timeout=30).json()["run_id"]
+
+    printed(
+        process,
+        rf"published: Sweep Completed, run {run_id}: reported · ! protect matches nothing: 1, \*ledgre\* · http",
+    )
 
 
 def test_taken_port_is_one_line_that_says_what_to_do() -> None:

@@ -17,7 +17,7 @@ from bench.torture.trouble import Proxies
 from local.aws.cloud import LocalCloud
 from local.aws.runner import QueuePoller
 from local.stories import seeds
-from local.stories.night import POLICY, planned
+from local.stories.night import AT_ONCE, POLICY, planned
 
 SIZE = 500  # tasks in each of the four services
 LIMIT = 150.0  # seconds, for all queues to run dry
@@ -56,7 +56,7 @@ class Night:
 
 
 def _policy() -> dict[str, Any]:
-    select = {**POLICY["select"], "names": ["orders-*", "tmp-*"]}
+    select = {**POLICY["select"], **AT_ONCE, "names": ["orders-*", "tmp-*"]}
     return {**POLICY, "mode": "apply", "select": select, "limits": {"max_tasks": 2000, "max_fraction": 0.8}}
 
 
@@ -122,6 +122,13 @@ def night(tmp_path: Path) -> Iterator[Night]:
         poller = QueuePoller(cloud)
         cloud.emulators.switches.update(oms_stop_ms=1)
         seeds.seed_many(cloud.emulators, time.time(), SIZE)
+        # A task that is listed while it is pausing is paused when its delete comes: it has changed, and stays.
+        for place in cloud.emulators.tasks()["huawei_oms"]:
+            for task in place["tasks"]:
+                if str(task["status"]) in SETTLED:
+                    cloud.emulators.seed(
+                        {"service": "huawei_oms", "project_id": place["project_id"], **task, "status": 3}
+                    )
         before = seeds.state(cloud.emulators)
         for service in cloud.emulators.urls:  # the lists as well, but never so often that one fails
             cloud.emulators.faults.add("throttle", service=service, count=2, retry_after=0.05)
@@ -161,7 +168,7 @@ def check_it_was_a_night_of_its_kind(night: Night) -> None:
     assert throttled > len(night.plan) / 5
     assert night.kills >= 2
     assert len(night.before) > 4 * SIZE
-    assert len(night.plan) > SIZE / 2
+    assert len(night.plan) > SIZE / 3
 
 
 def check_exactly_the_selected_tasks_are_gone(night: Night) -> None:

@@ -29,6 +29,7 @@ DENIED = "Task Cleanup Failed: failed, SecretDenied"
 POLICY = {name: value for name, value in night.POLICY.items() if name not in {"stop_running", "stop_statuses"}} | {
     "select": {name: value for name, value in night.POLICY["select"].items() if name != "running_since"}
     | {"statuses": [status for status in night.POLICY["select"]["statuses"] if status != "running"]}
+    | night.AT_ONCE
 }
 
 Detail = dict[str, Any]
@@ -112,7 +113,7 @@ def by_schedule(check: Check) -> None:
     plan = night.planned(json.loads(check.aws.client("s3").get_object(**place)["Body"].read()))
     services = sorted({service for service, _, _ in plan})
     check.expect("services with planned tasks", services, sorted(SERVICES))
-    asked = _call(check, "POST", "/sweeps", {"apply_report": place["Key"]})
+    asked = _call(check, "POST", "/sweeps", {"apply_report": place["Key"], "sha256": summary["report"]["sha256"]})
     check.expect("POST /sweeps", asked.status_code, 202)
     run = asked.json()["run_id"]
     endings = Counter(check.published(run)["ending"] for _ in range(len(plan) + 1))
