@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.sweep.helpers import ROOT, HelperError
-from bench.sweep.measure import MODES, USUAL_MODES, Measure, WrongSweepError, measure_all
+from bench.sweep.measure import Measure, WrongSweepError, measure_all
 from bench.sweep.page import HEAD, data, generated, inserted, plot, read, row, verdicts
 from task_cleanup.sweep.services import SERVICES
 
@@ -61,8 +61,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--sizes", default=SIZES, help="numbers of tasks, separated by commas")
     parser.add_argument("--targets", type=int, help="of every size; default: one for 500 tasks, 4 to 200")
     parser.add_argument("--latency", type=int, default=20, help="milliseconds of every call")
-    parser.add_argument("--plan", action="store_true", help="apply the saved report, too, and write no page")
-    parser.add_argument("--time-limit", type=float, default=900, help="seconds for all of it")
+    parser.add_argument("--time-limit", type=float, default=1800, help="seconds for all of it")
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="folder of scale.md and .svg")
     parser.add_argument("--redraw", action="store_true", help="only write scale.md and .svg again, from samples.json")
     parser.add_argument("--no-write", action="store_true", help="only show")
@@ -74,14 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     sizes = sorted({int(size) for size in options.sizes.replace(",", " ").split()})
     began, load = time.monotonic(), os.getloadavg()[0]
     try:
-        measures = measure_all(
-            sizes,
-            options.latency,
-            options.time_limit,
-            console.print,
-            targets=options.targets,
-            modes=MODES if options.plan else USUAL_MODES,
-        )
+        measures = measure_all(sizes, options.latency, options.time_limit, console.print, targets=options.targets)
     except (WrongSweepError, HelperError, ValueError) as error:
         console.print(f"✗ {error}", style="red", markup=False)
         return 1
@@ -96,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
         "load_after": os.getloadavg()[0],
         "seconds": time.monotonic() - began,
     }
-    if not (options.no_write or options.plan):
+    if not options.no_write:
         write(options.docs, measures, facts)
         console.print(f"Written: scale.md and scale.svg in {options.docs}, and {SAMPLES.name}")
     return 0 if all(met for _, met in verdicts(measures)) else 1

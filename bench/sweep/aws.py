@@ -67,11 +67,12 @@ class State:
                 return 412, ""
             tag = f'"{hashlib.md5(body, usedforsecurity=False).hexdigest()}"'
             self.objects[key] = (body, tag)
-            self._sizes[key.rpartition("/")[2]] = len(body)
+            if "/reports/" in key:
+                self._sizes[key.rpartition("/")[2]] = len(body)
             return 200, tag
 
     def take(self) -> dict[str, Any]:
-        """The counts since the last call; counting starts again."""
+        """The counts since the last call, and the digests of all reports; counting starts again."""
         with self._lock:
             counted = {
                 "calls": self.gauge.take(),
@@ -80,6 +81,11 @@ class State:
                 "largest_event": self._largest,
                 "objects": self._sizes,
                 "outcomes": self._outcomes,
+                "sha256": {
+                    key: hashlib.sha256(body).hexdigest()
+                    for key, (body, _) in self.objects.items()
+                    if key.endswith("/report.json")
+                },
             }
             self._reset()
             return counted

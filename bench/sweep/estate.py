@@ -87,7 +87,11 @@ def policy(places: list[Place], mode: str) -> dict[str, Any]:
         "name": "bench",
         "mode": mode,
         "targets": [place.target() for place in places],
-        "select": {"older_than": "P7D", "statuses": ["succeeded", "failed", "cancelled", "paused"]},
+        "select": {
+            "older_than": "P7D",
+            "statuses": ["succeeded", "failed", "cancelled", "paused"],
+            "age_from": ["ended", "inferred", "created"],
+        },
         "protect": {"names": ["*prod*"], "task_ids": [f"none-{number}" for number in range(10)]},
         "limits": {"max_tasks": 100_000, "max_fraction": 1},
     }

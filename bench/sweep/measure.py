@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,10 +16,11 @@ from bench.sweep.aws import REQUEST
 from bench.sweep.estate import PROVIDERS, estate, policy
 from bench.sweep.helpers import LAYER, ROOT, Helper
 
-# `plan` applies what `report` saved before.
-OUTCOMES = {"report": "reported", "apply": "requested", "plan": "requested"}
+# `plan` applies what `report` saved before: it lists all targets a second time.
+OUTCOMES = {"report": "reported", "plan": "requested", "apply": "requested"}
 MODES = tuple(OUTCOMES)
-USUAL_MODES = ("report", "apply")
+# Each in an AWS of its own: no run asks for a task that another one has asked for.
+STORIES = (("report", "plan"), ("apply",))
 TIMEOUT = 900.0  # the function's, in seconds
 BUCKET = "task-cleanup-reports"
 
@@ -62,13 +63,7 @@ class Measure:
 
 
 def measure_all(
-    sizes: list[int],
-    latency: int,
-    seconds: float,
-    say: Callable[[str], None],
-    *,
-    targets: int | None = None,
-    modes: Sequence[str] = USUAL_MODES,
+    sizes: list[int], latency: int, seconds: float, say: Callable[[str], None], *, targets: int | None = None
 ) -> list[Measure]:
     """Measure every size in every mode. ``latency`` is milliseconds of every call; ``seconds`` is the limit for all.
 
@@ -84,15 +79,13 @@ def measure_all(
     for size in sizes:
         number = len(estate(size, targets))
         arguments = ("--tasks", str(size), "--targets", str(number), "--latency", str(latency))
-        with (
-            Helper("bench.sweep.providers", *arguments, seconds=ends - time.monotonic()) as providers,
-            Helper("bench.sweep.aws", "--latency", str(latency), seconds=ends - time.monotonic()) as aws,
-        ):
-            for mode in modes:
-                say(f"{size:,} tasks on {number} targets: {mode} …")
-                measures.append(
-                    measure(size, number, mode, providers=providers, aws=aws, seconds=ends - time.monotonic())
-                )
+        with Helper("bench.sweep.providers", *arguments, seconds=ends - time.monotonic()) as providers:
+            for modes in STORIES:
+                with Helper("bench.sweep.aws", "--latency", str(latency), seconds=ends - time.monotonic()) as aws:
+                    for mode in modes:
+                        say(f"{size:,} tasks on {number} targets: {mode} …")
+                        left = ends - time.monotonic()
+                        measures.append(measure(size, number, mode, providers=providers, aws=aws, seconds=left))
     return measures
 
 
@@ -104,7 +97,7 @@ def measure(size: int, targets: int, mode: str, *, providers: Helper, aws: Helpe
     WrongSweepError
         If it did something wrong, or took longer than ``seconds``.
     """
-    request = _request(size, targets, mode)
+    request = _request(size, targets, mode, aws)
     own = _invoke(event(request, f"bench-{mode}"), providers.ready["urls"], aws.ready["url"], seconds)
     listed, stored = providers.ask(), aws.ask()
     wrong = disagreement(size, mode, own["reply"], stored)
@@ -145,9 +138,10 @@ def disagreement(size: int, mode: str, reply: Any, stored: Mapping[str, Any]) ->
     return "; ".join(f"{name}: {found}, not {right}" for name, (found, right) in checks.items() if found != right)
 
 
-def _request(size: int, targets: int, mode: str) -> dict[str, Any]:
+def _request(size: int, targets: int, mode: str, aws: Helper) -> dict[str, Any]:
     if mode == "plan":
-        return {"apply_report": "reports/bench-report/report.json"}
+        key = "reports/bench-report/report.json"
+        return {"apply_report": key, "sha256": aws.ask()["sha256"][f"/{BUCKET}/{key}"]}
     return policy(estate(size, targets), mode)
 
 

@@ -15,7 +15,8 @@ AT_ONCE = 16  # list calls at a time to one provider (task_cleanup.sweep.lister.
 ENTRIES = 10  # of one PutEvents call
 SENDERS = 4  # PutEvents calls at once (task_cleanup.sweep.bus.SENDERS)
 MOST_TASKS = 100_000  # that one sweep may select
-LIFETIME = 86_400.0  # of a request, from when its task was listed
+LIFETIME = 79_200.0  # of a request, from when its task was listed (task_cleanup.sweep.delete_events)
+MOST_TARGETS = 200  # of one sweep; each has a ledger, which is read and written twice
 EVENT_CHUNK = 64 * 1024  # bytes that EventBridge counts as one event
 DAY = 86_400.0
 
@@ -36,13 +37,14 @@ class Pace:
     """Seconds for a message of a queue, and for a batch. Assumed: nothing here is measured at a provider."""
 
     provider_call: float = 0.10
+    look: float = 0.10  # the call before it, which shows the task; at Alibaba it lists the instance
     publish: float = 0.02  # PutEvents of the result
     own_work: float = 0.03  # at the processor share of 512 MB
     batch_overhead: float = 0.02  # receive and delete, between two batches
 
     def batch_seconds(self, batch: int) -> float:
         """How long a worker is busy with a batch, whose messages it works on one after the other."""
-        return batch * (self.provider_call + self.publish + self.own_work) + self.batch_overhead
+        return batch * (self.look + self.provider_call + self.publish + self.own_work) + self.batch_overhead
 
 
 @dataclass(frozen=True)
@@ -167,14 +169,14 @@ class Drain:
 
 
 def drain(tasks: int, concurrency: int, stack: Stack, pace: Pace, limit: float | None = None) -> Drain:
-    """How long a queue of deletes lasts; ``limit`` is the provider's, in calls a second; calls above it repeat."""
+    """How long a queue of deletes lasts; ``limit`` is the provider's, in deletes a second; those above it repeat."""
     rate = concurrency * stack.batch / pace.batch_seconds(stack.batch)
     rate = rate if limit is None else min(rate, limit)
     return Drain(tasks, concurrency, rate, tasks / rate)
 
 
 def concurrency_for(limit: float, stack: Stack, pace: Pace) -> int:
-    """The largest maximum concurrency that stays within a limit in calls a second; 0 if none does."""
+    """The largest maximum concurrency that stays within a limit in deletes a second; 0 if none does."""
     return math.floor(limit * pace.batch_seconds(stack.batch) / stack.batch)
 
 
@@ -200,9 +202,9 @@ class Sweeps:
     summary_bytes: int
 
 
-def bill(tasks: int, sweeps: Sweeps, architecture: str) -> list[Item]:
+def bill(tasks: int, sweeps: Sweeps, architecture: str, pace: Pace | None = None) -> list[Item]:
     """All costs that grow with the number of tasks; those of alarms, keys and secrets do not."""
-    stack, pace, prices = Stack(), Pace(), Prices()
+    stack, pace, prices = Stack(), pace or Pace(), Prices()
     price = prices.lambda_gb_second[architecture]
     batches = math.ceil(tasks / stack.batch)
     busy = pace.batch_seconds(stack.batch) - pace.batch_overhead
@@ -213,7 +215,8 @@ def bill(tasks: int, sweeps: Sweeps, architecture: str) -> list[Item]:
     stored = sweeps.runs * sweeps.document_bytes / 1e9
     months = stack.retention_days / 30
     logged = tasks * LOG_BYTES / 1e9
-    s3 = sweeps.runs * (8 * prices.s3_put_thousand + 4 * prices.s3_get_thousand) / 1000
+    puts, gets = 8 + 2 * MOST_TARGETS, 4 + 2 * MOST_TARGETS
+    s3 = sweeps.runs * (puts * prices.s3_put_thousand + gets * prices.s3_get_thousand) / 1000
     return [
         Item(
             "Lambda, deletes",

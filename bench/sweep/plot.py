@@ -11,17 +11,19 @@ _STYLE = """<style>
 :root { color-scheme: light dark }
 .back { fill: #ffffff } .ink { fill: #1f2328 } .soft { fill: #59636e } .grid { stroke: #d1d9e0; stroke-width: 1 }
 .apply { stroke: #0969da; fill: #0969da } .report { stroke: #9a6700; fill: #9a6700 }
+.plan { stroke: #1a7f37; fill: #1a7f37 }
 .fit { fill: none; stroke-width: 1.5; stroke-dasharray: 5 4 }
 text { font: 12px system-ui, sans-serif } .big { font-weight: 600 }
 @media (prefers-color-scheme: dark) {
 .back { fill: #0d1117 } .ink { fill: #f0f6fc } .soft { fill: #9198a1 } .grid { stroke: #3d444d }
-.apply { stroke: #4493f8; fill: #4493f8 } .report { stroke: #d29922; fill: #d29922 } }
+.apply { stroke: #4493f8; fill: #4493f8 } .report { stroke: #d29922; fill: #d29922 }
+.plan { stroke: #3fb950; fill: #3fb950 } }
 </style>"""
 
 
 @dataclass(frozen=True)
 class Series:
-    """Points and the line through them; ``style`` is ``apply`` or ``report``."""
+    """Points and the line through them; ``style`` is ``report``, ``plan`` or ``apply``."""
 
     style: str
     points: Sequence[tuple[float, float]]
@@ -79,7 +81,7 @@ def _panel(panel: Panel, left: float) -> list[str]:
         parts.append(f'<text class="soft" x="{x(value)}" y="{bottom + 18}" text-anchor="middle">{value:,.0f}</text>')
     parts.append(f'<text class="soft" x="{right}" y="{bottom + 36}" text-anchor="end">tasks</text>')
     for number, series in enumerate(panel.series):
-        radius = 5 - 2 * number  # smaller for the second series, so that both are seen where they meet
+        radius = 5 - 1.5 * number  # smaller for each next series, so that all are seen where they meet
         ends = " ".join(f"{x(size)},{y(series.base + series.slope * size)}" for size in (0, widest))
         parts.append(f'<polyline class="fit {series.style}" style="fill:none" points="{ends}"/>')
         parts += [f'<circle class="{series.style}" cx="{x(a)}" cy="{y(b)}" r="{radius}"/>' for a, b in series.points]

@@ -302,7 +302,7 @@ def envelope(event_id: str, detail: str, time: str) -> str:
             "version": "0",
             "id": event_id,
             "detail-type": "Task Cleanup Requested",
-            "source": "task-cleanup",
+            "source": "com.example.migrations",
             "account": "123456789012",
             "time": time,
             "region": REGION,

@@ -319,7 +319,7 @@ class _Torture:
         entries = [
             {
                 "EventBusName": self.cloud.stack.bus,
-                "Source": "task-cleanup",
+                "Source": "com.example.migrations",
                 "DetailType": "Task Cleanup Requested",
                 "Detail": message.text,
             }
