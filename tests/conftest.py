@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from coverage import Coverage
-from hypothesis import settings
+from hypothesis import HealthCheck, Phase, settings
 
 # Before the first import of them: without it, an assertion that fails there would not show its values.
 pytest.register_assert_rewrite("tests.support")
@@ -22,6 +22,16 @@ from tests.support.identities import AWS_VARIABLES  # noqa: E402
 # Enough for every run; a machine that is busy is no failure.
 settings.register_profile("suite", max_examples=40, deadline=None)
 settings.load_profile("suite")
+# `make mutants` runs a test very often: few examples, always the same, and a failure is not made smaller.
+settings.register_profile(
+    "mutants",
+    max_examples=10,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=(Phase.explicit, Phase.generate),
+    suppress_health_check=list(HealthCheck),
+)
 
 # Of each test, so many of its cases are traced, evenly spread: the others took half a percent of the branches more.
 TRACED_CASES = 2
