@@ -23,6 +23,7 @@ CALLER = "caller"  # a user of the account who gets the right to call the HTTP A
 VERSION = {"Version": "2012-10-17"}
 INVOKE = "execute-api:Invoke"
 READ_SECRET = "secretsmanager:GetSecretValue"
+PAUSING = ("huawei_oms", "7")
 SUCCEEDED = "Task Cleanup Completed: succeeded"
 DENIED = "Task Cleanup Failed: failed, SecretDenied"
 # The night's policy without running tasks: their deletes would come again after the queue's three minutes.
@@ -122,7 +123,8 @@ def by_schedule(check: Check) -> None:
     check.expect("requests that GET /sweeps/{run_id} tells", told, len(plan))
     after = seeds.state(check.emulators)
     check.expect("planned tasks that are not gone", sorted(plan & after.keys()), [])
-    kept = {task: status for task, status in before.items() if task not in plan}
+    # A task of OMS that is pausing (7) is paused after a few looks at it: an apply lists again.
+    kept = {task: status for task, status in before.items() if task not in plan and (task[0], status) != PAUSING}
     check.expect(f"of {len(kept)} others, gone or changed", _changed(kept, after), [])
 
 
