@@ -174,7 +174,8 @@ class Sweeper:
         marks = self.store.get(key(run.run_id, "requests.json"))
         run = replace(run, name=report.document["name"], dry_run=report.document["dry_run"])
         if marks is not None:
-            return Requesting(run, report.document, report.sha256, str(marks.document["taken"]))
+            taken, keys = str(marks.document["taken"]), marks.document["keys"]
+            return Requesting(run, report.document, report.sha256, taken, keys)
         told = self.store.get(key(run.run_id, "summary.json"))
         if told is not None and told.document.get("outcome") == SweepOutcome.REFUSED:
             return Claimed(run, replaces=report.etag)  # it was sent back after a refusal: it lists and judges anew
@@ -182,11 +183,12 @@ class Sweeper:
 
     # -- the steps ------------------------------------------------
 
-    def _go_on(self, state: State, delivery: _Delivery) -> RunResult:
+    def _go_on(self, begun: Claimed | Planned, delivery: _Delivery) -> RunResult:
         """All steps that are left. Whatever goes wrong, the summary is made of the state that was reached."""
+        state: State = begun
         try:
-            if isinstance(state, Claimed | Planned) and state.run.mode is Mode.APPLY and not self.dry_run:
-                state = self._hold_name(state, delivery.deadline)
+            if begun.run.mode is Mode.APPLY and not self.dry_run:
+                state = self._hold_name(begun, delivery.deadline)
             while not isinstance(state, Done):
                 state = self._step(state, delivery)
             if isinstance(state.reached, Requesting):
@@ -254,8 +256,7 @@ class Sweeper:
         return plan if plan_saved is None else saved.narrowed(plan, plan_saved)
 
     def _save_marks(self, state: Requesting) -> None:
-        keys = [result_key(request) for request in requests_of(state.report)]
-        self.store.put_json(key(state.run.run_id, "requests.json"), {"taken": state.taken, "keys": keys})
+        self.store.put_json(key(state.run.run_id, "requests.json"), {"taken": state.taken, "keys": state.keys})
 
     def _read_saved(self, run: Run, request: Mapping[str, Any]) -> SavedPlan:
         """The saved plan, with what this request protects too, under limits that can only be tighter.
@@ -294,7 +295,8 @@ class Sweeper:
         except (OverlapsError, RunRefusedError):
             self.ledgers.withdraw(places, run.run_id)  # nothing is sent: the tasks are free for other runs
             raise
-        requesting = Requesting(run, report, state.sha256, "0" * report["totals"]["selected"])
+        keys = [result_key(request) for request in requests_of(report)]
+        requesting = Requesting(run, report, state.sha256, "0" * len(keys), keys)
         self._save_marks(requesting)
         return requesting
 

@@ -1,6 +1,6 @@
 """How far a run is, and what it has reached: claimed, planned, requesting, done; and what is told of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,10 +33,11 @@ class Requesting(Planned):
     """The marks are stored, and requests may have been sent.
 
     ``taken`` says for each selected task, in the report's order, whether the bus took its request (``1``) or not
-    (``0``).
+    (``0``); ``keys`` are those by which their results are counted, in the same order.
     """
 
     taken: str
+    keys: Sequence[str]
 
 
 @dataclass(frozen=True)
