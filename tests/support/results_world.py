@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from hypothesis import strategies as st
+
 from task_cleanup.aws import AwsError
 from task_cleanup.event_types import EventType
 from task_cleanup.sweep.gathering import Results, results_key
@@ -40,6 +42,26 @@ def result(number: int, outcome: str = "succeeded", code: str | None = None, min
         "correlation_id": RUN,
         "requested_by": "task-cleanup",
     }
+
+
+_ENDS = (
+    ("succeeded", None),
+    ("unchanged", "Gone"),
+    ("failed", "TaskChanged"),
+    ("failed", "Denied"),
+    ("conflict", "Runs"),
+)
+
+
+def some_results(tasks: int, most: int) -> st.SearchStrategy[list[Json]]:
+    """Up to ``most`` results of the tasks up to this number, with any end, in a few minutes."""
+    one = st.builds(
+        lambda task, end, minute: result(task, end[0], end[1], minute),
+        st.integers(0, tasks),
+        st.sampled_from(_ENDS),
+        st.integers(0, 3),
+    )
+    return st.lists(one, max_size=most)
 
 
 def requests(number: int, taken: str | None = None) -> Json:

@@ -14,7 +14,7 @@ from task_cleanup.aws import AwsError
 from task_cleanup.errors import TaskCleanupError
 from task_cleanup.sweep.gathering import FinishElsewhereError, results_key
 from task_cleanup.sweep.results import Answer
-from tests.support.results_world import AFTER, BEFORE, RUN, ResultsWorld, requests, result
+from tests.support.results_world import AFTER, BEFORE, RUN, ResultsWorld, requests, result, some_results
 
 RESULTS, FINISHED, PAGE = (results_key(RUN, name) for name in ("results.json", "finished.json", "index.html"))
 
@@ -310,22 +310,6 @@ def test_a_page_that_knows_less_is_written_again() -> None:
 # -- everything at once ---------------------------------------------------------------------
 
 _TASKS = 5
-_ENDS = (
-    ("succeeded", None),
-    ("unchanged", "Gone"),
-    ("failed", "TaskChanged"),
-    ("failed", "Denied"),
-    ("conflict", "Runs"),
-)
-_RESULTS = st.lists(
-    st.builds(
-        lambda task, end, minute: result(task, end[0], end[1], minute),
-        st.integers(0, _TASKS),
-        st.sampled_from(_ENDS),
-        st.integers(0, 3),
-    ),
-    max_size=12,
-)
 _FAULTS = st.lists(st.sampled_from([None, None, None, BEFORE, AFTER, "overtaken"]), max_size=40)
 _RANKS = {"succeeded": 0, "unchanged": 1, "conflict": 2, "failed": 3}
 
@@ -388,7 +372,7 @@ def _until_done(world: ResultsWorld, steps: list[Callable[[], object]]) -> None:
 
 
 @settings(max_examples=80, suppress_health_check=[HealthCheck.too_slow], deadline=None)
-@given(_RESULTS, _FAULTS, st.booleans(), st.data())
+@given(some_results(_TASKS, 12), _FAULTS, st.booleans(), st.data())
 def test_any_order_repetition_batches_and_faults_end_in_exact_counts(
     results: list[dict[str, Any]], faults: list[str | None], complete: bool, data: st.DataObject
 ) -> None:

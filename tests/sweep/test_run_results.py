@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from task_cleanup.sweep.results import LISTED, MAX_CAUSES, Answer, merge, progress, result_key, target_of
-from tests.support.results_world import PLACE, request, requests, result
+from tests.support.results_world import PLACE, request, requests, result, some_results
 
 
 def gathered(*results: dict[str, Any]) -> dict[str, Any]:
@@ -125,27 +125,7 @@ def test_many_causes_are_summed_up_so_that_the_event_stays_small() -> None:
     assert max(map(len, counted["by_cause"])) == 100
 
 
-_OUTCOMES = st.sampled_from(
-    [
-        ("succeeded", None),
-        ("unchanged", "Gone"),
-        ("failed", "TaskChanged"),
-        ("failed", "Denied"),
-        ("conflict", "Runs"),
-    ]
-)
-_RESULTS = st.lists(
-    st.builds(
-        lambda task, end, minute: result(task, end[0], end[1], minute),
-        st.integers(0, 5),
-        _OUTCOMES,
-        st.integers(0, 3),
-    ),
-    max_size=25,
-)
-
-
-@given(_RESULTS, st.data())
+@given(some_results(5, 25), st.data())
 def test_order_repetition_and_batches_make_no_difference(results: list[dict[str, Any]], data: st.DataObject) -> None:
     again = data.draw(st.lists(st.sampled_from(results), max_size=10)) if results else []
     mixed = data.draw(st.permutations([*results, *again]))

@@ -78,9 +78,8 @@ class Api:
         claim = store.get(key(run_id, "claim.json"))  # by an event or a message, if nobody has asked over HTTP
         _refuse_other(claim, digest)
         if claim is None:
-            if (
-                "apply_report" in request
-            ):  # before the id is taken: who is refused may ask for another report under it
+            # Before the id is taken: who is refused may ask for another report under it.
+            if "apply_report" in request:
                 saved.check(store, request["apply_report"], request["sha256"], sweeper.system.now())
             self._take(run_id, digest)
         elif (done := self._final_summary(run_id, claim)) is not None:
@@ -100,9 +99,11 @@ class Api:
     def _final_summary(self, run_id: str, claim: Stored | None) -> dict[str, Any] | None:
         """The summary of a run that is over. None if it is not, or if a worker goes on with it: a redrive does."""
         done = self.sweeper.store.get(key(run_id, "summary.json"))
-        if done is None or done.document.get("final") is False or self._is_held(claim):
-            return None
-        return done.document
+        return done.document if done is not None and self._is_over(done.document, claim) else None
+
+    def _is_over(self, told: Mapping[str, Any], claim: Stored | None) -> bool:
+        """Whether this summary is the run's end."""
+        return told.get("final") is not False and not self._is_held(claim)
 
     def _is_held(self, claim: Stored | None) -> bool:
         """Whether a worker has the run now."""
@@ -138,7 +139,7 @@ class Api:
         claim = store.get(key(run_id, "claim.json"))
         done = store.get(key(run_id, "summary.json"))
         told = None if done is None else done.document
-        if told is not None and told.get("final") is not False and not self._is_held(claim):
+        if told is not None and self._is_over(told, claim):
             if told["mode"] == Mode.APPLY:
                 told = {**told, "results": self.results.progress(run_id)}
             return triggers.http_response(200, "application/json", told)

@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from task_cleanup.aws import AwsError
 from task_cleanup.errors import Code
-from task_cleanup.settings import Settings
+from task_cleanup.settings import Settings, SettingsError
 from task_cleanup.system import Deadline
 
 AwsService = Literal["s3", "events", "secretsmanager", "sqs"]
@@ -92,3 +92,18 @@ def answers(reply: Mapping[str, Any], number: int) -> Sequence[Mapping[str, str]
     """The bus's answer for each entry. If the reply has another number of answers, no entry counts as taken."""
     found: Sequence[Mapping[str, str]] = reply.get("Entries", ())
     return found if len(found) == number else [{"ErrorCode": Code.UNEXPECTED_REPLY}] * number
+
+
+def bucket_and_bus(settings: Settings) -> tuple[str, str]:
+    """The names of the report bucket and the event bus.
+
+    Raises
+    ------
+    SettingsError
+        If one of them is not set.
+    """
+    if settings.report_bucket is None:
+        raise SettingsError("REPORT_BUCKET is not set")
+    if settings.event_bus_name is None:
+        raise SettingsError("EVENT_BUS_NAME is not set")
+    return settings.report_bucket, settings.event_bus_name

@@ -23,7 +23,7 @@ class Bus:
 
     def __init__(self, boto: Boto, name: str, system: System) -> None:
         self._boto = boto
-        self._name = name
+        self.name = name
         self._system = system
 
     def publish(self, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = ()) -> None:
@@ -67,7 +67,7 @@ class Bus:
 
     def _entry(self, detail_type: str, detail: Mapping[str, Any]) -> dict[str, Any]:
         return {
-            "EventBusName": self._name,
+            "EventBusName": self.name,
             "Source": SOURCE,
             "DetailType": detail_type,
             "Detail": json.dumps(detail),

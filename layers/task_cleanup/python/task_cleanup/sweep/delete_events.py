@@ -47,8 +47,7 @@ def _selected(report: Report) -> Iterator[tuple[Mapping[str, Any], Mapping[str, 
 
 
 def _place(target: Mapping[str, Any]) -> Place:
-    members = ("provider", "service", "region", "account", "instance_id")
-    return place_of(SweepTarget(**{name: target[name] for name in members}), target["project_id"])
+    return place_of(SweepTarget.of_report(target), target["project_id"])
 
 
 def _request(target: Mapping[str, Any], task: Mapping[str, Any], run_id: str, not_after: str) -> dict[str, Any]:

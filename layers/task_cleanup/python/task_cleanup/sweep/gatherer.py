@@ -11,8 +11,8 @@ from task_cleanup import triggers
 from task_cleanup.aws import AwsError
 from task_cleanup.handler import ANSWER_RESERVE, LambdaContext
 from task_cleanup.observability import Telemetry
-from task_cleanup.settings import Settings, SettingsError
-from task_cleanup.sweep.boto import Boto
+from task_cleanup.settings import Settings
+from task_cleanup.sweep.boto import Boto, bucket_and_bus
 from task_cleanup.sweep.bus import Bus
 from task_cleanup.sweep.claims import is_run_id
 from task_cleanup.sweep.gathering import FinishElsewhereError, Results
@@ -59,13 +59,10 @@ def make_results_handler(system: System | None = None) -> Callable[[Any, LambdaC
         If an environment variable is missing or malformed.
     """
     settings = Settings.from_env(())
-    if settings.report_bucket is None:
-        raise SettingsError("REPORT_BUCKET is not set")
-    if settings.event_bus_name is None:
-        raise SettingsError("EVENT_BUS_NAME is not set")
+    bucket, bus = bucket_and_bus(settings)
     system = system or System()
     boto = Boto(settings, _AWS_CONFIG)
-    results = Results(BucketStore(boto, settings.report_bucket), Bus(boto, settings.event_bus_name, system), system)
+    results = Results(BucketStore(boto, bucket), Bus(boto, bus, system), system)
     return _Handler(results, GathererObservability(settings), system)
 
 

@@ -16,7 +16,7 @@ from task_cleanup.event_types import EventType
 from task_cleanup.handler import ANSWER_RESERVE, LambdaContext
 from task_cleanup.settings import Settings, SettingsError
 from task_cleanup.sweep.api import ANSWER_SECONDS, AWS_CALL_SECONDS, Api
-from task_cleanup.sweep.boto import Boto
+from task_cleanup.sweep.boto import Boto, bucket_and_bus
 from task_cleanup.sweep.bus import Bus
 from task_cleanup.sweep.gathering import Results
 from task_cleanup.sweep.lister import Lister
@@ -64,18 +64,15 @@ def make_sweep_handler(
     settings = Settings.from_env(SERVICES)
     if not settings.extra_regions.keys() <= SERVICES.keys():
         raise SettingsError("EXTRA_REGIONS names an unknown service")
-    if settings.report_bucket is None:
-        raise SettingsError("REPORT_BUCKET is not set")
-    if settings.event_bus_name is None:
-        raise SettingsError("EVENT_BUS_NAME is not set")
+    bucket, bus = bucket_and_bus(settings)
     system = system or System()
     validator = RequestValidator(schema)
     boto = Boto(settings, _AWS_CONFIG)
     sweeper = Sweeper(
         validator=validator,
         lister=Lister(schema, settings, boto, system),
-        store=BucketStore(boto, settings.report_bucket),
-        bus=Bus(boto, settings.event_bus_name, system),
+        store=BucketStore(boto, bucket),
+        bus=Bus(boto, bus, system),
         system=system,
         dry_run=settings.dry_run,
         extra_regions=settings.extra_regions,
@@ -87,7 +84,6 @@ class _Handler:
     def __init__(self, sweeper: Sweeper, settings: Settings, boto: Boto, system: System) -> None:
         self._delivery = Delivery(boto, settings)
         self._http_boto = Boto(settings, _HTTP_CONFIG)
-        self._settings = settings
         self._sweeper = sweeper
         self._system = system
         self._results = Results(sweeper.store, sweeper.bus, system)
@@ -126,7 +122,7 @@ class _Handler:
         within = deadline.within(ANSWER_SECONDS)
         boto = self._http_boto.only_while(lambda: within.remaining() >= AWS_CALL_SECONDS)
         store = BucketStore(boto, self._sweeper.store.place)
-        bus = Bus(boto, self._settings.event_bus_name or "", self._system)
+        bus = Bus(boto, self._sweeper.bus.name, self._system)
         sweeper = replace(self._sweeper, store=store, bus=bus)
         api = Api(sweeper, Results(store, bus, self._system))
         return api.status(received) if method == "GET" else api.start(received, within)

@@ -72,9 +72,7 @@ class Ledgers:
                 # Read again after the tag: if another sweep has replaced it meanwhile, ours is not written over that.
                 etag = self.store.version(name)
             else:
-                return Ledger.read(
-                    None if stored is None else stored.document
-                ), None if stored is None else stored.etag
+                return (Ledger.read(None), None) if stored is None else (Ledger.read(stored.document), stored.etag)
         return Ledger.read(None), etag
 
     def _write(self, name: str, ledger: Ledger, etag: str | None) -> bool:
@@ -109,6 +107,6 @@ class Ledgers:
         """Take back what this run has asked for, as far as the store allows: the rest ends by itself."""
         for place in places:
             with suppress(AwsError):
-                stored = self.store.get(key_of(place))
-                if stored is not None:
-                    self._write(key_of(place), Ledger.read(stored.document).without(run_id), stored.etag)
+                known, etag = self._read(key_of(place))
+                if etag is not None:
+                    self._write(key_of(place), known.without(run_id), etag)

@@ -16,7 +16,7 @@ from task_cleanup.sweep.selection import Decision, Judged, ages_wanting, counts,
 from task_cleanup.sweep.services import SERVICES
 from task_cleanup.validation import pointer, shared_pattern
 
-# How long a saved report can be applied, and how long its delete requests stay valid (`not_after`).
+# How long a saved report can be applied, and an apply carried out after it was first sent.
 LIFETIME = timedelta(days=1)
 
 
@@ -97,13 +97,6 @@ class Plan:
     listed_at: datetime
     targets: tuple[TargetPlan, ...]
     ages_wanting: Mapping[str, Any]
-
-    def selected(self) -> Iterator[tuple[TargetPlan, Judged]]:
-        """The tasks that an apply requests, in the order of the targets."""
-        for target in self.targets:
-            for item in target.judged:
-                if item.decision is Decision.SELECTED:
-                    yield target, item
 
     def instances_found(self) -> list[dict[str, int | None]]:
         """For each target of the policy with ``instance_ids``, how many instances were found; None: not known."""

@@ -70,6 +70,12 @@ class SweepTarget:
         """The ``Service.id`` of its service: ``huawei_oms``."""
         return f"{self.provider}_{self.service}"
 
+    @classmethod
+    def of_report(cls, target: Mapping[str, Any]) -> Self:
+        """The place that a target of a report is about."""
+        members = ("provider", "service", "region", "account", "instance_id")
+        return cls(**{name: target[name] for name in members})
+
     def list_request(self) -> dict[str, Any]:
         """The request of the list operation for this target."""
         members = {

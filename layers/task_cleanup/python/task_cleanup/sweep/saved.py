@@ -11,6 +11,7 @@ from typing import Any
 
 from task_cleanup.errors import CleanupError, SweepCode
 from task_cleanup.looking import differences
+from task_cleanup.sweep.claims import LEASE_MARGIN
 from task_cleanup.sweep.plan import LIFETIME, Place, Plan, Refusal, RunRefusedError, TargetPlan, place_of
 from task_cleanup.sweep.policy import Policy, SweepTarget
 from task_cleanup.sweep.report import REPORT_VERSION, SweepOutcome
@@ -19,8 +20,6 @@ from task_cleanup.sweep.services import SERVICES
 from task_cleanup.sweep.store import PREFIX, Store
 from task_cleanup.tasks import Status, Task
 from task_cleanup.times import in_words, parse_time
-
-CLOCKS_APART = timedelta(seconds=60)  # how far two machines' clocks may be apart
 
 
 @dataclass(frozen=True)
@@ -114,8 +113,7 @@ def _read(report: Mapping[str, Any], name: str) -> SavedPlan:
         raise ValueError("report")
     targets: dict[Place, SavedTarget] = {}
     for item in report["targets"]:
-        members = ("provider", "service", "region", "account", "instance_id")
-        target = SweepTarget(**{member: item[member] for member in members})
+        target = SweepTarget.of_report(item)
         selected = {
             str(task["task_id"]): _task(task) for task in item["tasks"] if task["decision"] == Decision.SELECTED
         }
@@ -133,7 +131,7 @@ def refuse_expired(listed_at: datetime, now: datetime, more: str = "") -> None:
     RunRefusedError
         ``PlanTooOld``; ``more`` ends its message.
     """
-    if not -CLOCKS_APART <= now - listed_at <= LIFETIME:  # a plan from the future has no age that could be judged
+    if not -LEASE_MARGIN <= now - listed_at <= LIFETIME:  # a plan from the future has no age that could be judged
         raise expired(more)
 
 
