@@ -116,21 +116,31 @@ def mixed_scripts(name: str) -> tuple[str, ...]:
 class Matcher:
     """Patterns with the wildcards ``*`` and ``?``, made ready once: a sweep asks it for every task.
 
-    A pattern can only match a text that has the pattern's longest literal piece in it. Looking for that is ten times
-    as fast as matching, so it is done first.
+    A pattern can only match a text that has each of the pattern's literal pieces in it. To look for these first, the
+    longest before the others, takes a tenth of the time of matching.
     """
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        self._by_piece: dict[str, list[tuple[int, Callable[[str], object]]]] = {}
+        # By the longest piece: the other pieces, and the pattern's number and expression.
+        self._by_longest: dict[str, list[tuple[Sequence[str], int, Callable[[str], object]]]] = {}
         for number, pattern in enumerate(patterns):
-            piece = max(re.split("[*?]", pattern), key=len)
-            self._by_piece.setdefault(piece, []).append((number, _wildcards(pattern)))
-        self._pieces = tuple(self._by_piece)
+            pieces = set(re.split("[*?]", pattern)) - {""}
+            longest, *others = sorted(pieces, key=len, reverse=True) or [""]
+            self._by_longest.setdefault(longest, []).append((others, number, _wildcards(pattern)))
 
     def matching(self, text: str) -> list[int]:
         """The numbers of the patterns that match the whole text, in no order."""
-        pieces = [piece for piece in self._pieces if piece in text]
-        return [number for piece in pieces for number, match in self._by_piece[piece] if match(text)]
+        found = []
+        for longest, patterns in self._by_longest.items():
+            if longest in text:
+                for others, number, match in patterns:
+                    for piece in others:  # `all` would take twice as long
+                        if piece not in text:
+                            break
+                    else:
+                        if match(text):
+                            found.append(number)
+        return found
 
 
 def _wildcards(pattern: str) -> Callable[[str], object]:
