@@ -33,7 +33,7 @@ MODULES = (
         f"sweep/{name}"
         for name in (
             *("run", "state", "saved", "ledgers", "ledger", "claims", "plan", "selection", "policy", "names"),
-            *("report", "delete_events", "api", "results", "gathering"),
+            *("report", "delete_events", "api", "results", "gathering", "gatherer", "awaited", "lister"),
         )
     ),
 )
@@ -44,7 +44,10 @@ TESTS: Mapping[str, Sequence[str]] = {
         *("transport", "transport_retries", "triggers"),
     ),
     "looks": ("looks", "looks_edges", "messages", "stop_running"),
-    "sweep/": ("handler", "plan", "policy", "run", "schema", "selection", "sweep_requests"),
+    "sweep/": (
+        *("api", "gatherer", "gathering", "handler", "instances", "ledger", "overlaps", "plan", "policy"),
+        *("protected_names", "run", "run_edges", "run_results", "saved", "selection", "sweep_requests"),
+    ),
 }
 FOLDERS = {"": "tests/unit", "looks": "tests/handlers", "sweep/": "tests/sweep"}
 PYTEST = (
