@@ -94,7 +94,7 @@ def test_results_that_come_before_the_documents_of_the_sweep_wait_for_them() -> 
     assert PAGE not in world.bucket.objects
     world.requested(2)
     assert not world.results.finish_if_done(RUN)
-    assert "2 results, all there; the sweep has not ended yet" in world.page
+    assert "2 results, all there; the sweep may still request more" in world.page
     world.ended()
     assert world.results.finish_if_done(RUN)
     assert len(world.finished) == 1

@@ -25,7 +25,7 @@ def headline(progress: Mapping[str, Any]) -> str:
     if waiting:
         return f"Under way: {counted(waiting, 'result')} of {requested:,} still to come"
     if not progress["finished"]:
-        return f"{counted(requested, 'result')}, all there; the sweep has not ended yet"
+        return f"{counted(requested, 'result')}, all there; the sweep may still request more"
     ends = f", {failed:,} failed" if failed else ""
     return f"Finished: {counted(requested, 'request')}{ends}"
 
