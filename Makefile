@@ -63,7 +63,7 @@ deployed: $(DEPLOYED)/installed .venv/local ## Deploy the built template into a 
 	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.aws.deployed $(if $(LOOPS),--loops)
 
 .PHONY: documents
-documents: .venv/local ## Write docs/openapi.json and docs/schemas again, from template, schemas and services
+documents: .venv/local ## Write docs/openapi.json, docs/schemas and docs/reference again, from code and template
 	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.api.documents
 
 .PHONY: test

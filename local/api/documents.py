@@ -1,4 +1,5 @@
-"""Writes ``docs/openapi.json``, and into ``docs/schemas`` one JSON Schema for the requests of each function.
+"""Writes ``docs/openapi.json``, the pages of ``docs/reference``, and into ``docs/schemas`` one JSON Schema for the
+requests of each function.
 
 ``python -m local.api.documents`` writes them; ``--check`` exits with 1 if a file is not up to date, or too many.
 """
@@ -11,23 +12,26 @@ from functools import cache
 from pathlib import Path
 
 from local.api import openapi, schemas
+from local.api.reference import pages
 from local.aws import stack
 
 DOCS = stack.ROOT / "docs"
 API = Path("openapi.json")
 SCHEMAS = Path("schemas")
+REFERENCE = Path("reference")
 
 
 @cache
 def texts() -> dict[Path, str]:
     """The text of every document, by its path under ``docs``."""
-    documents = {API: openapi.document(), **{SCHEMAS / f"{name}.json": it for name, it in schemas.requests().items()}}
-    return {place: json.dumps(value, indent=2, ensure_ascii=False) + "\n" for place, value in documents.items()}
+    values = {API: openapi.document(), **{SCHEMAS / f"{name}.json": it for name, it in schemas.requests().items()}}
+    written = {place: json.dumps(value, indent=2, ensure_ascii=False) + "\n" for place, value in values.items()}
+    return {**written, **{REFERENCE / name: text for name, text in pages.texts().items()}}
 
 
 def drifted(docs: Path) -> Iterator[Path]:
-    """The documents in this folder that are missing, different, or of an operation that does not exist."""
-    present = {path.relative_to(docs) for path in (docs / SCHEMAS).glob("*.json")}
+    """The documents in this folder that are missing, different, or of something that does not exist."""
+    present = {path.relative_to(docs) for folder in (SCHEMAS, REFERENCE) for path in (docs / folder).glob("*.*")}
     yield from sorted(present - texts().keys())
     for place, wanted in texts().items():
         path = docs / place
@@ -36,8 +40,9 @@ def drifted(docs: Path) -> Iterator[Path]:
 
 
 def write(docs: Path) -> None:
-    """Write every document, and remove those of operations that no longer exist."""
-    (docs / SCHEMAS).mkdir(exist_ok=True)
+    """Write every document, and remove those of what no longer exists."""
+    for folder in (SCHEMAS, REFERENCE):
+        (docs / folder).mkdir(exist_ok=True)
     for place in [*drifted(docs)]:
         if place in texts():
             (docs / place).write_text(texts()[place], encoding="utf-8")
@@ -55,7 +60,7 @@ def main(arguments: Sequence[str] | None = None, docs: Path = DOCS) -> int:
     wrong = [str(place) for place in drifted(docs)]
     if not wrong:
         return 0
-    told = f"not what template, schemas and services say: {', '.join(wrong)}. Run python -m local.api.documents"
+    told = f"not what code, template and schemas say: {', '.join(wrong)}. Run python -m local.api.documents"
     print(told, file=sys.stderr)
     return 1
 

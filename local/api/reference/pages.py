@@ -1,0 +1,42 @@
+"""All pages of the reference, and their index."""
+
+from pathlib import Path
+
+from samtranslator.yaml_helper import yaml_parse
+
+from local.api.reference import of_code, of_template
+from local.api.reference.markdown import Page, table
+from local.aws import stack
+from local.aws.expand import expand
+
+INDEX = "README.md"
+
+
+def texts(root: Path = stack.ROOT) -> dict[str, str]:
+    """The text of every page, by its file's name."""
+    written = yaml_parse((root / "template.yaml").read_text())
+    template = {**expand(written), "Mappings": written["Mappings"]}
+    pages = {
+        "parameters.md": of_template.parameters(template),
+        "outputs.md": of_template.outputs(template),
+        "settings.md": of_code.settings(template),
+        "results.md": of_code.results(),
+        "error-codes.md": of_code.error_codes(),
+        "provider-codes.md": of_code.provider_codes(),
+        "alarms.md": of_template.alarms(template),
+        "metrics.md": of_code.metrics(),
+    }
+    return {INDEX: _index(pages).text(), **{name: page.text() for name, page in pages.items()}}
+
+
+def _index(pages: dict[str, Page]) -> Page:
+    rows = [
+        (f"[{page.title}]({name})", page.intro.partition(". ")[0].rstrip(".") + ".") for name, page in pages.items()
+    ]
+    rows += [
+        ("[Requests](../schemas)", "One JSON Schema for the requests of each operation and of the sweep."),
+        ("[HTTP API](../openapi.json)", "The OpenAPI document: routes, answers, examples."),
+    ]
+    return Page(
+        "Reference", "Made from the code and the template, so it says what they do.", table(("page", ""), rows)
+    )
