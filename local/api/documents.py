@@ -6,6 +6,7 @@ requests of each function.
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -19,6 +20,19 @@ DOCS = stack.ROOT / "docs"
 API = Path("openapi.json")
 SCHEMAS = Path("schemas")
 REFERENCE = Path("reference")
+README = Path("../README.md")
+# A part of the README that is made, too.
+MADE = re.compile(r"(<!-- made: costs -->\n).*?(?=<!-- end -->)", re.DOTALL)
+
+
+@cache
+def _costs() -> str:
+    return pages.costs()
+
+
+def readme(text: str) -> str:
+    """The README with the parts that are made."""
+    return MADE.sub(lambda found: f"{found[1]}\n{_costs()}\n\n", text)
 
 
 @cache
@@ -37,6 +51,8 @@ def drifted(docs: Path) -> Iterator[Path]:
         path = docs / place
         if not path.is_file() or path.read_text(encoding="utf-8") != wanted:
             yield place
+    if (docs / README).is_file() and (text := (docs / README).read_text(encoding="utf-8")) != readme(text):
+        yield README
 
 
 def write(docs: Path) -> None:
@@ -44,7 +60,9 @@ def write(docs: Path) -> None:
     for folder in (SCHEMAS, REFERENCE):
         (docs / folder).mkdir(exist_ok=True)
     for place in [*drifted(docs)]:
-        if place in texts():
+        if place == README:
+            (docs / place).write_text(readme((docs / place).read_text(encoding="utf-8")), encoding="utf-8")
+        elif place in texts():
             (docs / place).write_text(texts()[place], encoding="utf-8")
         else:
             (docs / place).unlink()

@@ -71,6 +71,21 @@ def test_document_of_what_is_gone_goes_too(docs: Path, place: str) -> None:
     assert not gone.exists()
 
 
+def test_costs_in_the_readme_are_made_too(tmp_path: Path) -> None:
+    docs, readme = tmp_path / "docs", tmp_path / "README.md"
+    docs.mkdir()
+    readme.write_text("Mine.\n<!-- made: costs -->\nold\n<!-- end -->\nMine, too.\n")
+
+    assert documents.main([], docs) == 0
+
+    text = readme.read_text()
+    assert text.startswith("Mine.\n<!-- made: costs -->\n\n| a month |")
+    assert text.endswith("|\n\n<!-- end -->\nMine, too.\n")
+    assert documents.main(["--check"], docs) == 0
+    readme.write_text(text.replace("$", "€", 1))
+    assert documents.main(["--check"], docs) == 1
+
+
 # -- the schemas of requests ------------------------------------------------
 
 
@@ -83,8 +98,6 @@ def test_every_function_has_one() -> None:
     schemas = {f"schemas/{name}.json" for name in NAMES.values()}
 
     assert schemas == {place for place in PUBLISHED if place.startswith("schemas/")}
-        it for it in PUBLISHED if it.startswith("schemas/")
-    }
 
 
 @every_request

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 from collections.abc import Mapping
 from enum import StrEnum
 from fnmatch import fnmatch
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from samtranslator.yaml_helper import yaml_parse
 
-from local.api.reference import descriptions, of_code, of_template
+from local.api.reference import descriptions, of_account, of_code, of_template
 from local.api.reference.markdown import shown, table, worded
 from local.api.reference.pages import texts
 from local.aws import stack
@@ -127,6 +128,20 @@ def test_every_code_of_a_provider_is_there(service: Any) -> None:
     assert service.id.replace("_", ".") in text
 
 
+def test_every_type_of_resource_is_counted() -> None:
+    deployed = stack.translate(stack.ROOT / "template.yaml", {})["Resources"].values()
+
+    assert {f"`{it['Type']}`" for it in deployed} == {it for it in first_cells("resources.md") if "::" in it}
+    assert f"| **all** | {len(deployed) - 3} |" in pages()["resources.md"]  # 3 are there with a SweepPolicy only
+
+
+def test_page_of_which_nothing_is_written_is_not_there() -> None:
+    assert all(len(text) > 500 for text in pages().values())
+    assert {f"({name})" for name in pages()} - {"(README.md)"} <= set(
+        re.findall(r"\([\w.-]+\)", pages()["README.md"])
+    )
+
+
 # -- what is derived ------------------------------------------------
 
 
@@ -151,6 +166,25 @@ def test_a_code_with_an_exception_by_status_says_so() -> None:
 
     assert "| `conflict` | yes | `A.1` |" in text
     assert text.endswith("`A.1` with HTTP 502 is `unavailable`.")
+
+
+def alarm(**properties: Any) -> dict[str, Any]:
+    return {"Type": "AWS::CloudWatch::Alarm", "Properties": properties}
+
+
+def test_an_alarm_is_paid_for_by_its_metrics() -> None:
+    parts = [{"MetricStat": {}}, {"MetricStat": {}}, {"Expression": "a - b"}]
+    resources = {
+        "Plain": alarm(MetricName="Errors"),
+        "Two": alarm(Metrics=parts),
+        "Query": alarm(Metrics=[{"Expression": "SELECT …"}]),
+        "Never": {**alarm(MetricName="Errors"), "Condition": "HasUrl"},
+    }
+
+    costs = of_account.costs({**PLAIN, "Resources": resources})
+
+    assert "| 3 | $0.10 | $0.30 |" in costs
+    assert "**about $2**" in costs  # with three secrets
 
 
 PLAIN = {

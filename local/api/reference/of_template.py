@@ -100,7 +100,7 @@ def _watched(alarm: Json, template: Json) -> tuple[str, str]:
     rule = alarm["Properties"]
     if "Metrics" in rule:
         metric = "; ".join(_part(part, template) for part in rule["Metrics"])
-        period = rule["Metrics"][0].get("Period") or rule["Metrics"][0]["MetricStat"]["Period"]
+        period = next(found for part in rule["Metrics"] if (found := part.get("MetricStat", part).get("Period")))
         statistic = "it"
     else:
         metric = f"{code(rule['MetricName'])} ({rule['Namespace']})"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from samtranslator.yaml_helper import yaml_parse
 
-from local.api.reference import of_code, of_template
+from local.api.reference import of_account, of_code, of_template
 from local.api.reference.markdown import Page, table
 from local.aws import stack
 from local.aws.expand import expand
@@ -25,8 +25,14 @@ def texts(root: Path = stack.ROOT) -> dict[str, str]:
         "provider-codes.md": of_code.provider_codes(),
         "alarms.md": of_template.alarms(template),
         "metrics.md": of_code.metrics(),
+        "resources.md": of_account.resources(stack.translate(root / "template.yaml", {})),
     }
     return {INDEX: _index(pages).text(), **{name: page.text() for name, page in pages.items()}}
+
+
+def costs(root: Path = stack.ROOT) -> str:
+    """The table of costs, which the README shows too."""
+    return of_account.costs(stack.translate(root / "template.yaml", {}))
 
 
 def _index(pages: dict[str, Page]) -> Page:
