@@ -15,6 +15,7 @@ from samtranslator.yaml_helper import yaml_parse
 from local.api.reference import descriptions, of_account, of_code, of_template
 from local.api.reference.markdown import shown, table, worded
 from local.api.reference.pages import texts
+from local.api.schemas import requests
 from local.aws import stack
 from local.aws.expand import expand
 from task_cleanup.errors import Category, Code, SweepCode
@@ -97,6 +98,18 @@ def test_every_class_that_writes_metrics_is_asked_for_them() -> None:
 
     assert writing == {kind.__name__ for kind in of_code.EMITTERS}
     assert inspect.signature(Telemetry._measure).parameters.keys() == {"self", "dimensions", "metrics"}
+
+
+def test_every_operation_and_every_field_of_a_request_is_there() -> None:
+    text = pages()["requests.md"]
+
+    for operation in template()["Mappings"]["Operations"].values():
+        assert f"| [`{operation['Name']}`](../schemas/{operation['Name']}.json) |" in text
+        assert f"`{operation['Method']} {operation['Path']}`" in text
+    fields = {name for it, schema in requests().items() if it != "sweep" for name in schema["properties"]}
+    services = {it.replace("_", ".") for it in SERVICES}
+    assert {f"`{name}`" for name in fields | services} == first_cells("requests.md")
+    assert all(f"`{region}`" in text for service in SERVICES.values() for region in service.regions)
 
 
 def test_every_parameter_is_in_a_group_and_described() -> None:

@@ -56,11 +56,12 @@ def costs(template: Json) -> str:
         for name, number, price in lines
     ]
     total = sum(number * price.each for _, number, price in lines)
-    return table(("a month", "number", "each", "together"), [*rows, ("**Idle**", "", "", f"**about ${total:.0f}**")])
+    rows.append(("**Idle**", "", "", f"**about ${total:.0f}**"))
+    return table(("a month", "number", "each", "together"), rows)
 
 
 def _paid(resource: Json) -> int:
-    """How often a resource is paid for: an alarm once for each metric that it names. One that is a query names none."""
+    """How often a resource is paid for: an alarm once for each metric that it names, one that is a query not."""
     parts = resource.get("Properties", {}).get("Metrics")
     return 1 if parts is None else sum("MetricStat" in part for part in parts)
 
@@ -96,5 +97,5 @@ _NOTES = """- Prices are about those of us-east-1 in November 2026, without free
 - The alarm that is a query (`UndeliveredAlarm`) is paid by the metrics that it finds: none while all is delivered.
 - By use: calls of Lambda, API Gateway, EventBridge and S3, some cents for ten thousand tasks; logs by what is written
   ($0.50 for a GB, and $0.03 a month to keep it); each [metric](metrics.md) in a month in which it is written ($0.30).
-- A KMS key of your own (`KmsKeyArn`) costs $1 a month. A NAT gateway, which the functions need in a VPC, costs more than
-  all of this."""
+- A KMS key of your own (`KmsKeyArn`) costs $1 a month. A NAT gateway, which the functions need in a VPC, costs more
+  than all of this."""

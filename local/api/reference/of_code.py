@@ -11,6 +11,7 @@ from typing import Any
 from aws_lambda_powertools.metrics import MetricUnit
 
 import task_cleanup
+from local.api import schemas
 from local.api.reference import descriptions as told
 from local.api.reference.markdown import Json, Page, code, listed, section, table, yes
 from local.api.reference.of_template import variables
@@ -71,6 +72,47 @@ def settings(template: Json) -> Page:
 def about(variable: str) -> str:
     """The description of a variable; that with the longest name or pattern, if several fit."""
     return told.SETTINGS[max((known for known in told.SETTINGS if fnmatch(variable, known)), key=len)]
+
+
+# -- requests ------------------------------------------------
+
+
+def requests(template: Json) -> Page:
+    """The operations, with their routes and the fields of their requests, and the regions of the services."""
+    known = schemas.requests()
+    rows = [_request(of, known[of["Name"]]) for of in template["Mappings"]["Operations"].values()]
+    sweep = f"[`{schemas.SWEEP}`](../schemas/{schemas.SWEEP}.json)"
+    rows.append((sweep, "lists, judges and asks for deletes", "`POST /sweeps`", "[the policy](../sweep.md)"))
+    texts: dict[str, set[str]] = {}
+    for name, schema in known.items():
+        for field, rule in schema["properties"].items() if name != schemas.SWEEP else ():
+            texts.setdefault(field, set()).add(rule["description"].partition(" The service's: ")[0])
+    fields = (
+        (code(field), next(iter(told_)) if len(told_) == 1 else "Each operation's own: see its schema.")
+        for field, told_ in sorted(texts.items())
+    )
+    regions = ((code(it.replace("_", ".")), listed(service.regions)) for it, service in sorted(SERVICES.items()))
+    parts = [
+        table(("operation", "does", "HTTP", "takes beside what is in the path"), rows),
+        section("Fields", table(("field", "meaning"), fields)),
+        section(
+            "Regions",
+            "The parameter [`ExtraRegions`](parameters.md#providers) adds to these.",
+            table(("service", "regions"), regions),
+        ),
+    ]
+    intro = (
+        "What you can ask for. Over HTTP, fields that are not in the path are query parameters, or members of a JSON "
+        "body (`expected`: body only). Events and direct calls have all fields in one object, with `operation`."
+    )
+    return Page("Operations and their requests", intro, "\n\n".join(parts))
+
+
+def _request(operation: Json, schema: Json) -> tuple[str, ...]:
+    name, route = operation["Name"], f"{operation['Method']} {operation['Path']}"
+    takes = sorted(it for it in schema["properties"] if it != "operation" and f"{{{it}}}" not in route)
+    does = operation["Description"].removeprefix(f"{name}: ")
+    return f"[`{name}`](../schemas/{name}.json)", does, code(route), listed(takes)
 
 
 # -- results ------------------------------------------------

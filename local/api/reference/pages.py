@@ -17,6 +17,7 @@ def texts(root: Path = stack.ROOT) -> dict[str, str]:
     written = yaml_parse((root / "template.yaml").read_text())
     template = {**expand(written), "Mappings": written["Mappings"]}
     pages = {
+        "requests.md": of_code.requests(template),
         "parameters.md": of_template.parameters(template),
         "outputs.md": of_template.outputs(template),
         "settings.md": of_code.settings(template),
@@ -40,7 +41,7 @@ def _index(pages: dict[str, Page]) -> Page:
         (f"[{page.title}]({name})", page.intro.partition(". ")[0].rstrip(".") + ".") for name, page in pages.items()
     ]
     rows += [
-        ("[Requests](../schemas)", "One JSON Schema for the requests of each operation and of the sweep."),
+        ("[Schemas](../schemas)", "One JSON Schema for the requests of each operation and of the sweep."),
         ("[HTTP API](../openapi.json)", "The OpenAPI document: routes, answers, examples."),
     ]
     return Page(
