@@ -89,7 +89,8 @@ def _kinds(template: Json, condition: str) -> str:
     return ", ".join(code(name) for name in sorted(names))
 
 
-_NOTES = """- Prices are about those of us-east-1 in November 2026, without free amounts (in an account, ten alarms, three
+_NOTES = """\
+- Prices are about those of us-east-1 in November 2026, without free amounts (in an account, ten alarms, three
   dashboards and a million requests of SQS are free). AWS's pages, linked above, have those of your region.
 - Empty receives: Lambda polls a queue
   [also while it is empty](https://aws.amazon.com/premiumsupport/knowledge-center/sqs-high-charges/). The number is an
