@@ -44,6 +44,23 @@ def present(template: Json) -> Iterator[Json]:
             yield resource
 
 
+def contents(template: Json) -> str:
+    """What the stack has, in a sentence."""
+    counts = Counter(it["Type"] for it in present(template))
+    named = ", ".join(f"{counts[kind]} {name}" for kind, name in _CONTENTS.items())
+    return (
+        f"{counts.total()} resources with the defaults, among them {named}, an event bus, an HTTP API and a bucket."
+    )
+
+
+_CONTENTS: Mapping[str, str] = {
+    "AWS::Lambda::Function": "functions",
+    "AWS::IAM::Role": "roles",
+    "AWS::SQS::Queue": "queues",
+    "AWS::CloudWatch::Alarm": "alarms",
+}
+
+
 def costs(template: Json) -> str:
     """The table of an idle month."""
     counts: Counter[str] = Counter()

@@ -32,8 +32,9 @@ def texts(root: Path = stack.ROOT) -> dict[str, str]:
 
 
 def costs(root: Path = stack.ROOT) -> str:
-    """The table of costs, which the README shows too."""
-    return of_account.costs(stack.translate(root / "template.yaml", {}))
+    """What a stack has and what it costs, for the README."""
+    template = stack.translate(root / "template.yaml", {})
+    return f"{of_account.contents(template)}\n\n{of_account.costs(template)}"
 
 
 def _index(pages: dict[str, Page]) -> Page:
