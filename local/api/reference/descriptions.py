@@ -150,31 +150,37 @@ SWEEP_CODES: Mapping[SweepCode, str] = {
     SweepCode.BUS_ERROR: "The bus did not take a request or an event. The run comes again.",
     SweepCode.DRY_RUN: "The stack's `DryRun` was switched on between two tries of the run, or before its requests "
     "were carried out.",
-    SweepCode.FRACTION_TOO_HIGH: "More than `max_fraction` of the tasks found were selected, in all or in one "
-    "target.",
+    SweepCode.FRACTION_TOO_HIGH: "The whole run or one target selects more than `max_fraction` of the tasks that "
+    "were found.",
     SweepCode.INSTANCES_INCOMPLETE: "The list of a place's instances may lack some.",
-    SweepCode.LIST_FAILED: "A target could not be listed.",
-    SweepCode.LIST_INCOMPLETE: "A target's list may lack tasks.",
+    SweepCode.LIST_FAILED: "A target's list, or that of its instances, failed. The target's `error` says why.",
+    SweepCode.LIST_INCOMPLETE: "A target's list may be incomplete: `limit`, the time, or it changed while it was "
+    "read.",
     SweepCode.MORE: "How many more refusals there are, where an event, a log line or a dead letter leaves them out.",
-    SweepCode.OVERLAPS: "Another run of this policy's name is applying, or has asked for one of the tasks.",
-    SweepCode.PLAN_TOO_OLD: "The report's tasks were listed more than a day ago.",
+    SweepCode.OVERLAPS: "Another run of this policy's name is applying, or has asked for one of the tasks "
+    "meanwhile. Before that, the message has come again for more than half an hour.",
+    SweepCode.PLAN_TOO_OLD: "The report's tasks were listed more than a day ago. Also where a run goes on with its "
+    "own plan after that.",
     SweepCode.REGION_UNKNOWN: "A target of the report is in a region that its service no longer has: "
     "`ExtraRegions` was changed.",
     SweepCode.REPORT_CHANGED: "The stored report has another digest than `sha256`.",
-    SweepCode.REPORT_NOT_A_PLAN: "Only the report of a run that ended as `reported` can be applied.",
+    SweepCode.REPORT_NOT_A_PLAN: "The report's run has not ended, was refused, failed, or requested the deletes "
+    "itself; or the report repeats another one.",
     SweepCode.REPORT_NOT_FOUND: "There is no such report, or it has expired.",
     SweepCode.REPORT_UNREADABLE: "It is no report of a sweep, or one of an earlier version.",
-    SweepCode.REQUEST_TOO_LARGE: "The request has more than 200,000 bytes. Give it fewer ids, or make two policies.",
+    SweepCode.REQUEST_TOO_LARGE: "Over HTTP only: more than 200,000 bytes, which the bus does not take. Give it "
+    "fewer ids.",
     SweepCode.REQUESTS_NOT_TAKEN: "The bus did not take all requests. The run comes again and sends the others.",
     SweepCode.RESULTS_CONTENDED: "Other workers changed the run's results at the same time. The results come again.",
     SweepCode.RUN_ID_INVALID: "The path holds no run id.",
     SweepCode.RUN_ID_REUSED: "Another request has used this run id. Leave `run_id` out.",
     SweepCode.RUN_NOT_FOUND: "Nobody has asked for this run, or it has expired.",
-    SweepCode.SAME_TARGET: "Two targets are the same project or instance.",
+    SweepCode.SAME_TARGET: "Two targets turned out to be the same project or instance: their tasks would count "
+    "twice.",
     SweepCode.STORE_ERROR: "The report bucket could not be read or written. The run comes again.",
     SweepCode.SWEEP_RUNNING: "Another worker has the run.",
     SweepCode.TOO_MANY_INSTANCES: "A place has more instances than one run lists (1,000).",
-    SweepCode.TOO_MANY_TASKS: "More tasks were selected than `max_tasks` allows, in all or in one target.",
+    SweepCode.TOO_MANY_TASKS: "The whole run or one target selects more tasks than `max_tasks`.",
 }
 
 SWEEP_OUTCOMES: Mapping[SweepOutcome, str] = {

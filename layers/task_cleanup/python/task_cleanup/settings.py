@@ -41,7 +41,7 @@ class AwsIdentity:
 
 @wired
 class Settings:
-    """Everything a function takes from its environment (table: docs/operations.md)."""
+    """Everything a function takes from its environment (table: docs/reference/settings.md)."""
 
     secret_prefix: str
     dry_run: bool
