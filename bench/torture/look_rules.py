@@ -93,7 +93,7 @@ def _is_in_vain(call: Entry, calls: list[Entry]) -> bool:
 
 
 def no_doubt_where_a_look_was_answered(books: Books) -> Iterator[str]:
-    """A result leaves open whether the change was made only if a look came after it, and none was answered."""
+    """A result does not say whether the change was made only if a look came after it, and none was answered."""
     for receive, result in books.logged:
         note = str(((result["error"] or {}).get("detail") or {}).get("note") or "")
         if DOUBT not in note or result["operation"] == CANCEL.name or not books.is_alone(receive, result):

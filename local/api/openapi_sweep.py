@@ -61,13 +61,13 @@ _ASK_ERRORS: Mapping[int, tuple[Error, str]] = {
         Error(
             Category.PRECONDITION_FAILED,
             SweepCode.REPORT_CHANGED,
-            "`sha256` is not the digest of this report: read it again, and take the digest that is told with it",
+            "`sha256` is not the digest of this report: read it again, and take the digest that is shown there",
         ),
         "`ReportChanged`: the report has another digest than `sha256`.",
     ),
     503: (
         _UNAVAILABLE,
-        "`AwsUnavailable`. It may be on the bus all the same: ask again, with this `run_id`.",
+        "`AwsUnavailable`. It may be on the bus already: ask again, with this `run_id`.",
     ),
 }
 _TELL_ERRORS: Mapping[int, tuple[Error, str]] = {

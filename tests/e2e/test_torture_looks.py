@@ -44,8 +44,8 @@ DOUBTED = make_message(14, OMS, Kind.PRESENT, seeded=AS_SEEN)
 ENDS = {
     EXPECTED: ("succeeded", None),
     ANOTHER: ("failed", make_error("TaskChanged")),
-    VANISHED: ("failed", make_error("OMS.0054", "the answer leaves open whether the change was made")),
-    DOUBTED: ("failed", make_error("ConnectionFailed", "the change may have been made all the same")),
+    VANISHED: ("failed", make_error("OMS.0054", "the answer does not say whether the change was made")),
+    DOUBTED: ("failed", make_error("ConnectionFailed", "the change may have been made")),
 }
 REDRIVEN = {
     ANOTHER: ("failed", make_error("TaskChanged")),

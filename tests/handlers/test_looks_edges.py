@@ -235,7 +235,7 @@ def test_a_list_that_lags_does_not_make_a_delete_undone(world: HandlerWorld, fol
     result = world.function(folder).result(request_of(folder))
 
     assert (result["outcome"], looks(result)) == ("failed", [("after", True)])
-    assert "not to be seen yet" in result["error"]["detail"]["note"]
+    assert "does not show yet" in result["error"]["detail"]["note"]
 
 
 @pytest.mark.parametrize("folder", DELETES)

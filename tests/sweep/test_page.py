@@ -141,7 +141,7 @@ LIST_ERROR_TOLD = "unavailable, ConnectionFailed: no answer from the provider wi
 NOTHING_TO_APPLY = "Nothing is selected: applying it would request nothing."
 STILL_DRY = "While DRY_RUN is on, this again makes a report only."
 APPLY_ASKED = "An apply was asked for."
-ALLOWED = "The policy allows an apply all the same (allow_incomplete)."
+ALLOWED = "The policy still allows an apply (allow_incomplete)."
 
 RESULTS_TOLD = "As results come in, the page of the results tells how many succeeded"
 GONE = "44 found, 31 kept, 13 selected, 1 gone"

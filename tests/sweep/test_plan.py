@@ -81,12 +81,12 @@ def test_a_refusal_names_its_target_and_the_remedy() -> None:
 
     fraction = (
         "6 of 8 tasks are selected, and limits.max_fraction 0.5 allows 4 of them; "
-        f"if they may all go, raise it {too_many}"
+        f"if all of them may be deleted, raise it {too_many}"
     )
 
     assert told == [
         fraction,
-        f"6 tasks are selected, and limits.max_tasks allows 5; if they may all go, raise it {too_many}",
+        f"6 tasks are selected, and limits.max_tasks allows 5; if all of them may be deleted, raise it {too_many}",
         f"/targets/0 (huawei oms cn-north-4): {fraction}",
     ]
 

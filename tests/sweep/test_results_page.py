@@ -46,8 +46,8 @@ def test_every_kind_has_its_number_its_words_and_its_part_of_the_bar() -> None:
 @pytest.mark.parametrize(
     ("counts", "ended", "headline", "style"),
     [
-        (ALL, True, "Under way: 1 result of 5 still to come", "partly"),
-        (counted(2, result(0)), True, "Under way: 1 result of 2 still to come", "reported"),
+        (ALL, True, "Not finished: 1 result of 5 still to come", "partly"),
+        (counted(2, result(0)), True, "Not finished: 1 result of 2 still to come", "reported"),
         (counted(1, result(0)), False, "1 result, all there; the sweep may still request more", "reported"),
         (counted(1, result(0)), True, "Finished: 1 request", "requested"),
         (counted(2, result(0), result(1, "failed", "X")), True, "Finished: 2 requests, 1 failed", "partly"),

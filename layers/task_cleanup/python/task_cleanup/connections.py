@@ -58,7 +58,7 @@ class _Timed(io.RawIOBase):
     def readinto(self, buffer: Any, /) -> int | None:  # noqa: ANN401 - any buffer
         left = self._deadline.remaining()
         if not left:
-            raise TimeoutError("the reply was not whole in time")
+            raise TimeoutError("the reply did not end in time")
         self._sock.settimeout(left)
         return self._raw.readinto(buffer)
 

@@ -69,7 +69,7 @@ def _by_list(service: Service, caller: Caller, when: When) -> Sighting:
     alike = any(_plain_id(task.task_id) == plain_id for task in listed.tasks)
     if task is None and listed.complete and not alike:
         return replace(seen, found=False)
-    why = "the list has the id in other letters only" if alike else f"the list is not whole: {listed.note}"
+    why = "the list has this id only in another case" if alike else f"the list is not whole: {listed.note}"
     return _with_task(seen, service.look, task, why)
 
 

@@ -373,7 +373,7 @@ def _with_look(operation: Operation, finished: FinishedCall, seen: Sighting) -> 
     note = "a look after it still shows the task"
     if finished.unanswered:  # no proof: a provider may show for a while what it has deleted
         attempts = f"{finished.unanswered} attempt(s) got no definite answer"
-        note = f"{attempts}, and {note}: if the change was made, it is not to be seen yet"
+        note = f"{attempts}, and {note}: if the change was made, it does not show yet"
     if operation.goal is Goal.GONE and operation.is_asynchronous and error.category not in RETRY_LATER:
         # The provider may have accepted the delete, and make it later: a final failure would be too early.
         error = replace(error, category=Category.UNAVAILABLE)
@@ -411,7 +411,7 @@ def _send_stop(operation: Operation, stop: StopFirst, caller: Caller, finished: 
     error = error.with_detail(stop=str(answer))
     if reply.verdict.error is not None and reply.unanswered:
         earlier = (error.detail or {}).get("note")
-        note = f"{reply.unanswered} attempt(s) of the stop got no definite answer: it may have been made all the same"
+        note = f"{reply.unanswered} attempt(s) of the stop got no definite answer: it may have been made"
         error = error.with_detail(note=f"{earlier}; {note}" if earlier else note)
     verdict = replace(finished.verdict, error=error)
     return replace(finished, verdict=verdict, attempts=finished.attempts + reply.attempts)
@@ -425,8 +425,8 @@ def _with_doubt(finished: FinishedCall, more: str = "") -> FinishedCall:
     if verdict.outcome is Outcome.UNCHANGED:
         note = "an earlier attempt of this call got no answer: it may be the one that made the change"
     elif finished.unanswered:
-        note = f"{finished.unanswered} attempt(s) got no definite answer: the change may have been made all the same"
+        note = f"{finished.unanswered} attempt(s) got no definite answer: the change may have been made"
     else:
-        note = "the answer leaves open whether the change was made"
+        note = "the answer does not say whether the change was made"
     note = f"{note}; {more}" if more else note
     return replace(finished, verdict=replace(verdict, error=verdict.error.with_detail(note=note)))

@@ -161,7 +161,7 @@ def _exchange(session: requests.Session, request: SignedRequest, deadline: Deadl
                 raise ReplyTooLargeError
         arrived = {name.lower(): value for name, value in response.raw.headers.itermerged()}
         if not body and response.status_code != 204 and not arrived.keys() & {"content-length", "transfer-encoding"}:
-            raise ProtocolError("an empty reply without a length: nothing tells whether it is whole")
+            raise ProtocolError("an empty reply without a length: it may be incomplete")
         return Reply(response.status_code, arrived, bytes(body))
     finally:
         response.close()

@@ -35,8 +35,8 @@ _RUN_ID_WANTED = (
 )
 _TITLES: Mapping[Category, str] = {
     Category.NOT_FOUND: "There is no such report",
-    Category.PRECONDITION_FAILED: "The report is another one",
-    Category.CONFLICT: "The request meets something that is there already",
+    Category.PRECONDITION_FAILED: "The report has another digest",
+    Category.CONFLICT: "The request conflicts with what is stored",
 }
 # Every other refusal of a saved report is a conflict with what is stored.
 _CATEGORIES: Mapping[str, Category] = {

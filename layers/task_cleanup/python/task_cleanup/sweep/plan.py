@@ -143,7 +143,7 @@ def _asked_by_id(item: Judged, is_id: Callable[[str], object]) -> Judged:
     """Keep a task whose id the delete would refuse: the request could not be counted, and would never end."""
     if item.decision is not Decision.SELECTED or is_id(item.task.task_id):
         return item
-    return item.kept(Decision.NOT_DELETABLE, "its id has not the form of a task's id, so it cannot be asked for")
+    return item.kept(Decision.NOT_DELETABLE, "its id does not look like a task's id, so it cannot be asked for")
 
 
 def _once(item: Judged, ledger: Ledger, now: datetime, run_id: str) -> Judged:
@@ -199,7 +199,7 @@ def _over(limits: Limits, counted: Mapping[str, int]) -> Iterator[Refusal]:
     if selected > allowed:
         message = (
             f"{selected:,} of {found:,} tasks are selected, and limits.max_fraction {limits.max_fraction:g} allows "
-            f"{allowed:,} of them; if they may all go, raise it {_REMEDY}"
+            f"{allowed:,} of them; if all of them may be deleted, raise it {_REMEDY}"
         )
         yield Refusal(SweepCode.FRACTION_TOO_HIGH, message)
 
@@ -208,7 +208,7 @@ def _too_many(plan: Plan) -> Refusal:
     selected, most = plan.totals["selected"], plan.policy.limits.max_tasks
     message = (
         f"{selected:,} tasks are selected, and limits.max_tasks allows {most:,}; "
-        f"if they may all go, raise it {_REMEDY}"
+        f"if all of them may be deleted, raise it {_REMEDY}"
     )
     return Refusal(SweepCode.TOO_MANY_TASKS, message)
 
@@ -218,7 +218,7 @@ def _incomplete(planned: TargetPlan, number: int) -> Refusal:
         message = f"the list failed: {planned.error.code}, {planned.error.message}"
         return _of_target(SweepCode.LIST_FAILED, message, number, planned)
     message = (
-        f"the list may not be whole: its limit of {planned.target.limit:,} tasks or the time cut it, or it changed "
-        "while it was read; ask again, or raise the target's limit"
+        f"the list may not be whole: it was ended by its limit of {planned.target.limit:,} tasks or by the time, or it "
+        "changed while it was read; ask again, or raise the target's limit"
     )
     return _of_target(SweepCode.LIST_INCOMPLETE, message, number, planned)

@@ -320,7 +320,7 @@ class Sweeper:
             ``DryRun``, ``PlanTooOld`` or ``RegionUnknown``.
         """
         if self.dry_run:
-            raise refused(SweepCode.DRY_RUN, f"the stack's DRY_RUN forbids to go on with this plan; {_SENT_STAND}")
+            raise refused(SweepCode.DRY_RUN, f"the stack's DRY_RUN does not allow this plan to go on; {_SENT_STAND}")
         now = self.system.now()
         saved.refuse_expired(parse_time(report["listed_at"]), now, f"; {_SENT_STAND}")
         if now >= valid_until(report):  # every request would be refused

@@ -70,7 +70,7 @@ def check(store: Store, name: str, sha256: str, now: datetime, run_id: str = "")
     if (told.get("report") or {}).get("sha256") != sha256:
         raise refused(
             SweepCode.REPORT_CHANGED,
-            "`sha256` is not the digest of this report: read it again, and take the digest that is told with it",
+            "`sha256` is not the digest of this report: read it again, and take the digest that is shown there",
         )
     try:
         refuse_expired(parse_time(str(told.get("listed_at"))), now)

@@ -122,7 +122,7 @@ def _kept_at_any_age(task: Task, policy: Policy, *, stop: bool, vouched: bool) -
 def _by_age(age_from: str | None, age: timedelta | None, policy: Policy, *, stop: bool) -> tuple[Decision, str]:
     """The decision about a task that only its age can keep."""
     if age is None or age_from is None:
-        return Decision.AGE_UNKNOWN, f"its age is unknown by {' and by '.join(_bases(policy, stop=stop))}"
+        return Decision.AGE_UNKNOWN, f"its age is not known from {' or '.join(_bases(policy, stop=stop))}"
     old = f"{age / timedelta(days=1):.1f} days {SINCE[age_from]}"
     if age <= policy.select.min_age:
         return Decision.TOO_YOUNG, f"{old}, not older than {policy.select.older_than}"

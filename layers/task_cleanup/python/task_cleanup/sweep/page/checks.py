@@ -39,7 +39,7 @@ _REMEDIES: Mapping[str, str] = {
 def remedy(target: Json) -> str:
     """What to do about it, in a sentence."""
     if target["error"] is None:
-        return "Its limit or the time cut it, or it changed meanwhile: ask again, or raise the target's limit."
+        return "The limit or the time ended it, or it changed meanwhile: ask again, or raise the target's limit."
     return _REMEDIES.get(target["error"]["category"], "Make a new report; if this stays, look the code up.")
 
 

@@ -23,7 +23,7 @@ def headline(progress: Mapping[str, Any]) -> str:
     """How far the run is, in one line."""
     requested, waiting, failed = progress["requested"], progress["waiting"], progress["failed"]
     if waiting:
-        return f"Under way: {counted(waiting, 'result')} of {requested:,} still to come"
+        return f"Not finished: {counted(waiting, 'result')} of {requested:,} still to come"
     if not progress["finished"]:
         return f"{counted(requested, 'result')}, all there; the sweep may still request more"
     ends = f", {failed:,} failed" if failed else ""
