@@ -218,7 +218,7 @@ def _incomplete(planned: TargetPlan, number: int) -> Refusal:
         message = f"the list failed: {planned.error.code}, {planned.error.message}"
         return _of_target(SweepCode.LIST_FAILED, message, number, planned)
     message = (
-        f"the list may not be whole: it was ended by its limit of {planned.target.limit:,} tasks or by the time, or it "
-        "changed while it was read; ask again, or raise the target's limit"
+        f"the list may not be whole: its limit of {planned.target.limit:,} tasks or the time ended it, or it changed "
+        "while it was read; ask again, or raise the target's limit"
     )
     return _of_target(SweepCode.LIST_INCOMPLETE, message, number, planned)
