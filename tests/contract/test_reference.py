@@ -80,6 +80,13 @@ def test_every_variable_that_the_settings_or_the_template_have_is_described() ->
     assert {f"`{name}`" for name in names} == first_cells("settings.md")
 
 
+def test_what_has_no_description_is_named_with_the_place_to_write_one() -> None:
+    with pytest.raises(descriptions.MissingDescriptionError, match=r"Code\.TIMEOUT.*descriptions\.py"):
+        descriptions.text_of({}, Code.TIMEOUT)
+    with pytest.raises(descriptions.MissingDescriptionError, match=r"NEW_VARIABLE.*descriptions\.py"):
+        descriptions.text_of_variable("NEW_VARIABLE")
+
+
 def test_every_metric_that_is_written_is_described() -> None:
     written = {name for metrics in of_code.metrics_written().values() for name in metrics}
 

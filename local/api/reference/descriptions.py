@@ -5,12 +5,40 @@ These are no part of the functions: a function that loads a text of its own take
 """
 
 from collections.abc import Mapping
+from fnmatch import fnmatch
+from typing import TypeVar
 
 from task_cleanup.errors import Category, Code, SweepCode
 from task_cleanup.results import Outcome
 from task_cleanup.sweep.report import SweepOutcome
 from task_cleanup.sweep.selection import Decision
 from task_cleanup.tasks import AgeBasis, Status
+
+Key = TypeVar("Key")
+Text = TypeVar("Text")
+
+
+class MissingDescriptionError(LookupError):
+    """Something has no description here."""
+
+    def __init__(self, name: object) -> None:
+        super().__init__(f"{name} has no description: write one in local/api/reference/descriptions.py")
+
+
+def text_of(texts: Mapping[Key, Text], key: Key) -> Text:
+    """The description of a member. Raises MissingDescriptionError."""
+    if key not in texts:
+        raise MissingDescriptionError(repr(key))
+    return texts[key]
+
+
+def text_of_variable(name: str) -> str:
+    """The description of a variable; that with the longest name or pattern, if several fit."""
+    fitting = [known for known in SETTINGS if fnmatch(name, known)]
+    if not fitting:
+        raise MissingDescriptionError(f"The variable {name}")
+    return SETTINGS[max(fitting, key=len)]
+
 
 SETTINGS: Mapping[str, str] = {
     "CREDENTIALS_SECRET_PREFIX": "First part of the secrets' names: `<prefix>/<provider>/<account>`. Not set: "

@@ -69,7 +69,7 @@ def costs(template: Json) -> str:
     lines = [(name, counts[kind], PRICES[price]) for kind, (name, price) in PAID.items() if counts[kind]]
     lines.append(("Secrets, if each provider has one", SECRETS, PRICES["secret"]))
     rows = [
-        (f"[{name}]({price.page})", number, f"${price.each:.2f}", f"${number * price.each:.2f}")
+        (f"[{name}]({price.page})", str(number), f"${price.each:.2f}", f"${number * price.each:.2f}")
         for name, number, price in lines
     ]
     total = sum(number * price.each for _, number, price in lines)

@@ -4,7 +4,6 @@ import ast
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ class _Recorder(dict[str, str]):
         super().__init__(values)
         self.asked: list[str] = []
 
-    def get(self, name: str, default: Any = None) -> Any:  # type: ignore[override]  # noqa: ANN401
+    def get(self, name: str, default: Any = None) -> Any:  # noqa: ANN401
         self.asked.append(name)
         return super().get(name, default)
 
@@ -60,18 +59,13 @@ def settings(template: Json) -> Page:
     """The environment variables: what each is for, and where its value in the stack comes from."""
     stack = variables(template)
     names = sorted({*variables_read(), *stack}, key=lambda name: (name.startswith(("AWS_", "POWERTOOLS_")), name))
-    rows = ((code(name), about(name), " or ".join(sorted(stack.get(name, ())))) for name in names)
+    rows = ((code(name), told.text_of_variable(name), " or ".join(sorted(stack.get(name, ())))) for name in names)
     intro = (
         "The environment variables of a function. The stack sets them; you need this page only if you run a function "
         "elsewhere. A value that cannot be understood stops the function at its start, with an error that names the "
         "variable."
     )
     return Page("Settings", intro, table(("variable", "meaning", "in the stack"), rows))
-
-
-def about(variable: str) -> str:
-    """The description of a variable; that with the longest name or pattern, if several fit."""
-    return told.SETTINGS[max((known for known in told.SETTINGS if fnmatch(variable, known)), key=len)]
 
 
 # -- requests ------------------------------------------------
@@ -123,7 +117,7 @@ def results() -> Page:
     http = {Outcome.CONFLICT: str(HTTP_STATUS[Category.CONFLICT]), Outcome.FAILED: "by its category"}
     outcomes = table(
         ("outcome", "HTTP", "meaning"),
-        ((code(it.value), http.get(it, "200"), told.OUTCOMES[it]) for it in Outcome),
+        ((code(it.value), http.get(it, "200"), told.text_of(told.OUTCOMES, it)) for it in Outcome),
     )
     categories = table(
         ("category", "HTTP", "tried again in the call", "retryable", "meaning", "what to do"),
@@ -133,7 +127,7 @@ def results() -> Page:
                 HTTP_STATUS[it],
                 yes(it in RETRY_WITHIN_CALL),
                 yes(it in RETRY_LATER),
-                *told.CATEGORIES[it],
+                *told.text_of(told.CATEGORIES, it),
             )
             for it in Category
         ),
@@ -161,7 +155,7 @@ def results() -> Page:
 
 
 def _words(texts: Mapping[Any, str], kind: type[StrEnum], name: str) -> str:
-    return table((name, "meaning"), ((code(it.value), texts[it]) for it in kind))
+    return table((name, "meaning"), ((code(it.value), told.text_of(texts, it)) for it in kind))
 
 
 # -- codes ------------------------------------------------
@@ -184,7 +178,11 @@ def error_codes() -> Page:
 def _rows(kind: type[StrEnum], texts: Mapping[Any, str], found: Mapping[str, set[str]]) -> Iterator[Sequence[str]]:
     for member in sorted(kind, key=lambda it: it.value):
         groups = sorted(found.get(f"{kind.__name__}.{member.name}", ()))
-        yield code(member.value), ", ".join(it if it == REFUSAL else code(it) for it in groups), texts[member]
+        yield (
+            code(member.value),
+            ", ".join(it if it == REFUSAL else code(it) for it in groups),
+            told.text_of(texts, member),
+        )
 
 
 # Where the category and the code are not arguments of one call.
@@ -345,7 +343,7 @@ def metrics() -> Page:
             {GATHERER: "Of the gathering of results"}.get(values["operation"], "Of a sweep"),
             f"Dimensions: `service`, `operation` (`{values['operation']}`).",
         )
-        rows = ((code(name), unit, told.METRICS[name]) for name, unit in written.items())
+        rows = ((code(name), unit, told.text_of(told.METRICS, name)) for name, unit in written.items())
         parts.append(section(title, dimensions, table(("metric", "unit", "meaning"), rows)))
     intro = (
         "What the functions write beside the metrics of AWS's own services. Namespace: `TaskCleanup`. The dimension "
