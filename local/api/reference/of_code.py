@@ -74,6 +74,7 @@ def settings(template: Json) -> Page:
 def requests(template: Json) -> Page:
     """The operations, with their routes and the fields of their requests, and the regions of the services."""
     known = schemas.requests()
+    limits = template["Resources"]["HttpApi"]["Properties"]["DefaultRouteSettings"]
     rows = [_request(of, known[of["Name"]]) for of in template["Mappings"]["Operations"].values()]
     sweep = f"[`{schemas.SWEEP}`](../schemas/{schemas.SWEEP}.json)"
     rows.append((sweep, "lists, judges and asks for deletes", "`POST /sweeps`", "[the policy](../sweep.md)"))
@@ -97,7 +98,8 @@ def requests(template: Json) -> Page:
     ]
     intro = (
         "What you can ask for. Over HTTP, fields that are not in the path are query parameters, or members of a JSON "
-        "body (`expected`: body only). Events and direct calls have all fields in one object, with `operation`."
+        "body (`expected`: body only). Events and direct calls have all fields in one object, with `operation`. "
+        f"The HTTP API takes {limits['ThrottlingRateLimit']} calls a second, and answers within 30 seconds."
     )
     return Page("Operations and their requests", intro, "\n\n".join(parts))
 
