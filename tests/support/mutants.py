@@ -44,9 +44,9 @@ TESTS: Mapping[str, Sequence[str]] = {
         *("connections", "credentials", "listing", "operation", "results", "retries", "stop"),
         *("transport", "transport_retries", "triggers"),
     ),
-    "looks": ("looks", "looks_edges", "messages", "stop_running"),
+    "looks": ("looks", "looks_edges", "messages", "stop_running", "vouched"),
     "sweep/": (
-        *("api", "gatherer", "gathering", "handler", "instances", "ledger", "overlaps", "plan", "policy"),
+        *("api", "awaited", "gatherer", "gathering", "handler", "instances", "ledger", "overlaps", "plan", "policy"),
         *("protected_names", "run", "run_edges", "run_results", "saved", "selection", "sweep_requests"),
     ),
 }
