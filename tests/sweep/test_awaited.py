@@ -51,6 +51,6 @@ BEGUN = {"digest": OURS}
     ],
 )
 def test_who_waits_for_the_end_of_a_run(documents: dict[str, dict[str, Any]], awaited: bool) -> None:
-    store = cast(Store, Documents(**documents))
+    store = cast("Store", Documents(**documents))
 
     assert is_awaited(store, "run-1", OURS, NOW) is awaited
