@@ -200,6 +200,22 @@ def test_counts_go_into_metrics(sweep_world: SweepWorld) -> None:
     assert [line[name] for name in ("ResultsGathered", "ResultsIgnored", "ResultsDeferred")] == [[1.0], [1.0], [0.0]]
 
 
+def test_the_end_is_one_log_line_and_one_metric_with_the_events_counts(sweep_world: SweepWorld) -> None:
+    begun(sweep_world, 2)
+    gatherer = sweep_world.gatherer()
+
+    gatherer(batch([result(0)]))
+    assert not [line for line in sweep_world.log_lines() if "finished" in line]
+    gatherer(batch([result(1)]))
+    gatherer(batch([result(1)]))
+
+    (event,) = finished(sweep_world)
+    (line,) = [line for line in sweep_world.log_lines() if "finished" in line]
+    assert line["finished"] == {name: value for name, value in event.items() if name != "places"}
+    assert (line["level"], line["message"]) == ("INFO", "sweep: finished")
+    assert [metrics["Finished"] for metrics in sweep_world.sweep_metrics()] == [[1.0]]
+
+
 def test_a_sweeps_own_requests_are_counted(sweep_world: SweepWorld) -> None:
     """Keys that the sweep has written, and results as the operations make them."""
     sweep_world.seed()

@@ -89,6 +89,7 @@ METRICS: Mapping[str, str] = {
     "TasksSelected": "Tasks that the policy selected.",
     "TasksRequested": "Deletes that the bus took.",
     "TasksNotRequested": "Deletes that the bus did not take.",
+    "Finished": "Applies whose last result is in.",
     "ResultsGathered": "Results that were counted for their run.",
     "ResultsIgnored": "Results that belong to no run of the stack.",
     "ResultsDeferred": "Results that could not be counted now, and come again.",

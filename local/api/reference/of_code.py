@@ -21,7 +21,7 @@ from task_cleanup.providers.model import PROVIDERS, ErrorTable, category_of_unkn
 from task_cleanup.results import Error, Outcome, Result, Target
 from task_cleanup.settings import Settings
 from task_cleanup.sweep.gatherer import GATHERER, GathererObservability
-from task_cleanup.sweep.observability import SweepObservability
+from task_cleanup.sweep.observability import EndTelemetry, SweepObservability
 from task_cleanup.sweep.report import SweepOutcome
 from task_cleanup.sweep.selection import Decision
 from task_cleanup.sweep.services import SERVICES
@@ -307,6 +307,7 @@ def _recorded(it: Observability) -> None:
 EMITTERS: Mapping[type[Telemetry], Callable[[Any], None]] = {
     Observability: _recorded,
     SweepObservability: lambda it: it.record(_SUMMARY, "direct"),
+    EndTelemetry: lambda it: it.finished({}),
     GathererObservability: _gathered,
 }
 

@@ -10,12 +10,12 @@ from botocore.config import Config
 from task_cleanup import triggers
 from task_cleanup.aws import AwsError
 from task_cleanup.handler import ANSWER_RESERVE, LambdaContext
-from task_cleanup.observability import Telemetry
 from task_cleanup.settings import Settings
 from task_cleanup.sweep.boto import Boto, bucket_and_bus
 from task_cleanup.sweep.bus import Bus
 from task_cleanup.sweep.claims import is_run_id
 from task_cleanup.sweep.gathering import FinishElsewhereError, Results
+from task_cleanup.sweep.observability import EndTelemetry
 from task_cleanup.sweep.results import Answer
 from task_cleanup.sweep.store import BucketStore
 from task_cleanup.system import Deadline, System
@@ -30,7 +30,7 @@ _AWS_CONFIG = Config(connect_timeout=3, read_timeout=10, retries={"mode": "stand
 Told = tuple[QueueMessage, Answer]
 
 
-class GathererObservability(Telemetry):
+class GathererObservability(EndTelemetry):
     """Logs and counts what was gathered: never a task."""
 
     def gathered(self, run_id: str, number: int) -> None:
@@ -62,8 +62,9 @@ def make_results_handler(system: System | None = None) -> Callable[[Any, LambdaC
     bucket, bus = bucket_and_bus(settings)
     system = system or System()
     boto = Boto(settings, _AWS_CONFIG)
-    results = Results(BucketStore(boto, bucket), Bus(boto, bus, system), system)
-    return _Handler(results, GathererObservability(settings), system)
+    observability = GathererObservability(settings)
+    results = Results(BucketStore(boto, bucket), Bus(boto, bus, system), system, observability.finished)
+    return _Handler(results, observability, system)
 
 
 class _Handler:

@@ -4,7 +4,7 @@ Two write here: the gatherer, after results have come, and the sweep, after it h
 own document first and reads the other's then, so whoever is last sees that the run is finished.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -44,13 +44,18 @@ def results_key(run_id: str, name: str) -> str:
     return f"{RESULTS_PREFIX}/{run_id}/{name}"
 
 
+def _nobody(_detail: Mapping[str, Any]) -> None:
+    """For those who only read."""
+
+
 @dataclass(frozen=True)
 class Results:
-    """The results of the runs of one bucket."""
+    """The results of the runs of one bucket. ``told`` gets the detail of each end that is published here."""
 
     store: Store
     bus: Bus
     system: System
+    told: Callable[[Mapping[str, Any]], None] = _nobody
 
     def gather(self, run_id: str, answers: Sequence[Answer]) -> bool:
         """Add these answers to the run's, and finish the run if they are the last; False if there is no such run.
@@ -182,12 +187,14 @@ class Results:
                 mark["finished_at"] = known["finished_at"]
                 if parse_time(known["lease_until"]) > now or not self.store.replace(name, mark, held.etag):
                     raise FinishElsewhereError
+        detail = self._detail(run_id, run_name, counted, mark["finished_at"])
         try:
-            self.bus.publish(EventType.SWEEP_FINISHED, self._detail(run_id, run_name, counted, mark["finished_at"]))
+            self.bus.publish(EventType.SWEEP_FINISHED, detail)
         except AwsError:
             with suppress(AwsError):  # if this fails too, the lease ends by itself
                 self.store.put_json(name, {**mark, "lease_until": rfc3339(now)})
             raise
+        self.told(detail)
         self.store.put_json(name, {"published": True, "finished_at": mark["finished_at"]})
 
     def _detail(self, run_id: str, run_name: str | None, counted: dict[str, Any], finished_at: str) -> dict[str, Any]:

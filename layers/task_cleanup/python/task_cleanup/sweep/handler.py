@@ -86,8 +86,8 @@ class _Handler:
         self._http_boto = Boto(settings, _HTTP_CONFIG)
         self._sweeper = sweeper
         self._system = system
-        self._results = Results(sweeper.store, sweeper.bus, system)
         self._observability = SweepObservability(settings)
+        self._results = Results(sweeper.store, sweeper.bus, system, self._observability.finished)
 
     def __call__(self, event: Any, context: LambdaContext) -> Any:  # noqa: ANN401 - any trigger's event and reply
         remaining = context.get_remaining_time_in_millis() / 1000 - ANSWER_RESERVE

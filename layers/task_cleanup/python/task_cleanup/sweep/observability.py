@@ -1,4 +1,4 @@
-"""Writes one log line and one set of metrics per run: counts, never a task's name."""
+"""Writes one log line and one set of metrics per run, and of an apply's end: counts, never a task's name."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -14,7 +14,17 @@ OPERATION = "sweep"
 MAX_REFUSALS = 20  # in logs, dead letters and events that would be too large
 
 
-class SweepObservability(Telemetry):
+class EndTelemetry(Telemetry):
+    """For both functions that can publish that an apply is finished."""
+
+    def finished(self, detail: Mapping[str, Any]) -> None:
+        """Log the detail of a ``Sweep Finished`` without its places, and count it."""
+        told = {name: value for name, value in detail.items() if name != "places"}
+        self._logger.info("sweep: finished", extra={"finished": told})
+        self._measure({"operation": OPERATION}, ("Finished", MetricUnit.Count, 1))
+
+
+class SweepObservability(EndTelemetry):
     """Logs and counts the runs of the sweep."""
 
     def record(self, summary: Mapping[str, Any], trigger: str) -> None:
