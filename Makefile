@@ -39,6 +39,10 @@ tour: .venv/local ## Watch the single operations: every trigger, and what goes w
 serve: .venv/local ## Keep the local stack running, with its HTTP API on loopback (PORT=8787)
 	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.stories.serve $(PORT)
 
+.PHONY: dashboard
+dashboard: .venv/local ## Draw the stack's dashboard from a busy week in the local cloud (1 minute)
+	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.stories.watch
+
 .PHONY: torture
 torture: .venv/local ## Try hard to lose a message, then account for every one (MESSAGES=5000)
 	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m bench.torture --messages $(or $(MESSAGES),5000)

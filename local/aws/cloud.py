@@ -15,7 +15,7 @@ import boto3
 import requests
 from moto.server import ThreadedMotoServer
 
-from local.aws import message_moves, stack
+from local.aws import message_moves, notices, stack
 from local.aws.clock import CloudClock, installed
 from local.aws.lambdas import LocalFunction
 from local.emulators import Emulators
@@ -85,7 +85,7 @@ class LocalCloud:
         ``parameters`` are the stack's own; those that are not given have the template's defaults.
         """
         self._template = template
-        self._parameters = dict(parameters or {})
+        self.parameters = dict(parameters or {})
         self.emulators = Emulators(seed)
         self.clock = CloudClock(self.emulators.clock)
         self._variables = dict(variables or {})
@@ -100,6 +100,7 @@ class LocalCloud:
         # Lambda has the credentials in the environment, and a client that is made at the first call takes them there.
         self._closing.enter_context(patch.dict(os.environ, LOCAL_AWS_IDENTITY))
         message_moves.install()
+        notices.install()
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         server.start()
         self._closing.callback(server.stop)
@@ -107,7 +108,7 @@ class LocalCloud:
         self.aws_url = f"http://127.0.0.1:{port}"
         # moto keeps its state in the process: an earlier local cloud's stack would still be there.
         requests.post(f"{self.aws_url}/moto-api/reset", timeout=30).raise_for_status()
-        self.stack = stack.deploy(self.client("cloudformation"), self._template, **self._parameters)
+        self.stack = stack.deploy(self.client("cloudformation"), self._template, **self.parameters)
         self.sqs = self.client("sqs")
         self._results_url = self._watch("watch-results", RESULTS)
         self._sweep_results_url = self._watch("watch-sweeps", SWEEP_RESULTS)

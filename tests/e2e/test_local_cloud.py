@@ -305,6 +305,8 @@ def test_every_resource_that_local_aws_leaves_out_is_played_by_the_runner() -> N
         *("AWS::CloudWatch::Alarm", "AWS::IAM::Role", "AWS::Logs::LogGroup", "AWS::SQS::QueuePolicy"),
         *("AWS::Lambda::LayerVersion", "AWS::Lambda::Permission", "AWS::Lambda::EventInvokeConfig"),
         *("AWS::ApiGatewayV2::Stage", "AWS::Scheduler::ScheduleGroup", "AWS::S3::BucketPolicy"),
+        # They are for people. What they would show of a local run is in test_watching.py.
+        *("AWS::CloudWatch::Dashboard", "AWS::Logs::QueryDefinition"),
     }
 
     kinds = {resource["Type"] for resource in translate(ROOT / "template.yaml", {})["Resources"].values()}

@@ -148,6 +148,8 @@ class _Resolver:
     def _rules(self) -> Iterator[tuple[str, str]]:
         for name in self._ids("Events::Rule"):
             for target in self._resources[name]["Properties"]["Targets"]:
+                if target["Arn"] == {"Ref": "NoticeTopicArn"}:
+                    continue  # the topic is the user's, and so is its policy
                 for arn in (target["Arn"], target["DeadLetterConfig"]["Arn"]):
                     yield name, arn["Fn::GetAtt"][0]
 

@@ -26,6 +26,11 @@ LIMITS = {
     ("AWS::ApiGatewayV2::Api", "Body"): 128,  # its title is the API's name; API reference, "CreateApi": 1 to 128
     ("AWS::CloudWatch::Alarm", "Dimensions"): most("cloudwatch", "DimensionValue"),
     ("AWS::CloudWatch::Alarm", "Metrics"): most("cloudwatch", "MetricExpression"),
+    ("AWS::CloudWatch::Dashboard", "DashboardName"): 255,  # API reference, "PutDashboard"
+    ("AWS::CloudWatch::Dashboard", "DashboardBody"): 1024,  # a search; "CloudWatch search expression syntax"
+    ("AWS::Events::Rule", "Targets"): 8192,  # an input template; API reference, "InputTransformer"
+    ("AWS::Logs::QueryDefinition", "Name"): most("logs", "QueryDefinitionName"),
+    ("AWS::SQS::Queue", "Tags"): 256,  # developer guide, "Amazon SQS cost allocation tags"
     ("AWS::Events::EventBus", "Name"): most("events", "EventBusName"),
     ("AWS::Events::Rule", "EventBusName"): most("events", "EventBusName"),
     ("AWS::Lambda::Function", "Environment"): 4096,  # all variables together; developer guide, "Lambda quotas"
@@ -52,6 +57,8 @@ def length(property_name: str, value: Any, stack_name: str) -> int:
     """Of the longest text with the stack's name in it; of all variables together."""
     if property_name == "Environment":
         return sum(len(name) + len(str(text)) for name, text in value["Variables"].items())
+    if property_name == "DashboardBody":
+        value = [it for it in walk(json.loads(value["Fn::Sub"])) if isinstance(it, str) and "SEARCH" in it]
     if property_name == "Target":
         value = json.loads(value["Input"])
     if property_name == "Body":

@@ -127,7 +127,8 @@ def test_without_schedules_nothing_needs_the_scheduler() -> None:
 
 
 def test_only_what_needs_the_scheduler_is_left_out() -> None:
-    left_out = translated().keys() - Deployment(parameters={"Schedules": "false"}).resources.keys()
+    nightly = Deployment(parameters={"SweepPolicy": POLICY}).resources
+    left_out = nightly.keys() - Deployment(parameters={"Schedules": "false"}).resources.keys()
 
     assert {translated()[name].get("Condition") for name in left_out} == {"HasSchedules", "SweepsEveryNight"}
     assert all(

@@ -20,17 +20,22 @@ def for_ministack(template: Mapping[str, Any]) -> tuple[dict[str, Any], list[str
     """A copy with the changes that ministack needs, and a sentence for each kind of change that was made."""
     made: Counter[str] = Counter()
     changed: dict[str, Any] = _changed(template, template.get("Parameters", {}), made)
-    for name in [name for name, item in changed["Resources"].items() if _asks_a_query(item)]:
+    for name, what in [(name, what) for name, item in changed["Resources"].items() if (what := _refused(item))]:
         del changed["Resources"][name]
-        made["alarm on a query left out: ministack refuses the whole stack because of it"] += 1
+        made[f"{what} left out: ministack refuses the whole stack because of it"] += 1
+    if changed.get("Metadata", {}).pop("AWS::ServerlessRepo::Application", None):
+        made["metadata for publishing left out: the files that it names are not beside this copy"] += 1
     if "IsInVpc" in changed.get("Conditions", {}):
         changed["Conditions"]["IsInVpc"] = NEVER
         made["condition IsInVpc is false: ministack joins no lists there, and takes it for true"] += 1
     return changed, [f"{times} x {what}" for what, times in made.items()]
 
 
-def _asks_a_query(resource: object) -> bool:
-    return isinstance(resource, dict) and "Metrics" in resource.get("Properties", {})
+def _refused(resource: object) -> str | None:
+    """What ministack would not make of this resource, or of what this loop makes."""
+    if isinstance(resource, dict) and "Metrics" in resource.get("Properties", {}):
+        return "alarm on a query"
+    return "saved query" if "'AWS::Logs::QueryDefinition'" in str(resource) else None
 
 
 def _changed(node: Any, parameters: Mapping[str, Any], made: Counter[str]) -> Any:  # noqa: ANN401 - any part of it
