@@ -79,6 +79,8 @@ def test_a_task_that_is_gone_is_unchanged(world: HandlerWorld, folder: str) -> N
     result = world.function(folder).result(request)
 
     assert (result["outcome"], result["attempts"], looks(result)) == ("unchanged", 0, [("before", False)])
+    # The evidence: the show call's own code, or a code of ours where a record or a whole list proves it.
+    assert result["error"]["code"] == ("OMS.1009" if folder.startswith("huawei_oms") else "TaskGone")
     assert world.effects == before
 
 
