@@ -281,7 +281,7 @@ def test_the_result_is_true(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    @settings(suppress_health_check=list(HealthCheck), max_examples=150)
+    @settings(suppress_health_check=list(HealthCheck), max_examples=60)
     @given(cases(folder))
     def holds(case: Case) -> None:
         scene = Scene(HandlerWorld(*_clouds, monkeypatch, capsys), folder, case)

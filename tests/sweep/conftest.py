@@ -5,6 +5,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.config import Config
 
 from local.emulators import Emulators
 from tests.support.sweep_world import SweepAws, SweepWorld, new_sweep_aws
@@ -29,6 +30,8 @@ class KeptClients(boto3.session.Session):
         rest = tuple(sorted((name, str(value)) for name, value in options.items() if name != "config"))
         key = (service_name, arguments, rest, id(config))
         if key not in self._clients:  # the configuration is kept, too, so that its id is nobody else's
+            # botocore writes its own User-Agent anew for each call, which takes a quarter of the call's time.
+            options["config"] = Config(user_agent="tests").merge(config)
             self._clients[key] = (super().client(service_name, *arguments, **options), config)
         return self._clients[key][0]
 

@@ -145,7 +145,7 @@ def test_quick_check_and_jsonschema_agree_on_every_edge_of_every_field(case: str
 
 
 @case_of_each_kind
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_quick_check_and_jsonschema_agree(case: str, data: st.DataObject) -> None:
     """Never a yes where jsonschema says no; for a schema that it knows all of, never a no where it says yes."""
@@ -157,7 +157,7 @@ def test_quick_check_and_jsonschema_agree(case: str, data: st.DataObject) -> Non
 
 
 @case_of_each_kind
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(request=st.recursive(st.sampled_from(STRANGE), lambda inner: st.dictionaries(st.text(), inner, max_size=3)))
 def test_whatever_is_no_request_gets_no_yes(case: str, request: Any) -> None:
     schema, _ = CASES[case]
@@ -171,7 +171,7 @@ def test_every_request_that_can_be_checked_quickly_is() -> None:
 
 
 @pytest.mark.parametrize("folder", representative_folders())
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_filled_in_schema_refuses_what_the_one_with_references_does(folder: str, data: st.DataObject) -> None:
     """By jsonschema's own reading of the references: the same violations of the same fields, for any request."""

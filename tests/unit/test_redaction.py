@@ -19,7 +19,7 @@ SECRETS = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_siz
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(before=TEXTS, secret=SECRETS, other=SECRETS, after=TEXTS)
 def test_no_secret_survives_plain_or_percent_encoded(before: str, secret: str, other: str, after: str) -> None:
     assume(secret not in "*" * 60)
@@ -29,7 +29,7 @@ def test_no_secret_survives_plain_or_percent_encoded(before: str, secret: str, o
         assert form not in clean
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(secret=SECRETS)
 def test_lower_case_percent_encoding_does_not_let_a_secret_through(secret: str) -> None:
     """Percent-encoding is case-insensitive: ``%2f`` is the same token as ``%2F``."""
@@ -62,7 +62,7 @@ BASE64: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("inner", ESCAPES)
 @pytest.mark.parametrize("outer", ESCAPES)
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(secret=KEYS)
 def test_no_secret_survives_in_an_encoding_or_in_two(inner: str, outer: str, secret: str) -> None:
     form = ESCAPES[outer](ESCAPES[inner](secret))
@@ -75,7 +75,7 @@ def test_no_secret_survives_in_an_encoding_or_in_two(inner: str, outer: str, sec
 
 @pytest.mark.parametrize("escape", [None, *ESCAPES])
 @pytest.mark.parametrize("encoding", BASE64)
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(secret=KEYS)
 def test_no_secret_survives_in_base64(encoding: str, escape: str | None, secret: str) -> None:
     form = BASE64[encoding](secret)
@@ -109,7 +109,7 @@ def test_of_a_text_without_end_only_the_beginning_is_read_and_no_half_secret_is_
 
 
 @pytest.mark.parametrize("escape", [None, *ESCAPES])
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(secret=KEYS, kept=st.floats(0.3, 0.99))
 def test_a_part_of_a_secret_does_not_go_on_either(escape: str | None, secret: str, kept: float) -> None:
     """Providers cut what they quote."""
@@ -138,7 +138,7 @@ def test_the_end_of_one_secret_and_the_beginning_of_another_are_a_part_of_neithe
         assert redact(found + text, ["FaKk1", "FaKk2"]).startswith(f"{found[:2]} Fa word")
 
 
-@settings(max_examples=25)
+@settings(max_examples=15)
 @given(secret=KEYS)
 def test_no_secret_survives_in_base64_of_a_text_that_escapes_it(secret: str) -> None:
     for written in (json.dumps({"token": secret}).replace("/", "\\/"), quote(f"token={secret}", safe="=")):
@@ -147,7 +147,7 @@ def test_no_secret_survives_in_base64_of_a_text_that_escapes_it(secret: str) -> 
         assert "***" in clean
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(text=TEXTS, secret=SECRETS)
 def test_a_text_without_the_secret_keeps_its_characters(text: str, secret: str) -> None:
     assume(secret not in text)
@@ -155,7 +155,7 @@ def test_a_text_without_the_secret_keeps_its_characters(text: str, secret: str) 
     assert redact(text, [secret]) == redact(text, [])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(secret=SECRETS, inner=st.integers(1, 8))
 def test_a_secret_that_holds_another_is_removed_whole(secret: str, inner: int) -> None:
     assume("*" not in secret)

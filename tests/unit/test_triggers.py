@@ -324,7 +324,7 @@ SHAPES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(
     body=JSON_VALUES | SHAPES,
     stamp=st.text(max_size=20) | st.integers(0, 10**20).map(str),
@@ -452,7 +452,7 @@ def test_refusals_never_repeat_a_value() -> None:
         assert "MARK7f" not in f"{error} {error.message} {error.detail}"
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     query=st.text(max_size=30),
     body=st.none() | st.text(max_size=30),

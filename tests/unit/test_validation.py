@@ -435,7 +435,7 @@ SEGMENTS = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_whatever_the_schema_accepts_builds_a_url_of_the_expected_shape(name: str, data: st.DataObject) -> None:
     """The path has exactly the expected number of segments, and no dot segments; the host is the provider's own.
@@ -463,7 +463,7 @@ def test_whatever_the_schema_accepts_builds_a_url_of_the_expected_shape(name: st
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(text=st.text(max_size=70))
 def test_no_text_slips_through_an_id_that_changes_the_path(name: str, text: str) -> None:
     validator: RequestValidator = OPERATIONS[name].validator
