@@ -1,4 +1,4 @@
-"""``sam build`` as ``make build`` runs it, on a copy of what it reads."""
+"""``sam build`` as ``make build`` runs it, and the make targets that it calls, on a copy of what they read."""
 
 import fcntl
 import platform
@@ -13,6 +13,7 @@ from tests.support.template import template
 from tests.support.tools import BARE_PATH, BIN, run
 
 ARCHITECTURES: list[str] = template()["Parameters"]["Architecture"]["AllowedValues"]
+COMPILED_LAYERS = ("DependenciesLayer", "ReportLayer")
 HERE = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 
@@ -55,15 +56,36 @@ def make_venv(project: Path, python: str) -> None:
 
 
 def built_once(architecture: str, python: str, shared: Path) -> Path:
-    """The build folder for one processor; parallel workers that share a folder build it once between them."""
+    """The build folder for one processor; parallel workers that share a folder build it once between them.
+
+    All is built for this machine's processor. For another one, only the layers differ that have compiled packages:
+    they are built by the makefile that ``sam build`` calls, and which the template names by the processor.
+    """
     project = shared / f"build-{architecture}"
     with (shared / f"build-{architecture}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (project / "done").exists():
             project.mkdir()
-            build(project, architecture, python)
+            if architecture == HERE:
+                build(project, architecture, python)
+            else:
+                copy_project(project)
+                for layer in COMPILED_LAYERS:
+                    done = make_layer(project, layer, python, f"{architecture}/Makefile")
+                    assert done.returncode == 0, done.stdout
             (project / "done").touch()
     return project / ".aws-sam" / "build"
+
+
+def make_layer(project: Path, layer: str, python: str, makefile: str) -> subprocess.CompletedProcess[str]:
+    """Run the target of a layer of third-party packages as ``sam build`` does, in a copy of the project."""
+    artifacts = project / ".aws-sam" / "build" / layer
+    return run(
+        *("make", "--makefile", makefile, f"build-{layer}", f"ARTIFACTS_DIR={artifacts}"),
+        cwd=project / "layers" / "dependencies",
+        state=project / "state",
+        RUNTIME_PYTHON=python,
+    )
 
 
 def build(project: Path, architecture: str, python: str) -> None:

@@ -22,5 +22,5 @@ def architecture(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def built(architecture: str, runtime_python: str, shared_folder: Path) -> Path:
-    """What ``sam build`` makes for this processor."""
+    """What ``sam build`` makes for this processor; of one that is not this machine's, what differs by it."""
     return built_once(architecture, runtime_python, shared_folder)

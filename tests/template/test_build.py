@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.build import HERE, copy_project
+from tests.support.build import COMPILED_LAYERS, HERE, copy_project, make_layer
 from tests.support.functions import ROOT
 from tests.support.template import OPERATIONS, SWEEP, SWEEP_RESULTS, Operation
 from tests.support.tools import run
@@ -27,6 +27,8 @@ IMPORTED = {
     "ReportLayer": "jinja2, markupsafe._speedups, regex",
 }
 
+# What is the same for every processor is built for this machine's.
+all_is_built = pytest.mark.parametrize("architecture", [HERE], indirect=True)
 pytestmark = pytest.mark.timeout(240)
 
 
@@ -66,25 +68,29 @@ def check_function(built: Path, source: Path) -> None:
         assert (built / name).read_bytes() == (source / name).read_bytes()
 
 
+@all_is_built
 def test_function_holds_its_handler_and_its_schema_only(built: Path, operation: Operation) -> None:
     check_function(built / operation.id("Function"), ROOT / "functions" / operation.folder)
 
 
+@all_is_built
 def test_sweep_holds_its_handler_and_its_schema_only(built: Path) -> None:
     check_function(built / "SweepFunction", ROOT / "functions" / SWEEP)
 
 
+@all_is_built
 def test_gatherer_holds_its_handler_only(built: Path) -> None:
     assert not (ROOT / "functions" / SWEEP_RESULTS / "schema.json").exists()
     check_function(built / "SweepResultsFunction", ROOT / "functions" / SWEEP_RESULTS)
 
 
+@all_is_built
 def test_nothing_else_is_built(built: Path) -> None:
     functions = {operation.id("Function") for operation in OPERATIONS} | {"SweepFunction", "SweepResultsFunction"}
 
     folders = {path.name for path in built.iterdir() if path.is_dir()}
 
-    assert folders == functions | {"DependenciesLayer", "ReportLayer", "TaskCleanupLayer"}
+    assert folders == functions | {*COMPILED_LAYERS, "TaskCleanupLayer"}
 
 
 def test_every_extension_is_for_this_processor_and_this_python(packages: Path, layer: str, architecture: str) -> None:
@@ -131,6 +137,7 @@ def test_no_package_is_in_two_layers() -> None:
     assert not shared.keys() & own.keys(), "the later layer would hide the other's"
 
 
+@all_is_built
 def test_shared_package_is_copied_whole_and_clean(built: Path) -> None:
     source = ROOT / "layers" / "task_cleanup" / "python"
     shared = built / "TaskCleanupLayer"
@@ -146,7 +153,7 @@ def test_shared_package_is_copied_whole_and_clean(built: Path) -> None:
     assert {path.suffix for path in copied - written - compiled} <= {".css", ".json", ".j2"}
 
 
-@pytest.mark.parametrize("architecture", [HERE], indirect=True)
+@all_is_built
 def test_dependencies_import_on_this_machines_processor(
     packages: Path, layer: str, built: Path, runtime_python: str
 ) -> None:
@@ -178,12 +185,7 @@ def test_build_fails_when_a_hash_does_not_match(
     wrong = re.sub(r"sha256:[0-9a-f]{8}", "sha256:00000000", first[0])
     requirements.write_text(before.replace(first[0], wrong))
 
-    done = run(
-        *("sam", "build", wrong_in),
-        cwd=project,
-        state=tmp_path / "state",
-        RUNTIME_PYTHON=runtime_python,
-    )
+    done = make_layer(project, wrong_in, runtime_python, "Makefile")
 
     assert done.returncode != 0
     assert "DO NOT MATCH THE HASHES" in done.stdout
