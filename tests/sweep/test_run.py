@@ -105,21 +105,27 @@ def deaths(sweep_world: SweepWorld, request: Json | None) -> Iterator[tuple[Swee
 
 
 FEW = [OMS_TARGET, OTC_DMS_TARGET]  # each target has two calls more
+OMS_PLANNED = frozenset(place for place in PLANNED if place[0] == "huawei_oms")
 FEW_PLANNED = frozenset(place for place in PLANNED if place[0] in {"huawei_oms", "otc_dms"})
 
 
 @pytest.mark.exhaustive
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("asked", [policy(limits=WIDE, targets=FEW), None], ids=["policy", "report"])
+@pytest.mark.parametrize("asked", [policy(limits=WIDE, targets=FEW[:1]), None], ids=["policy", "report"])
 def test_a_worker_may_die_at_any_call_to_aws(sweep_world: SweepWorld, asked: Json | None) -> None:
-    """The message comes again: exactly the planned tasks are asked for. What was planned is never chosen anew."""
+    """The message comes again: exactly the planned tasks are asked for. What was planned is never chosen anew.
+
+    The report is on two targets, so that a worker dies between what it writes for one and for the other. A policy's
+    worker makes the same calls for a target.
+    """
+    all_planned = FEW_PLANNED if asked is None else OMS_PLANNED
     for world, request_ in deaths(sweep_world, asked):
         was_planned = bool(plans(world)) or asked is None
         world.cloud.seed(dict(LATER))
 
         assert deliver(world.worker(), request_, receives=2) == DONE
 
-        check_requests(world, FEW_PLANNED if was_planned else FEW_PLANNED | {("huawei_oms", "2001")})
+        check_requests(world, all_planned if was_planned else all_planned | {("huawei_oms", "2001")})
         check_end(world)
         assert len(plans(world)) == 1
         assert world.aws.messages == []
