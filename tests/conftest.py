@@ -1,8 +1,10 @@
 """For all tests: an environment without the developer's own settings, no network but loopback, and the build."""
 
+import fcntl
 import logging
 import os
 import socket
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Generator, Iterator
@@ -52,6 +54,31 @@ _PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQ
 
 
 # -- what is run how ------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """One worker collects first, if most test modules are not compiled: the others then read what it has written.
+
+    Else each worker rewrites the assertions of every module, which takes longer than all the rest of collecting.
+    Where nothing is written, they cannot read it, and nobody waits.
+    """
+    modules = list(Path(__file__).parent.rglob("test_*.py"))
+    compiled = sum(map(_is_compiled, modules)) > len(modules) / 2
+    if not hasattr(session.config, "workerinput") or sys.dont_write_bytecode or compiled:
+        return (yield)
+    # Next to the compiled modules. It is freed also where its holder crashes.
+    with (Path(__file__).parent / "__pycache__" / "collecting.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        return (yield)
+
+
+def _is_compiled(module: Path) -> bool:
+    written = module.parent.glob(f"__pycache__/{module.stem}.{sys.implementation.cache_tag}-pytest-*.pyc")
+    return any(compiled.stat().st_mtime >= module.stat().st_mtime for compiled in written)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from task_cleanup.providers import alibaba_elasticsearch, dms
 from task_cleanup.sweep import lister
 from tests.support.identities import PROJECT
 from tests.support.readable import unreadable
@@ -31,6 +32,9 @@ EVERY = {
 }
 INSTANCES = {
     key: (ES_INSTANCE, OTHER_ES) if key.startswith("alibaba") else (DMS_INSTANCE, OTHER_DMS) for key in EVERY
+}
+INSTANCE_PAGE = {
+    key: alibaba_elasticsearch.INSTANCE_PAGE if key.startswith("alibaba") else dms.INSTANCE_PAGE for key in EVERY
 }
 LIST_NAME = {key: "ListInstance" if key.startswith("alibaba") else "ListInstances" for key in EVERY}
 WIDE = {"max_tasks": 500, "max_fraction": 1}
@@ -113,7 +117,8 @@ def test_that_none_was_found_is_told(sweep_world: SweepWorld, key: str) -> None:
 @each_service
 def test_very_many_are_found_over_all_pages_and_those_that_come_meanwhile(sweep_world: SweepWorld, key: str) -> None:
     new_id = sweep_world.cloud.services[key].kind.new_instance
-    ids = [new_id(number) for number in range(2000, 2120)]
+    total = INSTANCE_PAGE[key] + 10
+    ids = [new_id(number) for number in range(2000, 2000 + total)]
     for instance in ids:
         add_instance(sweep_world, key, instance)
     sweep_world.cloud.faults.add("list_moves", service=key, operation=LIST_NAME[key], count=1)
@@ -122,9 +127,9 @@ def test_very_many_are_found_over_all_pages_and_those_that_come_meanwhile(sweep_
 
     there = [place.ids["instance_id"] for place in sweep_world.cloud.services[key].store.places.values()]
     found = [target["instance_id"] for target in summary["targets"]]
-    assert (found, len(found)) == (there, 120)
+    assert (found, len(found)) == (there, total)
     assert found[:-1] == ids[1:]
-    assert summary["instances"] == [{"policy_target": 0, "found": 120}]
+    assert summary["instances"] == [{"policy_target": 0, "found": total}]
 
 
 def test_on_huawei_every_engine_is_asked_for_and_on_otc_the_one_that_has_tasks(sweep_world: SweepWorld) -> None:
