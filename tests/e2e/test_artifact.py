@@ -1,6 +1,6 @@
 """What ``sam build`` made, run as Lambda runs it: processes under awslambdaric, fed by a Runtime API.
 
-Every function found is tried with every trigger. The processes see their own code, the built layers and the runtime
+Every function found is tried, and one of each kind with every trigger. The processes see their own code, the built layers and the runtime
 client, and nothing of the environment that the tests run in.
 """
 
@@ -33,6 +33,8 @@ from tests.support.functions import (
 NOT_HERE = why_not_here()
 needs_the_runtime = pytest.mark.skipif(NOT_HERE is not None, reason=f"NOT CHECKED, the built artifact: {NOT_HERE}")
 each_function = pytest.mark.parametrize("folder", function_folders())
+# For what triggers do: a function's own handler has one line for all of them.
+each_kind_of_function = pytest.mark.parametrize("folder", representative_folders())
 # For what the runtime and the layers do: what is slow here is the same for all of a kind.
 CHANGE_AND_LIST = ["huawei_oms_delete_task", "alibaba_elasticsearch_list_data_tasks"]
 each_kind = pytest.mark.parametrize("folder", CHANGE_AND_LIST)
@@ -64,7 +66,7 @@ def test_this_machine_can_run_the_artifact() -> None:
         pytest.skip(text)
 
 
-# -- every function, every trigger ------------------------------------------------
+# -- every function ------------------------------------------------
 
 
 @needs_the_runtime
@@ -90,7 +92,7 @@ def test_direct_invocation_works(bench: Bench, folder: str) -> None:
 
 
 @needs_the_runtime
-@each_function
+@each_kind_of_function
 def test_http_call_is_answered(bench: Bench, folder: str) -> None:
     reply = payload_of(bench.warm(folder).invoke(sample(folder, "http")))
 
@@ -99,7 +101,7 @@ def test_http_call_is_answered(bench: Bench, folder: str) -> None:
 
 
 @needs_the_runtime
-@each_function
+@each_kind_of_function
 def test_event_is_published(bench: Bench, folder: str) -> None:
     event = sample(folder, "eventbridge")
 
