@@ -1,7 +1,7 @@
 """What ``sam build`` made, run as Lambda runs it: processes under awslambdaric, fed by a Runtime API.
 
-Every function found is tried, and one of each kind with every trigger. The processes see their own code, the built layers and the runtime
-client, and nothing of the environment that the tests run in.
+Every function found is tried, and one of each kind with every trigger. The processes see their own code, the built
+layers and the runtime client, and nothing of the environment that the tests run in.
 """
 
 import json

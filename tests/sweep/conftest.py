@@ -31,7 +31,7 @@ class KeptClients(boto3.session.Session):
         key = (service_name, arguments, rest, id(config))
         if key not in self._clients:  # the configuration is kept, too, so that its id is nobody else's
             # botocore writes its own User-Agent anew for each call, which takes a quarter of the call's time.
-            options["config"] = Config(user_agent="tests").merge(config)
+            options["config"] = Config(user_agent="tests").merge(config or Config())
             self._clients[key] = (super().client(service_name, *arguments, **options), config)
         return self._clients[key][0]
 
