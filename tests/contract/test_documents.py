@@ -16,11 +16,7 @@ from tests.support.functions import function_folders, operation_name, request_sc
 SWEEP = "sweep"
 NAMES = {**{folder: operation_name(folder) for folder in function_folders()}, SWEEP: SWEEP}
 
-# As they are in docs: to make them takes longer than to look. The fixture compares.
-PUBLISHED = sorted(
-    str(path.relative_to(documents.DOCS))
-    for path in (documents.DOCS / documents.API, *(documents.DOCS / documents.SCHEMAS).glob("*.json"))
-)
+PUBLISHED = sorted(str(place) for place in documents.texts())
 
 every_request = pytest.mark.parametrize("folder", NAMES)
 
