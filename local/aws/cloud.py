@@ -79,11 +79,13 @@ class LocalCloud:
         variables: Mapping[str, str] | None = None,
         template: Path = stack.ROOT / "template.yaml",
         parameters: Mapping[str, str] | None = None,
+        stack_name: str = stack.STACK_NAME,
     ) -> None:
         """``variables`` override the template's environment variables, for a quieter or a different run.
 
         ``parameters`` are the stack's own; those that are not given have the template's defaults.
         """
+        self._stack_name = stack_name
         self._template = template
         self.parameters = dict(parameters or {})
         self.emulators = Emulators(seed)
@@ -108,7 +110,9 @@ class LocalCloud:
         self.aws_url = f"http://127.0.0.1:{port}"
         # moto keeps its state in the process: an earlier local cloud's stack would still be there.
         requests.post(f"{self.aws_url}/moto-api/reset", timeout=30).raise_for_status()
-        self.stack = stack.deploy(self.client("cloudformation"), self._template, **self.parameters)
+        self.stack = stack.deploy(
+            self.client("cloudformation"), self._template, name=self._stack_name, **self.parameters
+        )
         self.sqs = self.client("sqs")
         self._results_url = self._watch("watch-results", RESULTS)
         self._sweep_results_url = self._watch("watch-sweeps", SWEEP_RESULTS)
@@ -126,6 +130,15 @@ class LocalCloud:
     def client(self, service: str) -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
         """A boto3 client of local AWS."""
         return aws_client(service, self.aws_url)
+
+    def open_to_commands(self, api_url: str) -> None:
+        """Add what commands of the AWS CLI need besides: the output ``ApiUrl``, and the group for schedules.
+
+        A schedule that is made there is kept, and sends nothing.
+        """
+        stack.tell(self.client("cloudformation"), self.stack.name, self.parameters, ApiUrl=api_url)
+        for group in {schedule.group for schedule in self.stack.schedules}:
+            self.client("scheduler").create_schedule_group(Name=group)
 
     def function(self, name: str) -> LocalFunction:
         """The function with this logical id, kept warm."""

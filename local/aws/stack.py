@@ -9,7 +9,7 @@ its rules.
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cache
@@ -24,12 +24,20 @@ from local.aws.expand import expand
 
 ROOT = Path(__file__).resolve().parents[2]
 REGION = "eu-central-1"
-STACK_NAME = "task-cleanup"
+ACCOUNT = "123456789012"  # moto's
+STACK_NAME = "task-cleanup"  # unless another is given
 
 # moto's CloudFormation knows no HTTP API and no Scheduler, and would consume the queues itself if it had the
 # mappings; the runner imitates these by the template's own properties. Of a bucket moto takes the name and the
-# encryption; versions, expiry and the access block are checked by the template's tests.
-_DEPLOYED = frozenset({"AWS::SQS::Queue", "AWS::Events::EventBus", "AWS::Events::Rule", "AWS::S3::Bucket"})
+# encryption; versions, expiry and the access block are checked by the template's tests. Log groups stay empty.
+_DEPLOYED = frozenset(
+    {"AWS::SQS::Queue", "AWS::Events::EventBus", "AWS::Events::Rule", "AWS::S3::Bucket", "AWS::Logs::LogGroup"}
+)
+# What an output tells of a resource that is not deployed. There is none for the HTTP API: see ``tell``.
+_ARNS = {
+    "AWS::Lambda::Function": "arn:aws:lambda:{region}:{account}:function:{stack}-{id}",
+    "AWS::IAM::Role": "arn:aws:iam::{account}:role/{stack}-{id}",
+}
 
 
 @dataclass(frozen=True)
@@ -81,6 +89,7 @@ class Schedule:
 class Stack:
     """The deployed stack, as far as a runner needs it."""
 
+    name: str
     functions: Mapping[str, Function]
     mappings: tuple[QueueMapping, ...]
     routes: tuple[Route, ...]
@@ -122,8 +131,14 @@ class _NoManagedPolicies:
         return {}
 
 
-def deploy(cloudformation: Any, template: Path = ROOT / "template.yaml", **parameters: str) -> Stack:  # noqa: ANN401
-    """Deploy the template with this boto3 client, and read back what a runner needs."""
+def deploy(
+    cloudformation: Any,  # noqa: ANN401 - boto3 makes its clients at run time
+    template: Path = ROOT / "template.yaml",
+    *,
+    name: str = STACK_NAME,
+    **parameters: str,
+) -> Stack:
+    """Deploy the template with this boto3 client, as a stack of this name, and read back what a runner needs."""
     translated = translate(template, parameters)
     resources = translated["Resources"]
     questions = _Questions()
@@ -138,14 +153,42 @@ def deploy(cloudformation: Any, template: Path = ROOT / "template.yaml", **param
     def body(outputs: Mapping[str, Any]) -> str:
         return json.dumps({**translated, "Resources": deployed, "Outputs": outputs})
 
-    cloudformation.create_stack(StackName=STACK_NAME, TemplateBody=body(questions.outputs()), Parameters=given)
-    outputs = cloudformation.describe_stacks(StackName=STACK_NAME)["Stacks"][0]["Outputs"]
+    cloudformation.create_stack(StackName=name, TemplateBody=body(questions.outputs()), Parameters=given)
+    outputs = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["Outputs"]
     answers = {output["OutputKey"]: output["OutputValue"] for output in outputs}
-    # At the end the stack has the template's own outputs, those about resources that are deployed here.
+    # At the end the stack has the template's own outputs.
     known = deployed.keys() | translated["Parameters"].keys()
-    own = {name: item for name, item in translated["Outputs"].items() if _references(item["Value"]) <= known}
-    cloudformation.update_stack(StackName=STACK_NAME, TemplateBody=body(own), Parameters=given)
-    return _stack(questions.resolve(parts, answers))
+    own = {
+        key: {**item, "Value": _as_if_deployed(item["Value"], resources, known, name)}
+        for key, item in translated["Outputs"].items()
+    }
+    told = {key: item for key, item in own.items() if _references(item["Value"]) <= known}
+    cloudformation.update_stack(StackName=name, TemplateBody=body(told), Parameters=given)
+    return _stack(name, questions.resolve(parts, answers))
+
+
+def tell(cloudformation: Any, name: str, parameters: Mapping[str, str], **outputs: str) -> None:  # noqa: ANN401
+    """Add outputs to a stack: of what began after its deployment. The parameters are those of the deployment."""
+    template = cloudformation.get_template(StackName=name)["TemplateBody"]
+    template["Outputs"] |= {key: {"Value": value} for key, value in outputs.items()}
+    # moto makes every resource anew that uses a parameter which it was not given before.
+    given = [
+        {"ParameterKey": key, "ParameterValue": value}
+        for key, value in parameters.items()
+        if key in template["Parameters"]
+    ]
+    cloudformation.update_stack(StackName=name, TemplateBody=json.dumps(template), Parameters=given)
+
+
+def _as_if_deployed(value: Any, resources: Mapping[str, Any], known: Collection[str], stack: str) -> Any:  # noqa: ANN401
+    """An output's value, in which what is not deployed has the ARN or the name that it would have."""
+    match value:
+        case {"Fn::GetAtt": [str() as id_, "Arn"]} if id_ not in known and resources[id_]["Type"] in _ARNS:
+            return _ARNS[resources[id_]["Type"]].format(region=REGION, account=ACCOUNT, stack=stack, id=id_)
+        case {"Ref": str() as id_} if id_ not in known:
+            properties = resources.get(id_, {}).get("Properties", {})
+            return properties.get("Name", properties.get("DashboardName", value))
+    return value
 
 
 def _references(value: Any) -> set[str]:  # noqa: ANN401 - JSON
@@ -263,8 +306,9 @@ def routes(api: Mapping[str, Any]) -> Iterator[dict[str, str]]:
             yield {"function": function[1], "method": method.upper(), "path": path}
 
 
-def _stack(parts: Mapping[str, Any]) -> Stack:
+def _stack(name: str, parts: Mapping[str, Any]) -> Stack:
     return Stack(
+        name=name,
         functions={item["name"]: Function(**item) for item in parts["functions"]},
         mappings=tuple(
             QueueMapping(**{**item, "concurrency": int(item["concurrency"])}) for item in parts["mappings"]

@@ -47,6 +47,7 @@ def main(port: int = PORT) -> int:
     signal.signal(signal.SIGTERM, stop)
     with LocalCloud(variables=QUIET) as cloud, HttpApi(cloud, port, docs_page.pages(), stored(cloud)) as api:
         a_week_of_reports(cloud)
+        cloud.open_to_commands(api.url)
         for line in usage(cloud, api):
             console.print(line, soft_wrap=True)
         poller = QueuePoller(cloud, hasten=False)
@@ -167,7 +168,7 @@ def usage(cloud: LocalCloud, api: HttpApi) -> list[str]:
         f"  curl {cloud.emulators.admin_url}/_emulator/journal",
         "[bold]Bus[/] (published results are printed below)",
         f"  {put_events} {cloud.aws_url}",
-        "[bold]Local AWS[/] (with this line, the commands in docs/operations.md, Redrive, work on it)",
+        "[bold]Local AWS[/] (with this line, the commands in docs/runbook.md work on it)",
         f"  export API_URL={api.url} AWS_ENDPOINT_URL={cloud.aws_url} {environment}",
         "Ctrl-C stops it.",
     ]

@@ -20,7 +20,7 @@ from botocore.exceptions import ClientError
 from local.aws.clock import next_due
 from local.aws.cloud import PROJECT_ID, LocalCloud, aws_client
 from local.aws.runner import HttpApi, QueuePoller, as_scheduled, await_schedule, fire_schedule
-from local.aws.stack import ROOT, STACK_NAME, translate
+from local.aws.stack import ACCOUNT, REGION, ROOT, STACK_NAME, translate
 from local.stories import seeds, serve
 from tests.support.tools import PROCESS_ENVIRONMENT, python
 
@@ -234,7 +234,13 @@ def outputs(aws_url: str) -> dict[str, str]:
 
 def test_outputs_are_the_templates_own(cloud: LocalCloud) -> None:
     found = outputs(cloud.aws_url)
-    assert found.keys() < translate(ROOT / "template.yaml", {})["Outputs"].keys()
+    cloud.open_to_commands("http://127.0.0.1:9")
+    opened = outputs(cloud.aws_url)
+    assert opened.keys() == translate(ROOT / "template.yaml", {})["Outputs"].keys()
+    assert opened == {**found, "ApiUrl": "http://127.0.0.1:9"}
+    groups = cloud.client("scheduler").list_schedule_groups()["ScheduleGroups"]
+    assert found["ScheduleGroupName"] in [group["Name"] for group in groups]
+    assert found["SweepFunctionArn"] == f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{STACK_NAME}-SweepFunction"
     assert found["EventBusName"] == cloud.stack.bus
     assert found["ReportBucketName"] == cloud.stack.buckets["ReportBucket"]
 
@@ -292,17 +298,18 @@ def test_move_that_sqs_refuses_is_refused(cloud: LocalCloud, source: str, destin
 def test_stack_without_schedules_has_none() -> None:
     with LocalCloud(parameters={"Schedules": "false"}) as cloud:
         assert cloud.stack.schedules == ()
+        assert not {name for name in outputs(cloud.aws_url) if "Schedule" in name}
 
 
 def test_every_resource_that_local_aws_leaves_out_is_played_by_the_runner() -> None:
     """What neither moto nor the runner plays has no part in the tests: the list is kept on purpose."""
     played = {
-        *("AWS::SQS::Queue", "AWS::Events::EventBus", "AWS::Events::Rule", "AWS::S3::Bucket"),
+        *("AWS::SQS::Queue", "AWS::Events::EventBus", "AWS::Events::Rule", "AWS::S3::Bucket", "AWS::Logs::LogGroup"),
         *("AWS::Lambda::Function", "AWS::Lambda::EventSourceMapping", "AWS::ApiGatewayV2::Api"),
         "AWS::Scheduler::Schedule",
     }
     passive = {
-        *("AWS::CloudWatch::Alarm", "AWS::IAM::Role", "AWS::Logs::LogGroup", "AWS::SQS::QueuePolicy"),
+        *("AWS::CloudWatch::Alarm", "AWS::IAM::Role", "AWS::SQS::QueuePolicy"),
         *("AWS::Lambda::LayerVersion", "AWS::Lambda::Permission", "AWS::Lambda::EventInvokeConfig"),
         *("AWS::ApiGatewayV2::Stage", "AWS::Scheduler::ScheduleGroup", "AWS::S3::BucketPolicy"),
         # They are for people. What they would show of a local run is in test_watching.py.

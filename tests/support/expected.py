@@ -49,8 +49,15 @@ class Watch(NamedTuple):
     most: int
 
 
+# Whether a queue has got a message that was not there before; tests/template/test_new_messages.py says when.
+ARRIVED = "IF(FILL(sent, 0) > 0 OR DIFF(FILL(FILL(visible + hidden, REPEAT), 0)) > 0, 1, 0)"
+COUNTED = {
+    "sent": ("NumberOfMessagesSent", "Sum"),
+    "visible": ("ApproximateNumberOfMessagesVisible", "Maximum"),
+    "hidden": ("ApproximateNumberOfMessagesNotVisible", "Maximum"),
+}
 WATCHED = {
-    "DeadLetterAlarm": Watch("AWS/SQS", "ApproximateNumberOfMessagesVisible", "Maximum", "DeadLetterQueue", 0),
+    "DeadLetterAlarm": Watch("AWS/SQS", ARRIVED, "", "DeadLetterQueue", 0),
     "QueueAgeAlarm": Watch("AWS/SQS", "ApproximateAgeOfOldestMessage", "Maximum", "Queue", 3600),
     "ErrorsAlarm": Watch("AWS/Lambda", "Errors", "Sum", "Function", 0),
 }
@@ -69,9 +76,29 @@ def dimensions(resource: str) -> list[dict[str, Any]]:
 
 
 def check(alarm: dict[str, Any], watch: Watch, resource: str) -> None:
-    assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == watch[:3]
-    assert alarm["Dimensions"] == dimensions(resource)
+    if watch.metric == ARRIVED:
+        assert alarm["Metrics"] == arrivals(resource)
+    else:
+        assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"]) == watch[:3]
+        assert alarm["Dimensions"] == dimensions(resource)
     assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", watch.most)
+
+
+def arrivals(queue: str) -> list[dict[str, Any]]:
+    """The metrics of an alarm on new messages."""
+    counted = [
+        {
+            "Id": name,
+            "ReturnData": False,
+            "MetricStat": {
+                "Metric": {"Namespace": "AWS/SQS", "MetricName": metric, "Dimensions": dimensions(queue)},
+                "Stat": statistic,
+                "Period": 60,
+            },
+        }
+        for name, (metric, statistic) in COUNTED.items()
+    ]
+    return [{"Id": "arrived", "Expression": ARRIVED}, *counted]
 
 
 def routes() -> list[tuple[str, str, str, dict[str, Any]]]:

@@ -1,14 +1,25 @@
 """Whatever goes wrong without anybody looking has an alarm on the right resource."""
 
 import json
+import re
 
 import pytest
 
 from task_cleanup.observability import Observability
 from task_cleanup.settings import Settings
+from tests.support.documents import anchors
 from tests.support.expected import ALARMS, UNDELIVERED, WATCHED, check
+from tests.support.functions import ROOT
 from tests.support.identities import AWS_VARIABLES
-from tests.support.template import BUS, Operation, properties, template
+from tests.support.template import BUS, CHANGES, Operation, properties, template
+
+
+def described(alarm: str) -> str:
+    """An alarm's description in a stack whose RunbookUrl is the address below."""
+    text = ALARMS[alarm]["AlarmDescription"]["Fn::Sub"]
+    text, values = text if isinstance(text, list) else (text, {})
+    filled: str = text.replace("${Name}", values.get("Name", "${Name}")).replace("${RunbookUrl}", "https://wiki/rb")
+    return filled
 
 
 @pytest.mark.parametrize("kind", WATCHED)
@@ -16,7 +27,7 @@ def test_operation_is_watched(change: Operation, kind: str) -> None:
     alarm = ALARMS[change.id(kind)]
 
     check(alarm, WATCHED[kind], change.id(WATCHED[kind].watched))
-    assert change.name in alarm["AlarmDescription"]
+    assert described(change.id(kind)).startswith(f"{change.name}: ")
 
 
 def test_waiting_is_told_after_all_receives(change: Operation) -> None:
@@ -92,4 +103,20 @@ def test_alarm_tells_the_topic_and_rests_without_data(alarm: str) -> None:
     # its state instead, and is tried hour by hour in test_sweep.py.
     assert ALARMS[alarm]["TreatMissingData"] == ("ignore" if alarm == "SweepMissingAlarm" else "notBreaching")
     assert ALARMS[alarm].get("ActionsEnabled", True) is True
-    assert len(template()["Resources"][alarm]["Properties"]["AlarmDescription"]) > 20
+
+
+def kind(alarm: str) -> str:
+    """An alarm's logical id; of an operation's without the operation."""
+    return next((alarm.removeprefix(it.id("")) for it in CHANGES if alarm.startswith(it.id(""))), alarm)
+
+
+@pytest.mark.parametrize("alarm", sorted(ALARMS))
+def test_alarm_says_what_it_is_about_and_where_the_runbook_tells_what_to_do(alarm: str) -> None:
+    anchor = "-".join(re.findall("[A-Z][a-z]+", kind(alarm))).lower()
+
+    what, _, link = described(alarm).rpartition(". Runbook: ")
+
+    assert len(what) > 20
+    assert link == f"https://wiki/rb#{anchor}"
+    assert anchor in anchors(ROOT / template()["Parameters"]["RunbookUrl"]["Default"])
+    assert len(described(alarm)) + 512 <= 1024, "the most that CloudWatch takes, with the longest RunbookUrl"

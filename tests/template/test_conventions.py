@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.documents import anchors
 from tests.support.functions import ROOT
 from tests.support.template import OPERATIONS, lines, listed, source, template, translated, walk
 
@@ -185,12 +186,6 @@ def is_there(path: str, document: Path) -> bool:
     if "/" not in path:
         return any(next((ROOT / folder).rglob(path), None) for folder in FOLDERS)
     return any((place / path).exists() for place in (ROOT, document.parent, *map(ROOT.joinpath, BASES)))
-
-
-def anchors(document: Path) -> set[str]:
-    """Those of the document's headings, as GitHub makes them."""
-    titles = re.findall(r"^#+ (.+)$", document.read_text(), flags=re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from local.aws.deployed.built import CONDITIONS, NOTHING, for_ministack
-from tests.support.template import template
+from tests.support.template import source, template
 
 ACCOUNT = {"aws:SourceAccount": "123456789012"}
 
@@ -80,8 +80,11 @@ def test_template_that_ships_keeps_everything_else() -> None:
     assert shipped == template()
     assert shipped["Metadata"].keys() - changed["Metadata"].keys() == {"AWS::ServerlessRepo::Application"}
     assert changed.keys() == shipped.keys()
-    queries = {name for name, it in shipped["Resources"].items() if it["Type"] == "AWS::Logs::QueryDefinition"}
-    left_out = {"UndeliveredAlarm", "NoticesUndeliveredAlarm", *queries}
+    left_out = {
+        name
+        for name, it in shipped["Resources"].items()
+        if it["Type"] == "AWS::Logs::QueryDefinition" or "Metrics" in it.get("Properties", {})
+    }
     assert shipped["Resources"].keys() - changed["Resources"].keys() == left_out
     assert not changed["Resources"].keys() - shipped["Resources"].keys()
     assert any("query" in note for note in notes)
@@ -94,3 +97,13 @@ def test_template_that_ships_keeps_everything_else() -> None:
     assert any("aws:SecureTransport" in note for note in notes)
     assert changed["Conditions"].pop("IsInVpc") != shipped["Conditions"].pop("IsInVpc")
     assert changed["Conditions"] == shipped["Conditions"]
+
+
+def test_alarms_of_a_loop_are_left_out_too() -> None:
+    text = json.dumps(source()["Resources"])
+    changed, _ = for_ministack(source())
+
+    assert '"Metrics"' in text
+    assert "${Operation}DeadLetterAlarm" in text
+    assert '"Metrics"' not in json.dumps(changed["Resources"])
+    assert "${Operation}QueueAgeAlarm" in json.dumps(changed["Resources"])

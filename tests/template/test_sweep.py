@@ -413,7 +413,7 @@ def test_sweep_is_watched(kind: str) -> None:
     alarm = ALARMS[f"Sweep{kind}"]
 
     check(alarm, watch, f"Sweep{watch.watched}")
-    assert alarm["AlarmDescription"].startswith("sweep: ")
+    assert alarm["AlarmDescription"]["Fn::Sub"].startswith("sweep: ")
 
 
 def test_alarms_come_before_it_is_too_late_and_not_before_it_is_normal() -> None:

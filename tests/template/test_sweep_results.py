@@ -125,7 +125,7 @@ def test_gatherer_is_watched(kind: str) -> None:
     alarm = ALARMS[f"SweepResults{kind}"]
 
     check(alarm, watch, f"SweepResults{watch.watched}")
-    assert alarm["AlarmDescription"].startswith("sweep_results: ")
+    assert alarm["AlarmDescription"]["Fn::Sub"].startswith("sweep_results: ")
 
 
 def test_waiting_is_told_after_all_receives() -> None:

@@ -28,14 +28,23 @@ def for_ministack(template: Mapping[str, Any]) -> tuple[dict[str, Any], list[str
     if "IsInVpc" in changed.get("Conditions", {}):
         changed["Conditions"]["IsInVpc"] = NEVER
         made["condition IsInVpc is false: ministack joins no lists there, and takes it for true"] += 1
-    return changed, [f"{times} x {what}" for what, times in made.items()]
+    return changed, [f"{times} x {what}" for what, times in made.items() if times]
 
 
 def _refused(resource: object) -> str | None:
     """What ministack would not make of this resource, or of what this loop makes."""
-    if isinstance(resource, dict) and "Metrics" in resource.get("Properties", {}):
-        return "alarm on a query"
     return "saved query" if "'AWS::Logs::QueryDefinition'" in str(resource) else None
+
+
+def _is_left_out(resource: object, made: Counter[str]) -> bool:
+    """Whether this is an alarm on a query or on several metrics; also one in a loop."""
+    if not (isinstance(resource, dict) and resource.get("Type") == "AWS::CloudWatch::Alarm"):
+        return False
+    left_out = "Metrics" in resource["Properties"]
+    made["alarm on a query or on several metrics left out: ministack refuses the whole stack because of it"] += (
+        left_out
+    )
+    return left_out
 
 
 def _changed(node: Any, parameters: Mapping[str, Any], made: Counter[str]) -> Any:  # noqa: ANN401 - any part of it
@@ -45,7 +54,7 @@ def _changed(node: Any, parameters: Mapping[str, Any], made: Counter[str]) -> An
         return node
     if "Effect" in node and "Condition" in node:
         return _statement(node, made)
-    copy = {name: _changed(item, parameters, made) for name, item in node.items()}
+    copy = {name: _changed(item, parameters, made) for name, item in node.items() if not _is_left_out(item, made)}
     limit = node.get("MaximumConcurrency")
     if isinstance(limit, dict) and "Ref" in limit:
         copy["MaximumConcurrency"] = int(parameters[limit["Ref"]]["Default"])
