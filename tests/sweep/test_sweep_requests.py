@@ -9,7 +9,7 @@ import pytest
 
 from task_cleanup.event_types import EventType
 from task_cleanup.sweep.boto import AwsService, Boto
-from task_cleanup.sweep.bus import Bus
+from task_cleanup.sweep.bus import EventBus
 from task_cleanup.sweep.delete_events import REQUEST_LIFETIME, requests_of
 from task_cleanup.sweep.plan import LIFETIME, Plan, TargetPlan
 from task_cleanup.sweep.policy import Mode, Policy, Select, SweepTarget
@@ -185,7 +185,7 @@ class _Taker(Boto):
 def test_only_a_request_for_a_delete_is_marked_as_the_sweeps() -> None:
     """By the mark, the delete functions know that a task which has changed is no dead letter."""
     client, system = _Taker(), System()
-    bus = Bus(client, "bus", system)
+    bus = EventBus(client, "bus", system)
 
     bus.request_all(iter(requests(a_plan(next(iter(SERVICES))))), Deadline.after(9, system.monotonic))
     bus.publish(EventType.SWEEP_REQUESTED, {}, ["arn:aws:sts::123456789012:assumed-role/somebody/x"])

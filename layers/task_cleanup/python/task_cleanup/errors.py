@@ -77,6 +77,7 @@ class SweepCode(StrEnum):
     LIST_FAILED = "ListFailed"
     LIST_INCOMPLETE = "ListIncomplete"
     MORE = "More"  # how many refusals an event, a log line or a dead letter leaves out
+    NOT_CONFIRMED = "NotConfirmed"  # whoever was asked before the first request did not say yes
     OVERLAPS = "Overlaps"  # another run applies a policy of the same name, or asks for the same tasks
     PLAN_TOO_OLD = "PlanTooOld"
     REGION_UNKNOWN = "RegionUnknown"

@@ -1,6 +1,6 @@
 """The AWS calls of the sweep and of the gatherer, by boto3, which repeats a failed call: any may be made twice."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from copy import copy
 from threading import Lock
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from task_cleanup.aws import AwsError
 from task_cleanup.errors import Code
 from task_cleanup.settings import Settings, SettingsError
+from task_cleanup.sweep.bus import answers
 from task_cleanup.system import Deadline
 
 AwsService = Literal["s3", "events", "secretsmanager", "sqs"]
@@ -86,12 +87,6 @@ class Boto:
         reply = self.call("sqs", "send_message", QueueUrl=queue_url, MessageBody=body, MessageAttributes=told)
         if not reply.get("MessageId"):
             raise AwsError(Code.UNEXPECTED_REPLY, "sqs")
-
-
-def answers(reply: Mapping[str, Any], number: int) -> Sequence[Mapping[str, str]]:
-    """The bus's answer for each entry. If the reply has another number of answers, no entry counts as taken."""
-    found: Sequence[Mapping[str, str]] = reply.get("Entries", ())
-    return found if len(found) == number else [{"ErrorCode": Code.UNEXPECTED_REPLY}] * number
 
 
 def bucket_and_bus(settings: Settings) -> tuple[str, str]:

@@ -1,15 +1,18 @@
-"""Puts requests on the event bus in batches of ten, and sends those again that the bus did not take."""
+"""Where a sweep puts its requests. ``EventBus`` sends them in batches of ten, and those again that were not taken."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from task_cleanup.aws import AwsError
+from task_cleanup.errors import Code
 from task_cleanup.event_types import SOURCE, EventType
-from task_cleanup.sweep.boto import Boto, answers
 from task_cleanup.system import Deadline, System
+
+if TYPE_CHECKING:
+    from task_cleanup.sweep.boto import Boto  # imports boto3, which the command line does without
 
 BATCH = 10  # entries that PutEvents takes in one call
 SENDERS = 4  # calls at once
@@ -18,10 +21,22 @@ MAX_ROUNDS = 6  # how often an entry is sent at most
 ROUND_WAIT = 0.2  # seconds; doubled each round, then full jitter
 
 
-class Bus:
-    """One event bus."""
+class Bus(Protocol):
+    """Takes requests and events; ``name`` tells people where."""
 
-    def __init__(self, boto: Boto, name: str, system: System) -> None:
+    name: str
+
+    def publish(self, detail_type: str, detail: Mapping[str, Any], resources: Sequence[str] = ()) -> None:
+        """Put one event on the bus. Raises ``AwsError`` if the bus does not take it."""
+
+    def request_all(self, details: Iterable[Mapping[str, Any]], deadline: Deadline) -> list[bool]:
+        """Take a request for each of these; returns for each, in their order, whether it is taken."""
+
+
+class EventBus:
+    """One event bus of EventBridge."""
+
+    def __init__(self, boto: "Boto", name: str, system: System) -> None:
         self._boto = boto
         self.name = name
         self._system = system
@@ -78,3 +93,9 @@ def _batches(details: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str
     rest = iter(details)
     while batch := tuple(islice(rest, BATCH)):
         yield batch
+
+
+def answers(reply: Mapping[str, Any], number: int) -> Sequence[Mapping[str, str]]:
+    """The bus's answer for each entry. If the reply has another number of answers, no entry counts as taken."""
+    found: Sequence[Mapping[str, str]] = reply.get("Entries", ())
+    return found if len(found) == number else [{"ErrorCode": Code.UNEXPECTED_REPLY}] * number

@@ -12,7 +12,7 @@ from task_cleanup.aws import AwsError
 from task_cleanup.handler import ANSWER_RESERVE, LambdaContext
 from task_cleanup.settings import Settings
 from task_cleanup.sweep.boto import Boto, bucket_and_bus
-from task_cleanup.sweep.bus import Bus
+from task_cleanup.sweep.bus import EventBus
 from task_cleanup.sweep.claims import is_run_id
 from task_cleanup.sweep.gathering import FinishElsewhereError, Results
 from task_cleanup.sweep.observability import EndTelemetry
@@ -63,7 +63,7 @@ def make_results_handler(system: System | None = None) -> Callable[[Any, LambdaC
     system = system or System()
     boto = Boto(settings, _AWS_CONFIG)
     observability = GathererObservability(settings)
-    results = Results(BucketStore(boto, bucket), Bus(boto, bus, system), system, observability.finished)
+    results = Results(BucketStore(boto, bucket), EventBus(boto, bus, system), system, observability.finished)
     return _Handler(results, observability, system)
 
 

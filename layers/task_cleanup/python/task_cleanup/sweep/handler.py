@@ -17,7 +17,7 @@ from task_cleanup.handler import ANSWER_RESERVE, LambdaContext
 from task_cleanup.settings import Settings, SettingsError
 from task_cleanup.sweep.api import ANSWER_SECONDS, AWS_CALL_SECONDS, Api
 from task_cleanup.sweep.boto import Boto, bucket_and_bus
-from task_cleanup.sweep.bus import Bus
+from task_cleanup.sweep.bus import EventBus
 from task_cleanup.sweep.gathering import Results
 from task_cleanup.sweep.lister import Lister
 from task_cleanup.sweep.observability import SweepObservability, short
@@ -72,7 +72,7 @@ def make_sweep_handler(
         validator=validator,
         lister=Lister(schema, settings, boto, system),
         store=BucketStore(boto, bucket),
-        bus=Bus(boto, bus, system),
+        bus=EventBus(boto, bus, system),
         system=system,
         dry_run=settings.dry_run,
         extra_regions=settings.extra_regions,
@@ -122,7 +122,7 @@ class _Handler:
         within = deadline.within(ANSWER_SECONDS)
         boto = self._http_boto.only_while(lambda: within.remaining() >= AWS_CALL_SECONDS)
         store = BucketStore(boto, self._sweeper.store.place)
-        bus = Bus(boto, self._sweeper.bus.name, self._system)
+        bus = EventBus(boto, self._sweeper.bus.name, self._system)
         sweeper = replace(self._sweeper, store=store, bus=bus)
         api = Api(sweeper, Results(store, bus, self._system))
         return api.status(received) if method == "GET" else api.start(received, within)

@@ -5,7 +5,7 @@ reached: it counts every request that was sent. A worker that dies leaves its st
 goes on from there: it never selects anew, and sends no request again that the bus has taken.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -55,7 +55,10 @@ class _Delivery:
 
 @dataclass(frozen=True)
 class Sweeper:
-    """Everything a sweep needs. ``dry_run`` makes a report of every sweep; ``extra_regions`` are by service id."""
+    """Everything a sweep needs. ``dry_run`` makes a report of every sweep; ``extra_regions`` are by service id.
+
+    ``approve`` sees the stored report before the first request is made, and raises ``RunRefusedError`` to forbid it.
+    """
 
     validator: RequestValidator
     lister: Lister
@@ -64,6 +67,7 @@ class Sweeper:
     system: System
     dry_run: bool
     extra_regions: Mapping[str, Collection[str]]
+    approve: Callable[[Mapping[str, Any]], None] = lambda _: None
 
     @cached_property
     def claims(self) -> Claims:
@@ -286,6 +290,7 @@ class Sweeper:
             return Done(state, RunEnd(SweepOutcome.REPORTED, against))
         if against:
             return Done(state, RunEnd(SweepOutcome.REFUSED, against))
+        self.approve(report)
         self._refuse_outdated(report)
         places = asked_places(report)
         try:

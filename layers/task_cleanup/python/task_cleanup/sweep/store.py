@@ -9,11 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from task_cleanup.aws import AwsError
 from task_cleanup.errors import Code
-from task_cleanup.sweep.boto import Boto
+
+if TYPE_CHECKING:
+    from task_cleanup.sweep.boto import Boto  # imports boto3, which the command line does without
 
 PREFIX = "reports"
 
@@ -101,7 +103,7 @@ class Store(Protocol):
 class BucketStore:
     """One S3 bucket."""
 
-    def __init__(self, boto: Boto, bucket: str) -> None:
+    def __init__(self, boto: "Boto", bucket: str) -> None:
         self._boto = boto
         self.place = bucket
 

@@ -7,13 +7,22 @@ from collections.abc import Mapping, Sequence
 from task_cleanup.sweep.page.words import Json
 
 
+def is_folder(place: str) -> bool:
+    """Whether the documents are in a folder of the command line, and not in a bucket, whose name has no slash."""
+    return "/" in place
+
+
 def fetch(bucket: str, name: str) -> str:
-    """The command that copies a document of the bucket into the current folder."""
+    """The command that copies a document of the bucket into the current folder; of a folder, the document's path."""
+    if is_folder(bucket):
+        return shlex.quote(f"{bucket}/{name}")
     return f"aws s3 cp {shlex.quote(f's3://{bucket}/{name}')} ."
 
 
-def status(run_id: str) -> str:
+def status(run_id: str, bucket: str) -> str:
     """The command that asks how a run is doing."""
+    if is_folder(bucket):
+        return f"task-cleanup report results {shlex.quote(f'{bucket}/reports/{run_id}')}"
     return f'api "$API_URL/sweeps/{run_id}"'
 
 
@@ -22,6 +31,8 @@ def apply(report: Json, saved: Mapping[str, str]) -> str:
     name, sha256 = saved["json"], saved["sha256"]
     if report["plan_of"] is not None:
         name, sha256 = report["plan_of"], report["plan_sha256"]
+    if is_folder(saved["bucket"]):
+        return f"task-cleanup apply {fetch(saved['bucket'], name)}"
     return f'api -X POST "$API_URL/sweeps" -d {shlex.quote(json.dumps({"apply_report": name, "sha256": sha256}))}'
 
 

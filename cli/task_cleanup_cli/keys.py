@@ -1,0 +1,154 @@
+"""The providers' keys: from the variables of the official SDKs, or from Secrets Manager by the user's AWS profile.
+
+A key is never an argument of a command, and is written nowhere. The account ``prod`` reads the same variables with
+``PROD_`` before their names.
+"""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from task_cleanup.aws import AwsCalls, AwsError
+from task_cleanup.credentials import DEFAULT_ACCOUNT
+from task_cleanup.providers.model import PROVIDERS
+from task_cleanup.system import Deadline
+
+_LINE = re.compile(r"[!-~]+")  # the values go into HTTP headers
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable, and the member of a secret that it is in the place of."""
+
+    name: str
+    member: str
+    required: bool = True
+
+
+# By provider. Of Alibaba and Huawei, as their SDKs for Python read them; of OTC, as its Terraform provider does.
+VARIABLES: Mapping[str, tuple[Variable, ...]] = {
+    "alibaba": (
+        Variable("ALIBABA_CLOUD_ACCESS_KEY_ID", "access_key_id"),
+        Variable("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "secret_access_key"),
+        Variable("ALIBABA_CLOUD_SECURITY_TOKEN", "security_token", required=False),
+    ),
+    "huawei": (
+        Variable("HUAWEICLOUD_SDK_AK", "access_key_id"),
+        Variable("HUAWEICLOUD_SDK_SK", "secret_access_key"),
+        Variable("HUAWEICLOUD_SDK_SECURITY_TOKEN", "security_token", required=False),
+        Variable("HUAWEICLOUD_SDK_PROJECT_ID", "project_id", required=False),
+    ),
+    "otc": (
+        Variable("OS_ACCESS_KEY", "access_key_id"),
+        Variable("OS_SECRET_KEY", "secret_access_key"),
+        Variable("OS_SECURITY_TOKEN", "security_token", required=False),
+        Variable("OS_PROJECT_ID", "project_id", required=False),
+    ),
+}
+
+
+def variable_name(account: str, name: str) -> str:
+    """``PROD_EU_OS_ACCESS_KEY`` for the account ``prod-eu``; the SDK's own name for the default account."""
+    return name if account == DEFAULT_ACCOUNT else f"{account.upper().replace('-', '_')}_{name}"
+
+
+def explained() -> str:
+    """The variables by provider, for ``--help``."""
+    lines = []
+    for provider, variables in VARIABLES.items():
+        names = ", ".join(it.name if it.required else f"[{it.name}]" for it in variables)
+        lines.append(f"{PROVIDERS[provider]}: {names}")
+    return "\n\n".join(lines)
+
+
+class EnvironmentKeys:
+    """The keys in these environment variables, as the secrets that the core asks for."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    def wrong(self, accounts: Iterable[tuple[str, str]]) -> list[str]:
+        """A sentence for each variable of these (provider, account) that is missing or malformed."""
+        found = []
+        for provider, account in sorted(set(accounts)):
+            for variable in VARIABLES[provider]:
+                name = variable_name(account, variable.name)
+                value = self._environment.get(name, "")
+                if not value and variable.required:
+                    found.append(f"{name} is not set (key of account {account} at {PROVIDERS[provider]})")
+                if value and not _LINE.fullmatch(value):
+                    found.append(f"{name} is not one line of printable ASCII without blanks")
+        return found
+
+    def get_secret_value(self, secret_id: str, deadline: Deadline) -> str:  # noqa: ARG002 - see AwsCalls
+        """See ``AwsCalls``: the account's variables, as JSON of a secret."""
+        provider, account = secret_id.split("/")[-2:]
+        value = {
+            variable.member: self._environment[name]
+            for variable in VARIABLES[provider]
+            if self._environment.get(name := variable_name(account, variable.name))
+        }
+        if not all(variable.member in value for variable in VARIABLES[provider] if variable.required):
+            raise AwsError("ResourceNotFoundException")
+        return json.dumps(value)
+
+    def put_event(self, entry: Mapping[str, str], deadline: Deadline) -> None:
+        """Not for the command line: it has no event bus."""
+        raise NotImplementedError
+
+    def send_message(self, queue_url: str, body: str, attributes: Mapping[str, str], deadline: Deadline) -> None:
+        """Not for the command line: it has no queue."""
+        raise NotImplementedError
+
+
+class SecretsManagerKeys(EnvironmentKeys):
+    """The secrets of the deployed stack, read with the user's own AWS identity (profile, region)."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self._client = _client()
+
+    def wrong(self, accounts: Iterable[tuple[str, str]]) -> list[str]:  # noqa: ARG002 - as its parent
+        """Nothing is known before a secret is read: the list then fails with the secret's name."""
+        return []
+
+    def get_secret_value(self, secret_id: str, deadline: Deadline) -> str:  # noqa: ARG002
+        """See ``AwsCalls``."""
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see _client
+
+        try:
+            value = self._client.get_secret_value(SecretId=secret_id).get("SecretString")
+        except ClientError as error:
+            raise AwsError(str(error.response.get("Error", {}).get("Code", "ClientError"))) from None
+        except BotoCoreError as error:
+            raise AwsError(type(error).__name__) from None
+        return value if isinstance(value, str) else ""
+
+
+class NoBotoError(Exception):
+    """boto3 is not installed, or finds no region; the text says what to do."""
+
+
+def _client() -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
+    try:
+        import boto3  # noqa: PLC0415 - takes long, and only this needs it
+        from botocore.config import Config  # noqa: PLC0415
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+    except ImportError:
+        raise NoBotoError("--secrets needs boto3: install `task-cleanup[aws]`, or boto3 beside it") from None
+    config = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
+    try:
+        return partial(boto3.Session().client, config=config)("secretsmanager")
+    except BotoCoreError as error:
+        raise NoBotoError(f"{error} (AWS_PROFILE, AWS_REGION)") from None
+
+
+def keys(environment: Mapping[str, str], *, secrets: bool) -> EnvironmentKeys:
+    """Where this command reads its keys."""
+    return SecretsManagerKeys() if secrets else EnvironmentKeys(environment)
+
+
+_: type[AwsCalls] = EnvironmentKeys

@@ -1,0 +1,191 @@
+"""Single operations: ``call``, ``operations`` and ``list``."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from task_cleanup.calls import Dependencies
+from task_cleanup.credentials import CredentialStore
+from task_cleanup.errors import Category
+from task_cleanup.operation import Operation, run
+from task_cleanup.results import Outcome, Result
+from task_cleanup.system import Deadline, System
+from task_cleanup.transport import Transport
+from task_cleanup.triggers import Received, Trigger
+from task_cleanup.validation import NotJsonError, strict_json
+from task_cleanup_cli import tables
+from task_cleanup_cli.exits import Exit, usage
+from task_cleanup_cli.functions import operation, schemas
+from task_cleanup_cli.keys import keys
+from task_cleanup_cli.options import KEYS, AsJson, Secrets
+from task_cleanup_cli.policies import service_named
+from task_cleanup_cli.runs import settings_of
+from task_cleanup_cli.screen import Screen
+
+Json = dict[str, Any]
+
+CALL_SECONDS = 28.0  # as a function has
+LIST_SECONDS = 240.0
+LEAST_WATCH = 2.0  # seconds between two lists
+
+Account = Annotated[str | None, typer.Option("--account", help="Alias of the keys: `prod` reads PROD_….")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command(
+        epilog=f"Example: task-cleanup call huawei.oms.DeleteTask region=cn-north-4 task_id=200477729979132 --dry-run\n\n{KEYS}"
+    )(call)
+    app.command(epilog="Example: task-cleanup operations")(operations)
+    app.command("list", epilog=f"Example: task-cleanup list huawei.oms region=cn-north-4\n\n{KEYS}")(list_tasks)
+
+
+def call(
+    name: Annotated[str, typer.Argument(metavar="OPERATION", help="`task-cleanup operations` shows them all.")],
+    fields: Annotated[list[str], typer.Argument(metavar="name=value…", help="The request's fields.")] = [],  # noqa: B006
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Look, sign, and send no change.")] = False,  # noqa: FBT002
+    account: Account = None,
+    secrets: Secrets = False,  # noqa: FBT002
+    as_json: AsJson = False,  # noqa: FBT002
+) -> int:
+    """Call one operation: it deletes at once what you name. Prints the normalized result."""
+    screen, found = Screen(as_json=as_json), _operation(name)
+    request = _request(found, [*fields, *([f"account={account}"] if account else [])])
+    if dry_run:
+        request["dry_run"] = True
+    with screen.busy(name):
+        result = _run(found, request, CALL_SECONDS, secrets=secrets)
+    screen.document(result.to_dict())
+    error, target = result.error, " ".join(result.target.to_dict().values())
+    screen.say(f"{result.outcome.value}: {target}", style="green" if result.ok else "red")
+    if error is not None:
+        screen.tell(f"{error.code}: {error.message}")
+        if error.detail and "note" in error.detail:
+            screen.tell(str(error.detail["note"]))
+    if result.plan is not None:
+        screen.say(f"would send {result.plan['method']} {result.plan['url']}")
+    if result.listed is not None and not as_json:
+        tables.tasks(screen, [task.to_dict() for task in result.listed.tasks])
+    return _exit_of(result)
+
+
+def operations(as_json: AsJson = False) -> int:  # noqa: FBT002
+    """Show all operations, and the fields that each needs and takes."""
+    screen, found = Screen(as_json=as_json), schemas()
+    screen.document([_told(name, schema) for name, schema in found.items()])
+    if not as_json:
+        screen.table(
+            ("!operation", "does", "needs"),
+            [(name, schema["title"], " ".join(schema["required"])) for name, schema in found.items()],
+        )
+    return Exit.DONE
+
+
+def list_tasks(
+    service: Annotated[str, typer.Argument(metavar="SERVICE", help="huawei.oms, alibaba.elasticsearch, …")],
+    fields: Annotated[list[str], typer.Argument(metavar="name=value…", help="region=…, instance_id=…, …")] = [],  # noqa: B006
+    watch: Annotated[
+        float | None, typer.Option("--watch", min=LEAST_WATCH, help="List again every so many seconds, until Ctrl-C.")
+    ] = None,
+    account: Account = None,
+    secrets: Secrets = False,  # noqa: FBT002
+    as_json: AsJson = False,  # noqa: FBT002
+) -> int:
+    """List the tasks of one place of a service, as the provider shows them now."""
+    screen = Screen(as_json=as_json)
+    found = operation(service_named(service).listing.operation)
+    request = _request(found, [*fields, *([f"account={account}"] if account else [])])
+    while True:
+        with screen.busy(f"listing {service}"):
+            result = _run(found, request, LIST_SECONDS, secrets=secrets)
+        code = _tell_list(screen, result)
+        if watch is None or code == Exit.USAGE:
+            return code
+        System().sleep(watch)
+
+
+def _tell_list(screen: Screen, result: Result) -> int:
+    screen.document(result.to_dict())
+    if result.listed is None:
+        if result.error is not None:
+            screen.tell(f"{result.error.code}: {result.error.message}")
+        return _exit_of(result)
+    if not screen.as_json:
+        tables.tasks(screen, [task.to_dict() for task in result.listed.tasks])
+        screen.say(f"{len(result.listed.tasks):,} tasks")
+    if not result.listed.complete:
+        screen.tell(f"this may not be all: {result.listed.note}", style="yellow")
+        return Exit.FAILED
+    return Exit.DONE
+
+
+def _operation(name: str) -> Operation:
+    try:
+        return operation(name)
+    except KeyError:
+        raise usage(f"there is no operation {name!r}: `task-cleanup operations` shows them") from None
+
+
+def _request(found: Operation, fields: Sequence[str]) -> Json:
+    """The request of ``name=value`` words. As in a query string, the schema says what is a number or a boolean."""
+    request: Json = {}
+    for text in fields:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise usage(f"{text!r} is no name=value")
+        if name in request:
+            raise usage(f"{name} is there twice: only one of them would count")
+        request[name] = _value(found, name, value)
+    return request
+
+
+def _value(found: Operation, name: str, value: str) -> object:
+    if found.validator.is_boolean(name) and value in ("true", "false"):
+        return value == "true"
+    if found.validator.is_integer(name) and value.isascii() and value.isdigit():
+        return int(value)
+    if value.startswith("{"):
+        try:
+            return strict_json(value)
+        except NotJsonError as error:
+            raise usage(f"{name} is not JSON: {error}") from None
+    return value
+
+
+def _run(found: Operation, request: Json, seconds: float, *, secrets: bool) -> Result:
+    settings, source, system = settings_of(os.environ), keys(os.environ, secrets=secrets), System()
+    service = found.service
+    account = request.get("account", "default")
+    wrong = source.wrong([(service.provider, account)]) if isinstance(account, str) else []
+    if wrong:
+        raise usage(*wrong)
+    dependencies = Dependencies(
+        credentials=CredentialStore(source, settings.secret_prefix, service.provider, system),
+        transport=Transport(system),
+        system=system,
+        endpoint=settings.provider_endpoints.get(service.id),
+        dry_run=settings.dry_run and found.listing is None,
+        extra_regions=settings.extra_regions.get(service.id, ()),
+    )
+    received = Received(Trigger.DIRECT, request, f"cli-{system.nonce()[:12]}")
+    return run(found, received, dependencies, Deadline.after(seconds, system.monotonic))
+
+
+def _exit_of(result: Result) -> int:
+    if result.ok:
+        return Exit.DONE
+    if result.error is not None and result.error.category is Category.INVALID_REQUEST:
+        return Exit.USAGE
+    return Exit.REFUSED if result.outcome is Outcome.CONFLICT or result.task_changed else Exit.FAILED
+
+
+def _told(name: str, schema: Mapping[str, Any]) -> Json:
+    hidden = {"operation", *schema["required"]}
+    return {
+        "operation": name,
+        "title": schema["title"],
+        "required": schema["required"],
+        "optional": [field for field in schema["properties"] if field not in hidden],
+    }

@@ -1,0 +1,165 @@
+"""Reports, plans and results as tables and sentences for people."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from task_cleanup.sweep.page.checks import flag
+from task_cleanup.sweep.page.guards import CAUTIONS, guards
+from task_cleanup.sweep.page.words import DECISIONS, age_in_words, counted, kept, target_label
+from task_cleanup.sweep.policy import duration
+from task_cleanup.sweep.results import target_of
+from task_cleanup.sweep.selection import SINCE, Decision
+from task_cleanup.sweep.services import SERVICES
+from task_cleanup.times import parse_time
+from task_cleanup_cli.screen import Screen
+
+Json = dict[str, Any]
+TOLD = 20  # tasks that are told one by one
+# The fields of a record that a basis of age reads. Since when a task was seen is not in a record.
+_BASES: Mapping[str, str] = {
+    "ended": "ended_at",
+    "inferred": "inferred_end_at",
+    "created": "created_at",
+    "started": "started_at",
+}
+_STAYING = [decision for decision in DECISIONS if decision is not Decision.SELECTED]
+
+
+def plan(screen: Screen, report: Json, verb: str) -> None:
+    """What would go (``verb``: "would go" or "goes") and what stays, per target, and the first tasks that go."""
+    rows: list[Sequence[object]] = [_counted(_label(target), target["counts"]) for target in report["targets"]]
+    if len(rows) > 1:
+        rows.append(_counted("all", report["totals"]))
+    screen.table(("where", "#found", f"#{verb}", "#stay", "because"), rows)
+    selected = list(_selected(report))
+    if selected:
+        screen.say("")
+        screen.table(
+            (f"!{verb}", "name", "status", "age", ""),
+            [
+                (
+                    task["task_id"],
+                    task["name"],
+                    task["provider_status"],
+                    f"{age_in_words(task['age_seconds'])} {SINCE[task['age_from']]}",
+                    "is stopped first" if task["stop_running"] else "",
+                )
+                for _, task in selected[:TOLD]
+            ],
+        )
+        if len(selected) > TOLD:
+            screen.say(f"… and {len(selected) - TOLD:,} more: the page has them")
+
+
+def warnings(screen: Screen, report: Json) -> None:
+    """What makes the plan other than it seems: failed lists, protect entries that match nothing, ages not known."""
+    for target in report["targets"]:
+        if target["error"] is not None:
+            error = target["error"]
+            screen.tell(f"{_label(target)}: the list failed: {error['code']}, {error['message']}", style="red")
+        elif flag(target):
+            screen.tell(f"{_label(target)}: the list may not be whole", style="yellow")
+    for guard in guards(report) if report["guards"] else ():
+        if not guard.tasks:
+            screen.tell(f"protect.{guard.member}: {guard.entry!r} matches no task: is it a typo?", style="yellow")
+    for paid in sorted({target["service"] for target in report["targets"] if _service(target).has_money}):
+        screen.tell(f"{paid}: a delete releases what is paid for", style="red")
+    for target in report["targets"]:
+        stay, bases = ages_wanting(target, report)
+        if stay:
+            would = [
+                f"{word} would select {number:,}" + (f" ({CAUTIONS[word]})" if word in CAUTIONS else "")
+                for word, number in bases.items()
+            ]
+            told = "; ".join(would) or "no other basis would select one now"
+            screen.say(f"{_label(target)}: {counted(stay, 'task')} stay only for want of an age; {told}", style="cyan")
+
+
+def ages_wanting(target: Json, report: Json) -> tuple[int, dict[str, int]]:
+    """How many tasks of a target stay for want of an age, and how many another basis would select, by its word.
+
+    The report tells the same for all its targets together.
+    """
+    least: timedelta = duration(report["policy"]["select"]["older_than"])
+    now, found, stay = parse_time(report["listed_at"]), Counter[str](), 0
+    for task in target["tasks"]:
+        by_seen = task["decision"] == Decision.TOO_YOUNG and task["age_from"] == "seen"
+        if task["decision"] != Decision.AGE_UNKNOWN and not by_seen:
+            continue
+        stay += 1
+        stopped = not task["deletable"]
+        for word in ("started", "created") if stopped else ("ended", "inferred", "created"):
+            since = task[_BASES[word]]
+            found[word] += since is not None and now - parse_time(since) > least
+    return stay, {word: number for word, number in found.items() if number}
+
+
+def refusals(screen: Screen, found: Sequence[Json]) -> None:
+    """Why nothing is, or would be, deleted."""
+    for refusal in found:
+        screen.tell(f"{refusal['code']}: {refusal['message']}", style="yellow")
+
+
+def results(screen: Screen, progress: Json, folder: Path) -> None:
+    """What became of each request, counted, with the causes and the first that failed."""
+    kinds = ("succeeded", "unchanged", "changed", "failed", "waiting")
+    screen.table(("", "#requests"), [(kind, progress[kind]) for kind in kinds if progress[kind]])
+    for cause, number in progress["by_cause"].items():
+        screen.tell(f"failed: {number:,} with {cause}", style="red")
+    failures = progress["failures"]
+    if failures:
+        rows = [(it["target"]["task_id"], _where(it["target"]), it["code"]) for it in failures[:TOLD]]
+        screen.table(("!not deleted", "where", "why"), rows)
+        if progress["failed"] + progress["changed"] > TOLD:
+            screen.say(f"… all of them: {folder}")
+
+
+def tasks(screen: Screen, listed: Sequence[Json]) -> None:
+    """Listed tasks."""
+    screen.table(
+        ("!task", "name", "status", "began", "ended", "may be deleted"),
+        [
+            (
+                task["task_id"],
+                task["name"],
+                task["provider_status"],
+                task["started_at"] or task["created_at"] or "",
+                task["ended_at"] or (f"about {task['inferred_end_at']}" if task["inferred_end_at"] else ""),
+                "yes" if task["deletable"] else f"no: {task['why_not']}",
+            )
+            for task in listed
+        ],
+    )
+
+
+def where(key: str) -> str:
+    """The target of a ``result_key``, for people."""
+    return _where(target_of(key))
+
+
+def _counted(label: str, counts: Mapping[str, int]) -> Sequence[object]:
+    because = [f"{DECISIONS[it].name.lower()} {counts[it.value]:,}" for it in _STAYING if counts[it.value]]
+    return label, counts["found"], counts["selected"], kept(counts), ", ".join(because)
+
+
+def _selected(report: Json) -> Iterator[tuple[Json, Json]]:
+    for target in report["targets"]:
+        for task in target["tasks"]:
+            if task["decision"] == Decision.SELECTED:
+                yield target, task
+
+
+def _label(target: Json) -> str:
+    return target_label(target)
+
+
+def _service(target: Json) -> Any:  # noqa: ANN401 - a Service
+    return SERVICES[f"{target['provider']}_{target['service']}"]
+
+
+def _where(target: Mapping[str, str]) -> str:
+    names = ("provider", "service", "region", "account", "project_id", "instance_id")
+    return " ".join(target[name] for name in names if name in target)
