@@ -35,6 +35,9 @@ run: .venv/local ## Watch a week of nightly reports, an apply, and what was dele
 tour: .venv/local ## Watch the single operations: every trigger, and what goes wrong
 	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.stories.tour
 
+.PHONY: cli
+cli: .venv/cli ## Install the command line, `.venv/bin/task-cleanup`, with the sources where they are
+
 .PHONY: serve
 serve: .venv/local ## Keep the local stack running, with its HTTP API on loopback (PORT=8787)
 	@PYTHONPATH=layers/task_cleanup/python:. $(BIN)/python -m local.stories.serve $(PORT)
@@ -92,7 +95,7 @@ lint: .venv/dev $(CHECKOV)/installed ## Check the style, the template with its l
 
 .PHONY: types
 types: .venv/dev ## Check the types, strictly
-	$(BIN)/mypy layers/task_cleanup/python local bench tests functions
+	$(BIN)/mypy layers/task_cleanup/python cli local bench tests functions
 
 .PHONY: tests
 tests: most attacks ## Run all tests; those nearest to the layer measure its branch coverage
@@ -130,6 +133,8 @@ lock: .venv/dev ## Pin the requirements again, with hashes and without addresses
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --generate-hashes \
 		-c requirements-dev.txt requirements-local.in -o requirements-local.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --generate-hashes \
+		-c requirements-dev.txt requirements-cli.in -o requirements-cli.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --generate-hashes \
 		-c requirements-dev.txt layers/dependencies/requirements.in -o layers/dependencies/requirements.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --no-header --generate-hashes \
 		-c requirements-dev.txt layers/dependencies/requirements-report.in -o layers/dependencies/requirements-report.txt
@@ -158,6 +163,13 @@ clean: ## Remove what the targets made
 .venv/local: requirements-local.txt | .venv/python
 	@echo "Installing the packages of the local cloud …"
 	@$(call INSTALL,.venv)
+	@touch $@
+
+.venv/cli: requirements-cli.txt pyproject.toml | .venv/python
+	@echo "Installing the command line …"
+	@$(call INSTALL,.venv)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . || \
+		$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 .venv/dev: requirements-dev.txt | .venv/python

@@ -38,7 +38,7 @@ settings.register_profile(
 # Of each test, so many of its cases are traced, evenly spread: the others took half a percent of the branches more.
 TRACED_CASES = 2
 # Of the tests, those with long files first.
-FOLDERS = ("e2e", "rights", "template", "handlers", "sweep", "contract", "unit")
+FOLDERS = ("e2e", "rights", "template", "cli", "handlers", "sweep", "contract", "unit")
 _PREFIXES = ("AWS_", "POWERTOOLS_", "LAMBDA_", "_X_AMZN_", "ALIBABA_", "HUAWEI", "OTC_")
 _NAMES = frozenset(
     {

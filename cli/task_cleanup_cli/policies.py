@@ -13,7 +13,7 @@ from task_cleanup.sweep.services import SERVICES, region_violations, vouching_vi
 from task_cleanup.validation import NotJsonError, RequestValidator, strict_json
 from task_cleanup_cli import yaml12
 from task_cleanup_cli.exits import EndedError, usage
-from task_cleanup_cli.functions import sweep_schema
+from task_cleanup_cli.operations import sweep_schema
 
 MAX_BYTES = 1_000_000
 _PACKAGE = Path(__file__).parent

@@ -23,7 +23,7 @@ from task_cleanup.triggers import Received, Trigger
 from task_cleanup.validation import RequestValidator
 from task_cleanup_cli.exits import usage
 from task_cleanup_cli.folder import FolderStore
-from task_cleanup_cli.functions import operation, sweep_schema
+from task_cleanup_cli.operations import operation, sweep_schema
 from task_cleanup_cli.interrupts import Interrupts
 from task_cleanup_cli.keys import EnvironmentKeys
 from task_cleanup_cli.worker import LocalBus, Worker, credential_stores

@@ -17,7 +17,7 @@ from task_cleanup.triggers import Received, Trigger
 from task_cleanup.validation import NotJsonError, strict_json
 from task_cleanup_cli import tables
 from task_cleanup_cli.exits import Exit, usage
-from task_cleanup_cli.functions import operation, schemas
+from task_cleanup_cli.operations import operation, schemas
 from task_cleanup_cli.keys import keys
 from task_cleanup_cli.options import KEYS, AsJson, Secrets
 from task_cleanup_cli.policies import service_named

@@ -107,6 +107,7 @@ class _Reader:
             if name in members:
                 raise _refused(event, f"{name[:64]!r} is there twice: only one of them would count")
             members[name] = self._value(next(self._events), (*place, name))
+            self._lines[pointer(*place, name)] = _line(event)
         return members
 
     def _sequence(self, place: tuple[str, ...]) -> list[Any]:

@@ -153,7 +153,7 @@ def imported(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
 
 
-@pytest.mark.parametrize("folder", ["tests", "local", "bench"])
+@pytest.mark.parametrize("folder", ["tests", "cli", "local", "bench"])
 def test_no_file_imports_from_a_test_from_a_conftest_or_a_helpers_private_name(folder: str) -> None:
     """What several test files share is in tests/support, under a public name."""
     wrong = [
@@ -169,7 +169,7 @@ def test_no_file_imports_from_a_test_from_a_conftest_or_a_helpers_private_name(f
 # -- the documents ------------------------------------------------
 
 DOCUMENTS = sorted([*map(ROOT.joinpath, ("README.md", "CONTRIBUTING.md", "SECURITY.md")), *ROOT.glob("docs/**/*.md")])
-FOLDERS = ("functions", "layers", "local", "bench", "tests")
+FOLDERS = ("functions", "layers", "cli", "local", "bench", "tests")
 # Where a path in a document may begin, besides the root and the document's own folder.
 BASES = ("layers/task_cleanup/python/task_cleanup", "local/emulators")
 MADE = re.compile(r"<|^\.(build|venv)/|^(reports|results|ledger|names)/")  # a placeholder; by a build, in a bucket

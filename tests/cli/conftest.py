@@ -1,0 +1,25 @@
+"""One set of clouds for all commands; each test has a laptop of its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.emulators import Emulators
+from tests.support.cli import Laptop
+from tests.support.identities import fake_secret
+
+
+@pytest.fixture(scope="session")
+def _clouds() -> Iterator[Emulators]:
+    with Emulators() as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def laptop(_clouds: Emulators, tmp_path: Path) -> Laptop:
+    """A laptop with the keys of all three providers."""
+    _clouds.reset(keys=True)
+    for provider in ("alibaba", "huawei", "otc"):
+        _clouds.add_key(provider, **fake_secret(provider))
+    return Laptop(_clouds, tmp_path)

@@ -1,0 +1,196 @@
+"""``task-cleanup apply`` as a process: it asks, deletes what was shown, and goes on where it was broken off, once."""
+
+import json
+import signal
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.support.cli import OMS, Laptop, Terminal
+
+
+def deletes(laptop: Laptop) -> Counter[str]:
+    """How many calls that delete arrived for each task."""
+    return Counter(path.rpartition("/")[2] for path in laptop.changes())
+
+
+def results(laptop: Laptop) -> list[dict[str, object]]:
+    """The results that were saved."""
+    (saved,) = laptop.folder.glob("results/*/results.jsonl")
+    return [json.loads(line) for line in saved.read_text().split("\n") if line]
+
+
+def test_it_shows_what_goes_asks_for_the_number_and_deletes_exactly_that(laptop: Laptop) -> None:
+    """What came after the report, and what has changed since, is kept. A wrong number, or none, deletes nothing."""
+    gone = laptop.seed(4)
+    changed, kept = gone.pop(), laptop.seed(1, first=50, age=1)
+    report = laptop.swept()
+    laptop.seed(1, first=int(changed) - 100_000_000_000_000, name="renamed")
+    later = laptop.seed(2, first=90)
+
+    terminal = laptop.begin("apply", report)
+    screen = terminal.until("type their number:")
+    assert "To delete 3 tasks for good" in screen
+    assert "not in the plan 2" in screen
+    assert all(task_id in screen for task_id in gone)
+    terminal.type("4")
+    refused = terminal.end()
+    assert (refused.code, deletes(laptop)) == (2, Counter())
+    assert "NotConfirmed: that is not 3: nothing was deleted" in refused.out
+
+    terminal = laptop.begin("apply", report)
+    terminal.until("type their number:")
+    terminal.type("3")
+    ended = terminal.end()
+
+    assert ended.code == 0, ended.out
+    assert sorted(laptop.left()) == sorted([changed, *kept, *later])
+    assert {(it["outcome"], it["target"]["task_id"]) for it in results(laptop)} == {("succeeded", it) for it in gone}  # type: ignore[index]
+
+    again = laptop.run("apply", report, "--json")
+    assert (again.code, again.json["results"]["succeeded"], again.json["repeated" if 0 else "outcome"]) == (
+        0,
+        3,
+        "requested",
+    )
+    assert deletes(laptop) == Counter(gone)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        ([], 2, "nobody can be asked here"),
+        (["--yes"], 64, "--yes and --max N go together"),
+        (["--max", "9"], 64, "--yes and --max N go together"),
+        (["--yes", "--max", "1"], 2, "2 tasks would go, and --max allows 1"),
+        (["--yes", "--max", "2"], 0, ""),
+    ],
+)
+def test_a_pipeline_says_how_many_may_go(laptop: Laptop, arguments: list[str], code: int, words: str) -> None:
+    ids = laptop.seed(2)
+
+    ended = laptop.run("apply", laptop.swept(), *arguments)
+
+    assert (ended.code, sum(deletes(laptop).values())) == (code, 0 if code else 2)
+    assert words in ended.err
+    assert laptop.left() == (ids if code else [])
+
+
+def test_a_report_that_somebody_has_changed_is_refused(laptop: Laptop) -> None:
+    (task_id,) = laptop.seed(1)
+    report = Path(laptop.swept())
+    report.write_text(report.read_text().replace(f"job-{task_id[-4:]}", "job-0000"))
+
+    ended = laptop.run("apply", report, "--yes", "--max", "9")
+
+    assert (ended.code, deletes(laptop)) == (2, Counter())
+    assert "ReportChanged" in ended.err
+
+
+def test_dry_run_in_the_environment_deletes_nothing(laptop: Laptop) -> None:
+    laptop.seed(1)
+    report = laptop.swept()
+    laptop.more = {"DRY_RUN": "true"}
+
+    ended = laptop.run("apply", report, "--yes", "--max", "9")
+
+    assert (ended.code, deletes(laptop)) == (0, Counter())
+    assert "DRY_RUN is set: nothing was deleted" in ended.out
+
+
+def test_what_can_succeed_later_is_tried_again_by_the_same_command(laptop: Laptop) -> None:
+    """A new report could not ask for it for 22 hours: this run has."""
+    laptop.seed(2)
+    report = laptop.swept()
+    laptop.cloud.faults.add(service="huawei_oms", operation="DeleteTask", kind="error", status=400, code="OMS.0063")
+
+    first = laptop.run("apply", report, "--yes", "--max", "2", "--wait", "0")
+    assert first.code == 1, first
+    assert "failed: 2 with OMS.0063" in first.err
+    laptop.cloud.faults.clear()
+    again = laptop.run("apply", report, "--yes", "--max", "2", "--json")
+
+    assert (again.code, again.json["results"]["succeeded"], laptop.left()) == (0, 2, [])
+
+
+def in_the_middle(laptop: Laptop, report: str, number: int) -> Terminal:
+    """An apply that is deleting: two calls are on their way, and some are done."""
+    laptop.cloud.faults.add(service="huawei_oms", operation="DeleteTask", kind="latency", ms=250)
+    terminal = laptop.begin("apply", report)
+    terminal.until("type their number:")
+    terminal.type(str(number))
+    while len(deletes(laptop)) < 4:
+        time.sleep(0.01)
+    return terminal
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_broken_off_it_goes_on_and_deletes_nothing_twice(laptop: Laptop, number: signal.Signals) -> None:
+    """Ctrl-C waits for the calls that are on their way. After a kill, a look sees what became of them."""
+    ids = laptop.seed(12)
+    report = laptop.swept()
+    terminal = in_the_middle(laptop, report, 12)
+    terminal.signal(number)
+    broken = terminal.end()
+    done = len(ids) - len(laptop.left())
+
+    assert broken.code == (130 if number == signal.SIGINT else -9)
+    assert 0 < len(laptop.left()) < 12
+    laptop.cloud.faults.clear()
+    if number == signal.SIGINT:
+        assert f"broken off: {done} requests have their result, {12 - done} have none" in broken.out
+        assert len(results(laptop)) == done
+
+    unasked = laptop.run("apply", report)
+    assert (unasked.code, len(ids) - len(laptop.left())) == (2, done)
+    ended = laptop.run("apply", report, "--yes", "--max", "12", "--json")
+
+    told = ended.json["results"]
+    assert (ended.code, laptop.left(), told["finished"], told["failed"]) == (0, [], True, 0)
+    assert told["succeeded"] + told["unchanged"] == 12
+    assert told["unchanged"] <= (0 if number == signal.SIGINT else 2)
+    assert deletes(laptop) == Counter(ids)
+
+
+def test_broken_off_while_it_asks_it_asks_again(laptop: Laptop) -> None:
+    """A killed process leaves a claim of an hour, which its successor on the same machine ends."""
+    laptop.seed(2)
+    report = laptop.swept()
+    for number, code in ((signal.SIGKILL, -9), (signal.SIGINT, 130)):
+        terminal = laptop.begin("apply", report)
+        terminal.until("type their number:")
+        terminal.signal(number)
+        assert terminal.end().code == code
+
+    ended = laptop.run("apply", report, "--yes", "--max", "2")
+
+    assert (ended.code, laptop.left(), sum(deletes(laptop).values())) == (0, [], 2)
+
+
+def test_two_processes_do_not_apply_one_report_at_once(laptop: Laptop) -> None:
+    laptop.seed(2)
+    report = laptop.swept()
+    terminal = laptop.begin("apply", report)
+    terminal.until("type their number:")
+
+    other = laptop.run("apply", report, "--yes", "--max", "2")
+
+    assert (other.code, deletes(laptop)) == (2, Counter())
+    assert "another process is applying this report now" in other.err
+    terminal.type("2")
+    assert terminal.end().code == 0
+
+
+def test_two_reports_of_the_same_tasks_delete_them_once(laptop: Laptop) -> None:
+    laptop.seed(2)
+    first, second = laptop.swept(), laptop.swept(policy=laptop.policy(OMS, name="other"))
+    laptop.cloud.faults.add(service="huawei_oms", operation="DeleteTask", kind="error", status=400, code="OMS.0054")
+
+    one = laptop.run("apply", first, "--yes", "--max", "2", "--wait", "0")
+    two = laptop.run("apply", second, "--yes", "--max", "2", "--wait", "0", "--json")
+
+    assert (one.code, two.code) == (1, 0)
+    assert two.json["totals"]["requested_before"] == 2
+    assert set(deletes(laptop).values()) == {1}

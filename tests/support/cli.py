@@ -1,0 +1,195 @@
+"""``task-cleanup`` as a process, against the emulators, also in a pseudo-terminal where it asks."""
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from local.emulators import KINDS, Emulators
+from local.stories.seeds import INSTANCES
+from task_cleanup_cli.keys import VARIABLES
+from tests.support.functions import ROOT
+from tests.support.identities import PROJECT, fake_secret
+
+Json = dict[str, Any]
+SOURCES = ("layers/task_cleanup/python", "cli")
+DAY = 86_400
+OMS = {"provider": "huawei", "service": "oms", "region": "cn-north-4"}
+SECONDS = 60  # longer than any command here takes on a busy machine
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: exit code and what it wrote."""
+
+    code: int
+    out: str
+    err: str = ""
+
+    @property
+    def json(self) -> Any:
+        """Standard output as one JSON document."""
+        return json.loads(self.out)
+
+
+@dataclass
+class Laptop:
+    """A folder, the keys in the environment, and the clouds."""
+
+    cloud: Emulators
+    home: Path
+    more: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """Where sweeps are kept."""
+        return self.home / "sweeps"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Nothing of the developer's own but the path."""
+        endpoints = {f"{name.upper()}_ENDPOINT": url for name, url in self.cloud.urls.items()}
+        found = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.home),
+            "PYTHONPATH": os.pathsep.join(str(ROOT / source) for source in SOURCES),
+            "TASK_CLEANUP_FOLDER": str(self.folder),
+            "LANG": "C.UTF-8",
+            **endpoints,
+        }
+        for provider, variables in VARIABLES.items():
+            secret = fake_secret(provider)
+            found |= {it.name: secret[it.member] for it in variables if it.member in secret}
+        return {name: value for name, value in {**found, **self.more}.items() if value}
+
+    def command(self, *arguments: str | Path) -> list[str]:
+        """The command line of this command."""
+        return [sys.executable, "-m", "task_cleanup_cli", *map(str, arguments)]
+
+    def run(self, *arguments: str | Path, typed: str | None = None) -> Ended:
+        """Run a command without a terminal."""
+        done = subprocess.run(
+            self.command(*arguments),
+            env=self.environment,
+            cwd=self.home,
+            input=typed if typed is not None else "",
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+        )
+        return Ended(done.returncode, done.stdout, done.stderr)
+
+    def begin(self, *arguments: str | Path) -> "Terminal":
+        """Run a command in a pseudo-terminal."""
+        return Terminal(self.command(*arguments), self.environment, self.home)
+
+    # -- what is there ------------------------------------------------
+
+    def policy(self, *targets: Mapping[str, Any], name: str = "nightly", **more: Any) -> Path:
+        """A policy that takes what ended more than a week ago; everything may go."""
+        policy = {
+            "name": name,
+            "targets": [dict(target) for target in targets or (OMS,)],
+            "select": {"older_than": "P7D", "age_from": ["ended", "inferred", "created"]},
+            "limits": {"max_fraction": 1},
+            **more,
+        }
+        path = self.home / f"{name}.json"
+        path.write_text(json.dumps(policy))
+        return path
+
+    def seed(self, number: int, service: str = "huawei_oms", *, first: int = 1, age: float = 30, **more: Any) -> list[str]:
+        """Tasks that ended so many days ago; returns their ids."""
+        kind, now = KINDS[service], time.time()
+        place = kind.place_ids(PROJECT, INSTANCES.get(service, kind.new_instance(1)))
+        ids = [str(kind.new_id(first + count)) for count in range(number)]
+        for task_id in ids:
+            dated = kind.record.dated(f"job-{task_id[-4:]}", now - age * DAY - 600, now - age * DAY)
+            status = {"huawei_oms": 5, "alibaba_elasticsearch": "SUCCESS"}.get(service, "SUCCESS")
+            self.cloud.seed({"service": service, **place, "task_id": task_id, "status": status, **dated, **more})
+        return ids
+
+    def left(self, service: str = "huawei_oms") -> list[str]:
+        """The ids of the tasks that are there now."""
+        places = self.cloud.tasks()[service]
+        return [str(task["task_id"]) for place in places for task in place["tasks"]]
+
+    def changes(self) -> list[str]:
+        """The paths of all calls that would change something."""
+        return [it["path"] for it in self.cloud.journal.as_json(0) if it["method"] != "GET"]
+
+    def swept(self, *arguments: str | Path, policy: Path | None = None) -> str:
+        """Sweep, and return the path of the report."""
+        ended = self.run("sweep", policy or self.policy(), "--json", *arguments)
+        assert ended.code in (0, 2), ended
+        places = ended.json["report"]
+        return f"{places['bucket']}/{places['json']}"
+
+
+class Terminal:
+    """A process whose standard input, output and error are a terminal."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
+        self._own, theirs = pty.openpty()
+        self.process = subprocess.Popen(
+            command,
+            env={**environment, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"},
+            cwd=folder,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        self.seen = ""
+
+    def until(self, text: str) -> str:
+        """Read until this text is on the screen."""
+        end = time.monotonic() + SECONDS
+        while text not in self.plain:
+            assert time.monotonic() < end, self.plain
+            if not self._read():
+                raise AssertionError(f"it ended before {text!r}: {self.plain}")
+        return self.plain
+
+    @property
+    def plain(self) -> str:
+        """What is on the screen, without colours and moves of the cursor."""
+        return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", self.seen).replace("\r\n", "\n")
+
+    def type(self, text: str) -> None:
+        """Type a line."""
+        os.write(self._own, text.encode() + b"\n")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the process."""
+        self.process.send_signal(number)
+
+    def end(self) -> Ended:
+        """Read until the process has ended."""
+        while self._read():
+            pass
+        code = self.process.wait(SECONDS)
+        os.close(self._own)
+        return Ended(code, self.plain)
+
+    def _read(self) -> bool:
+        ready, _, _ = select.select([self._own], [], [], 0.05)
+        if not ready:
+            return self.process.poll() is None
+        try:
+            data = os.read(self._own, 65536)
+        except OSError:  # the other end is closed
+            return False
+        self.seen += data.decode(errors="replace")
+        return bool(data)
