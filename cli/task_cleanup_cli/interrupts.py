@@ -24,7 +24,7 @@ class Interrupts:
     def __init__(self) -> None:
         self._ending = threading.Event()
         self._raises = True
-        self.system = System(monotonic=self._monotonic, sleep=self._ending.wait)
+        self.system = System(monotonic=self._monotonic, sleep=self.wait)
 
     @property
     def ending(self) -> bool:
@@ -63,3 +63,6 @@ class Interrupts:
 
     def _monotonic(self) -> float:
         return time.monotonic() + (_FAR if self._ending.is_set() else 0.0)
+
+
+INTERRUPTS = Interrupts()  # of this process

@@ -14,10 +14,12 @@ KEYS = (
     "The account `prod` reads the same with PROD_ before the names. What is in [ ] can be left out."
 )
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else, to standard output.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document to standard output, and nothing else.")]
 Secrets = Annotated[
     bool,
-    typer.Option("--secrets", help="Read the keys from AWS Secrets Manager (prefix/provider/account), by your profile."),
+    typer.Option(
+        "--secrets", help="Read the keys from AWS Secrets Manager (prefix/provider/account), by your profile."
+    ),
 ]
 Folder = Annotated[
     Path,

@@ -12,7 +12,7 @@ from task_cleanup.sweep.policy import Policy
 from task_cleanup.sweep.services import SERVICES, region_violations, vouching_violations
 from task_cleanup.validation import NotJsonError, RequestValidator, strict_json
 from task_cleanup_cli import yaml12
-from task_cleanup_cli.exits import EndedError, usage
+from task_cleanup_cli.exits import usage
 from task_cleanup_cli.operations import sweep_schema
 
 MAX_BYTES = 1_000_000
@@ -120,7 +120,8 @@ def _validate(
         Policy.read(request)
     except CleanupError as error:
         violations = (error.detail or {}).get("violations", [])
-        told = [f"{path}{_at(lines, it['pointer'])}: {it['pointer'] or 'the policy'} {it['allowed']}" for it in violations]
+        places = [(it["pointer"], it["allowed"]) for it in violations]
+        told = [f"{path}{_at(lines, place)}: {place or 'the policy'} {allowed}" for place, allowed in places]
         raise usage(*(told or [f"{path}: {error.message}"])) from None
 
 
@@ -150,10 +151,10 @@ def new_text(name: str, service: Service, answers: Mapping[str, str], older_than
             "",
             "# What may be deleted: all of these must hold.",
             "select:",
-            f"  older_than: {older_than}  # P7D: days; PT12H: hours",
+            f"  older_than: {json.dumps(older_than)}  # P7D: days; PT12H: hours",
             "  statuses: [succeeded, failed, cancelled]",
-            "  # What an age is counted from; the first that is known counts. `seen`: since sweeps see the task as it",
-            "  # is. `inferred` and `created` are known at once, and may take a task for older than its end is.",
+            "  # What an age is counted from; the first that is known counts. `seen`: since sweeps see the task as",
+            "  # it is. `inferred` and `created` are known at once, and may be earlier than the task's end.",
             "  age_from: [ended, seen]",
             '  # names: ["tmp-*"]  # only these; * and ? are wildcards',
             "",
@@ -202,6 +203,3 @@ def service_named(name: str) -> Service:
         known = ", ".join(f"{it.provider}.{it.name}" for it in SERVICES.values())
         raise usage(f"there is no service {name!r}: there are {known}")
     return found
-
-
-__all__ = ["EndedError", "load", "new_text", "service_named", "write_new"]

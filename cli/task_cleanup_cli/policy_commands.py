@@ -9,7 +9,7 @@ import typer
 from task_cleanup.providers.model import PROVIDERS, Service
 from task_cleanup.sweep.services import SERVICES
 from task_cleanup_cli import policies
-from task_cleanup_cli.exits import Exit, usage
+from task_cleanup_cli.exits import EndedError, Exit, usage
 from task_cleanup_cli.options import AsJson
 from task_cleanup_cli.runs import settings_of
 from task_cleanup_cli.screen import Screen
@@ -22,12 +22,13 @@ TRIES = 3
 @app.command(epilog="Example: task-cleanup policy new nightly.yaml")
 def new(
     path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("policy.yaml"),
+    *,
     service: Annotated[str | None, typer.Option("--service", help="huawei.oms, alibaba.elasticsearch, …")] = None,
     region: Annotated[str | None, typer.Option("--region")] = None,
     instance: Annotated[str | None, typer.Option("--instance", help="An instance's id, or `all`.")] = None,
     account: Annotated[str | None, typer.Option("--account", help="Alias of the keys.")] = None,
     older_than: Annotated[str | None, typer.Option("--older-than", help="P7D: days; PT12H: hours.")] = None,
-    as_json: AsJson = False,  # noqa: FBT002
+    as_json: AsJson = False,
 ) -> int:
     """Ask what to look for, and write a policy with comments, which editors can complete."""
     screen = Screen(as_json=as_json)
@@ -73,7 +74,8 @@ def _asked(screen: Screen, question: str, default: str) -> str:
 @app.command(epilog="Example: task-cleanup policy check nightly.yaml")
 def check(
     paths: Annotated[list[Path], typer.Argument(help="Policies.")],
-    as_json: AsJson = False,  # noqa: FBT002
+    *,
+    as_json: AsJson = False,
 ) -> int:
     """Say whether policies are valid, and what is wrong with them, line by line. Asks no provider."""
     screen, extra = Screen(as_json=as_json), settings_of(os.environ).extra_regions
@@ -83,7 +85,7 @@ def check(
             policies.load(path, extra)
             told[str(path)] = list[str]()
             screen.say(f"{path}: valid")
-        except policies.EndedError as error:
+        except EndedError as error:
             wrong = True
             told[str(path)] = list(error.lines)
             screen.tell(*error.lines)

@@ -23,9 +23,9 @@ from task_cleanup.triggers import Received, Trigger
 from task_cleanup.validation import RequestValidator
 from task_cleanup_cli.exits import usage
 from task_cleanup_cli.folder import FolderStore
-from task_cleanup_cli.operations import operation, sweep_schema
 from task_cleanup_cli.interrupts import Interrupts
 from task_cleanup_cli.keys import EnvironmentKeys
+from task_cleanup_cli.operations import operation, sweep_schema
 from task_cleanup_cli.worker import LocalBus, Worker, credential_stores
 
 RUN_SECONDS = 3600.0  # of a sweep; of an apply, until its requests are made
@@ -102,9 +102,7 @@ class Runs:
 
     def _run(self, request: Json, approve: Callable[[Mapping[str, Any]], None], *, again: bool) -> RunResult:
         """``again``: a run that was refused lists and judges anew, as one that is sent back from a queue does."""
-        received = Received(
-            Trigger.DIRECT, request, request["run_id"], requested_by=_who(), redriven=again
-        )
+        received = Received(Trigger.DIRECT, request, request["run_id"], requested_by=_who(), redriven=again)
         deadline = Deadline.after(RUN_SECONDS, self.interrupts.system.monotonic)
         return self._sweeper(approve).sweep(received, deadline, comes_again=False)
 

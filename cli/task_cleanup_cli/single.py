@@ -17,8 +17,8 @@ from task_cleanup.triggers import Received, Trigger
 from task_cleanup.validation import NotJsonError, strict_json
 from task_cleanup_cli import tables
 from task_cleanup_cli.exits import Exit, usage
-from task_cleanup_cli.operations import operation, schemas
 from task_cleanup_cli.keys import keys
+from task_cleanup_cli.operations import operation, schemas
 from task_cleanup_cli.options import KEYS, AsJson, Secrets
 from task_cleanup_cli.policies import service_named
 from task_cleanup_cli.runs import settings_of
@@ -36,7 +36,8 @@ Account = Annotated[str | None, typer.Option("--account", help="Alias of the key
 def register(app: typer.Typer) -> None:
     """Add the commands of this module."""
     app.command(
-        epilog=f"Example: task-cleanup call huawei.oms.DeleteTask region=cn-north-4 task_id=200477729979132 --dry-run\n\n{KEYS}"
+        epilog="Example: task-cleanup call huawei.oms.DeleteTask region=cn-north-4 task_id=200477729979132 --dry-run"
+        f"\n\n{KEYS}"
     )(call)
     app.command(epilog="Example: task-cleanup operations")(operations)
     app.command("list", epilog=f"Example: task-cleanup list huawei.oms region=cn-north-4\n\n{KEYS}")(list_tasks)
@@ -44,15 +45,16 @@ def register(app: typer.Typer) -> None:
 
 def call(
     name: Annotated[str, typer.Argument(metavar="OPERATION", help="`task-cleanup operations` shows them all.")],
-    fields: Annotated[list[str], typer.Argument(metavar="name=value…", help="The request's fields.")] = [],  # noqa: B006
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Look, sign, and send no change.")] = False,  # noqa: FBT002
+    fields: Annotated[list[str] | None, typer.Argument(metavar="name=value…", help="The request's fields.")] = None,
+    *,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Look, sign, and send no change.")] = False,
     account: Account = None,
-    secrets: Secrets = False,  # noqa: FBT002
-    as_json: AsJson = False,  # noqa: FBT002
+    secrets: Secrets = False,
+    as_json: AsJson = False,
 ) -> int:
     """Call one operation: it deletes at once what you name. Prints the normalized result."""
     screen, found = Screen(as_json=as_json), _operation(name)
-    request = _request(found, [*fields, *([f"account={account}"] if account else [])])
+    request = _request(found, [*(fields or ()), *([f"account={account}"] if account else [])])
     if dry_run:
         request["dry_run"] = True
     with screen.busy(name):
@@ -71,7 +73,7 @@ def call(
     return _exit_of(result)
 
 
-def operations(as_json: AsJson = False) -> int:  # noqa: FBT002
+def operations(*, as_json: AsJson = False) -> int:
     """Show all operations, and the fields that each needs and takes."""
     screen, found = Screen(as_json=as_json), schemas()
     screen.document([_told(name, schema) for name, schema in found.items()])
@@ -85,18 +87,21 @@ def operations(as_json: AsJson = False) -> int:  # noqa: FBT002
 
 def list_tasks(
     service: Annotated[str, typer.Argument(metavar="SERVICE", help="huawei.oms, alibaba.elasticsearch, …")],
-    fields: Annotated[list[str], typer.Argument(metavar="name=value…", help="region=…, instance_id=…, …")] = [],  # noqa: B006
+    fields: Annotated[
+        list[str] | None, typer.Argument(metavar="name=value…", help="region=…, instance_id=…, …")
+    ] = None,
+    *,
     watch: Annotated[
         float | None, typer.Option("--watch", min=LEAST_WATCH, help="List again every so many seconds, until Ctrl-C.")
     ] = None,
     account: Account = None,
-    secrets: Secrets = False,  # noqa: FBT002
-    as_json: AsJson = False,  # noqa: FBT002
+    secrets: Secrets = False,
+    as_json: AsJson = False,
 ) -> int:
     """List the tasks of one place of a service, as the provider shows them now."""
     screen = Screen(as_json=as_json)
     found = operation(service_named(service).listing.operation)
-    request = _request(found, [*fields, *([f"account={account}"] if account else [])])
+    request = _request(found, [*(fields or ()), *([f"account={account}"] if account else [])])
     while True:
         with screen.busy(f"listing {service}"):
             result = _run(found, request, LIST_SECONDS, secrets=secrets)

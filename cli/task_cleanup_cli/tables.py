@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +74,9 @@ def warnings(screen: Screen, report: Json) -> None:
                 for word, number in bases.items()
             ]
             told = "; ".join(would) or "no other basis would select one now"
-            screen.say(f"{_label(target)}: {counted(stay, 'task')} stay only for want of an age; {told}", style="cyan")
+            screen.say(
+                f"{_label(target)}: {counted(stay, 'task')} stay only for want of an age; {told}", style="cyan"
+            )
 
 
 def ages_wanting(target: Json, report: Json) -> tuple[int, dict[str, int]]:
@@ -83,7 +84,7 @@ def ages_wanting(target: Json, report: Json) -> tuple[int, dict[str, int]]:
 
     The report tells the same for all its targets together.
     """
-    least: timedelta = duration(report["policy"]["select"]["older_than"])
+    least = duration(report["policy"]["select"]["older_than"])
     now, found, stay = parse_time(report["listed_at"]), Counter[str](), 0
     for task in target["tasks"]:
         by_seen = task["decision"] == Decision.TOO_YOUNG and task["age_from"] == "seen"

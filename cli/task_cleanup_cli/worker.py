@@ -7,8 +7,8 @@ A request that was on its way then is made again: its look sees what became of t
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import local
@@ -33,7 +33,7 @@ from task_cleanup_cli.interrupts import Interrupts
 
 AT_ONCE = 2  # requests of one operation, as `MaximumConcurrency` of the stack
 REQUEST_SECONDS = 28.0  # as a function has
-# Between the tries of what can succeed later. A stop takes minutes, so all of them take as long as a queue's receives.
+# Between the tries of what can succeed later. A stop takes minutes: all of them take as long as a queue's receives.
 WAITS = (5.0, 15.0, 30.0, 60.0, 120.0, 240.0, 300.0)
 
 Json = dict[str, Any]

@@ -5,7 +5,6 @@ text, and numbers that programs read differently (``0123``, ``0o17``, ``1_000``)
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +30,9 @@ _WORDS: dict[str, Any] = {"": None, "~": None, "null": None, "true": True, "fals
 _INTEGER = re.compile("-?(0|[1-9][0-9]{0,14})")
 _FRACTION = re.compile(r"-?(0|[1-9][0-9]{0,14})\.[0-9]{1,15}")
 # What YAML 1.1, YAML 1.2 and people read as different numbers, or as none.
-_AMBIGUOUS = re.compile(r"[-+]?(\.?[0-9][0-9_,.]*([eE][-+]?[0-9]+)?|0[xob][0-9a-fA-F_]+)|[-+]?\.(inf|nan)", re.IGNORECASE)
+_AMBIGUOUS = re.compile(
+    r"[-+]?(\.?[0-9][0-9_,.]*([eE][-+]?[0-9]+)?|0[xob][0-9a-fA-F_]+)|[-+]?\.(inf|nan)", re.IGNORECASE
+)
 
 
 class NotYamlError(ValueError):
@@ -66,7 +67,7 @@ def read(text: str) -> Yaml:
 
 class _Reader:
     def __init__(self, text: str) -> None:
-        self._events: Iterator[Event] = YAML(typ="safe", pure=True).parse(text)
+        self._events = YAML(typ="safe", pure=True).parse(text)
         self._lines: dict[str, int] = {}
 
     def document(self) -> Yaml:

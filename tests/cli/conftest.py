@@ -17,9 +17,11 @@ def _clouds() -> Iterator[Emulators]:
 
 
 @pytest.fixture
-def laptop(_clouds: Emulators, tmp_path: Path) -> Laptop:
+def laptop(_clouds: Emulators, tmp_path: Path) -> Iterator[Laptop]:
     """A laptop with the keys of all three providers."""
     _clouds.reset(keys=True)
     for provider in ("alibaba", "huawei", "otc"):
         _clouds.add_key(provider, **fake_secret(provider))
-    return Laptop(_clouds, tmp_path)
+    found = Laptop(_clouds, tmp_path)
+    yield found
+    found.stop()

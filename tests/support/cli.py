@@ -48,6 +48,14 @@ class Laptop:
     cloud: Emulators
     home: Path
     more: dict[str, str] = field(default_factory=dict)
+    _begun: list["Terminal"] = field(default_factory=list)
+
+    def stop(self) -> None:
+        """End what a failed test has left running."""
+        for terminal in self._begun:
+            if terminal.process.poll() is None:
+                terminal.process.kill()
+                terminal.process.wait()
 
     @property
     def folder(self) -> Path:
@@ -91,7 +99,8 @@ class Laptop:
 
     def begin(self, *arguments: str | Path) -> "Terminal":
         """Run a command in a pseudo-terminal."""
-        return Terminal(self.command(*arguments), self.environment, self.home)
+        self._begun.append(Terminal(self.command(*arguments), self.environment, self.home))
+        return self._begun[-1]
 
     # -- what is there ------------------------------------------------
 
@@ -108,7 +117,9 @@ class Laptop:
         path.write_text(json.dumps(policy))
         return path
 
-    def seed(self, number: int, service: str = "huawei_oms", *, first: int = 1, age: float = 30, **more: Any) -> list[str]:
+    def seed(
+        self, number: int, service: str = "huawei_oms", *, first: int = 1, age: float = 30, **more: Any
+    ) -> list[str]:
         """Tasks that ended so many days ago; returns their ids."""
         kind, now = KINDS[service], time.time()
         place = kind.place_ids(PROJECT, INSTANCES.get(service, kind.new_instance(1)))

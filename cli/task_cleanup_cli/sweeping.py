@@ -1,0 +1,303 @@
+"""Sweeps of one's own clouds: ``sweep``, ``apply`` and ``report``."""
+
+import hashlib
+import os
+import sys
+import webbrowser
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from task_cleanup.errors import SweepCode
+from task_cleanup.sweep.gathering import Results, results_key
+from task_cleanup.sweep.plan import Refusal, RunRefusedError
+from task_cleanup.sweep.report import SweepOutcome
+from task_cleanup.sweep.services import SERVICES
+from task_cleanup.sweep.state import RunResult
+from task_cleanup.sweep.store import key
+from task_cleanup.system import System
+from task_cleanup_cli import policies, tables
+from task_cleanup_cli.exits import EndedError, Exit, usage
+from task_cleanup_cli.folder import BusyError, FolderStore
+from task_cleanup_cli.interrupts import INTERRUPTS
+from task_cleanup_cli.keys import keys
+from task_cleanup_cli.options import DEFAULT_FOLDER, KEYS, AsJson, Folder, Secrets
+from task_cleanup_cli.runs import Runs, apply_id, find_report, settings_of, summary_of
+from task_cleanup_cli.screen import Counter, Screen
+from task_cleanup_cli.worker import LocalBus, Worker
+
+Json = dict[str, Any]
+
+reports = typer.Typer(help="Look at reports and results.", rich_markup_mode=None)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    app.command(epilog=f"Example: task-cleanup sweep nightly.yaml\n\n{KEYS}")(sweep)
+    app.command(epilog=f"Example: task-cleanup apply 20261126T030000-nightly-1a2b3c\n\n{KEYS}")(apply)
+
+
+# -- sweep ------------------------------------------------
+
+
+def sweep(
+    policy: Annotated[Path, typer.Argument(help="YAML 1.2 or JSON: `task-cleanup policy new` writes one.")],
+    *,
+    folder: Folder = DEFAULT_FOLDER,
+    secrets: Secrets = False,
+    as_json: AsJson = False,
+) -> int:
+    """List your clouds, judge by the policy, show what would go, and write a report. Never deletes."""
+    screen, settings = Screen(as_json=as_json), settings_of(os.environ)
+    request, notes = policies.load(policy, settings.extra_regions)
+    screen.tell(*notes)
+    runs = Runs(FolderStore(folder), settings, keys(os.environ, secrets=secrets), INTERRUPTS)
+    _check_keys(runs, request["targets"])
+    with screen.busy(f"listing {len(request['targets'])} places"):
+        ended = runs.sweep(request)
+    summary, report = ended.summary, _report(runs.store, ended.run_id)
+    screen.document(summary)
+    if report is not None and not as_json:
+        tables.plan(screen, report, "would go")
+        screen.say("")
+        tables.warnings(screen, report)
+    _end_of_run(screen, summary)
+    if report is None:
+        return _exit_of(ended)
+    against = [*report["refusals"], *summary["refusals"]]
+    where = runs.store.path(key(ended.run_id, "report.json"))
+    screen.say(f"page: {where.with_name('index.html')}")
+    if not ended.ok:
+        return _exit_of(ended)
+    if any(target["error"] for target in report["targets"]):
+        return Exit.FAILED
+    if against:
+        tables.refusals(screen, summary["refusals"])
+        screen.tell("an apply would be refused: change what is named, and sweep again")
+        return Exit.REFUSED
+    if report["totals"]["selected"]:
+        screen.say(f"to delete exactly these, within a day: task-cleanup apply {where}", style="bold")
+    else:
+        screen.say("nothing would be deleted")
+    return Exit.DONE
+
+
+# -- apply ------------------------------------------------
+
+
+def apply(
+    report: Annotated[
+        str, typer.Argument(help="The report.json that `sweep` has written, its folder, or the run's id.")
+    ],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask. Only with --max.")] = False,
+    most: Annotated[
+        int | None, typer.Option("--max", min=0, help="The most tasks that may go. Only with --yes.")
+    ] = None,
+    wait: Annotated[
+        float, typer.Option("--wait", min=0, help="For how many seconds what can succeed later is tried again.")
+    ] = 780.0,
+    folder: Folder = DEFAULT_FOLDER,
+    secrets: Secrets = False,
+    as_json: AsJson = False,
+) -> int:
+    """List and judge again, show what goes, ask for the number of tasks, delete them, and tell what became of each.
+
+    If it is broken off, the same command goes on where it stopped, and deletes nothing twice.
+    """
+    if yes != (most is not None):
+        raise usage("--yes and --max N go together: a pipeline says how many tasks may go at most")
+    screen, settings = Screen(as_json=as_json), settings_of(os.environ)
+    store, path = find_report(report, folder)
+    runs = Runs(store, settings, keys(os.environ, secrets=secrets), INTERRUPTS, patience=wait)
+    plan = store.get(key(path.parent.name, "report.json"))
+    targets = plan.document.get("targets") if plan is not None else None
+    if not isinstance(targets, list):
+        raise usage(f"{path}: is no report of a sweep")
+    _check_keys(runs, targets)
+    consent = _Consent(screen, most if yes else None)
+    try:
+        with store.alone(_id_of(path)):
+            return _apply(screen, runs, path, consent, {_delete_of(target) for target in targets})
+    except BusyError:
+        raise EndedError(Exit.REFUSED, "another process is applying this report now") from None
+
+
+def _apply(screen: Screen, runs: Runs, path: Path, consent: "_Consent", operations: set[str]) -> int:
+    worker = runs.worker(operations)
+    with screen.busy("listing again") as busy:
+        consent.before = busy.pause
+        ended = runs.apply(path, consent.approve)
+    run_id = ended.run_id
+    if ended.summary["outcome"] != SweepOutcome.REQUESTED:
+        screen.document(ended.summary)
+        _end_of_run(screen, ended.summary)
+        tables.refusals(screen, ended.summary["refusals"])
+        if ended.summary["dry_run"]:
+            screen.say("DRY_RUN is set: nothing was deleted")
+        return _exit_of(ended)
+    outstanding = worker.outstanding(run_id)
+    if outstanding and not consent.given:
+        screen.say(f"this report is being applied already: {outstanding:,} requests have no final result")
+        consent.ask(outstanding, "go on with")
+    return _carry_out(screen, worker, run_id, outstanding)
+
+
+def _carry_out(screen: Screen, worker: Worker, run_id: str, outstanding: int) -> int:
+    try:
+        with screen.progress("deleting", outstanding) as counter:
+            progress = worker.carry_out(run_id, _Watcher(screen, counter))
+    except KeyboardInterrupt:
+        left = worker.outstanding(run_id)
+        raise EndedError(
+            Exit.BROKEN_OFF,
+            f"broken off: {outstanding - left:,} requests have their result, {left:,} have none",
+            "the same command goes on with them",
+        ) from None
+    summary = summary_of(worker.store, run_id) or {}
+    saved = worker.store.path(results_key(run_id, "results.jsonl"))
+    screen.document({**summary, "results": progress})
+    if progress is None:
+        screen.say("nothing was selected: nothing was deleted")
+        return Exit.DONE
+    tables.results(screen, progress, saved)
+    screen.say(f"each result: {saved}")
+    screen.say(f"page: {saved.with_name('index.html')}")
+    if progress["failed"] or progress["waiting"]:
+        screen.tell("some failed: the same command tries again what can succeed later")
+        return Exit.FAILED
+    if progress["changed"]:
+        screen.tell("some tasks were not as the report saw them any more, and were kept")
+        return Exit.REFUSED
+    return Exit.DONE
+
+
+class _Watcher:
+    def __init__(self, screen: Screen, counter: Counter) -> None:
+        self._screen, self._counter = screen, counter
+
+    def ended(self, result: Json) -> None:  # noqa: ARG002 - the end tells what became of each
+        self._counter.one()
+
+    def waits(self, number: int, seconds: float) -> None:
+        self._screen.tell(f"{number:,} can succeed later: trying again in {seconds:.0f} s (Ctrl-C ends)")
+
+
+class _Consent:
+    """Asks for the number of tasks to be typed. ``most``: nobody is asked, and so many may go."""
+
+    def __init__(self, screen: Screen, most: int | None) -> None:
+        self._screen, self._most = screen, most
+        self.given = False
+        self.before: Any = lambda: None
+
+    def approve(self, report: Mapping[str, Any]) -> None:
+        """See ``Sweeper.approve``."""
+        self.before()
+        if not self._screen.as_json:
+            tables.plan(self._screen, dict(report), "goes")
+            self._screen.say("")
+            tables.warnings(self._screen, dict(report))
+        try:
+            self.ask(report["totals"]["selected"], "delete")
+        except EndedError as error:
+            raise RunRefusedError(Refusal(SweepCode.NOT_CONFIRMED, " ".join(error.lines))) from None
+
+    def ask(self, number: int, verb: str) -> None:
+        """Ask, unless nothing goes.
+
+        Raises
+        ------
+        EndedError
+            If the answer is no.
+        """
+        if number and self._most is None:
+            answer = self._screen.ask(f"To {verb} {number:,} tasks for good, type their number:")
+            if answer is None:
+                raise EndedError(
+                    Exit.REFUSED, "nobody can be asked here: run it in a terminal, or give --yes and --max N"
+                )
+            if answer.replace(",", "") != str(number):
+                raise EndedError(Exit.REFUSED, f"that is not {number}: nothing was deleted")
+        elif self._most is not None and number > self._most:
+            raise EndedError(Exit.REFUSED, f"{number:,} tasks would go, and --max allows {self._most:,}")
+        self.given = True
+
+
+def _id_of(path: Path) -> str:
+    return apply_id(hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _delete_of(target: Json) -> str:
+    return SERVICES[f"{target['provider']}_{target['service']}"].delete.operation
+
+
+# -- report ------------------------------------------------
+
+
+@reports.command("open", epilog="Example: task-cleanup report open 20261126T030000-nightly-1a2b3c")
+def report_open(
+    report: Annotated[str, typer.Argument(help="A report.json, its folder, or the run's id.")],
+    *,
+    folder: Folder = DEFAULT_FOLDER,
+    as_json: AsJson = False,
+) -> int:
+    """Open a report's page in the browser, or tell where it is."""
+    screen = Screen(as_json=as_json)
+    _, path = find_report(report, folder)
+    page = path.with_name("index.html")
+    opened = sys.stdout.isatty() and webbrowser.open(page.as_uri())
+    screen.document({"page": str(page), "opened": opened})
+    screen.say(str(page))
+    return Exit.DONE
+
+
+@reports.command("results", epilog="Example: task-cleanup report results apply-0a1b2c…")
+def report_results(
+    report: Annotated[str, typer.Argument(help="The report of a run that applied another, or the run's id.")],
+    *,
+    folder: Folder = DEFAULT_FOLDER,
+    as_json: AsJson = False,
+) -> int:
+    """Tell what became of the requests of an apply."""
+    screen = Screen(as_json=as_json)
+    store, path = find_report(report, folder)
+    run_id = path.parent.name
+    progress = Results(store, LocalBus(), System()).progress(run_id)
+    screen.document(progress)
+    if progress is None:
+        screen.say("this run has made no requests")
+        return Exit.DONE
+    tables.results(screen, progress, store.path(results_key(run_id, "results.jsonl")))
+    return Exit.FAILED if progress["failed"] or progress["waiting"] else Exit.DONE
+
+
+# -- shared ------------------------------------------------
+
+
+def _check_keys(runs: Runs, targets: list[Json]) -> None:
+    wrong = runs.keys.wrong((target["provider"], target.get("account", "default")) for target in targets)
+    if wrong:
+        raise usage(*wrong)
+
+
+def _report(store: FolderStore, run_id: str) -> Json | None:
+    stored = store.get(key(run_id, "report.json"))
+    return None if stored is None else stored.document
+
+
+def _end_of_run(screen: Screen, summary: Json) -> None:
+    error = summary["error"]
+    if error is not None:
+        words = error["message"]
+        if error["code"] == SweepCode.STORE_ERROR:
+            words = words.replace("AWS refused a call", "the folder could not be read or written")
+        screen.tell(f"{error['code']}: {words}", style="red")
+
+
+def _exit_of(ended: RunResult) -> Exit:
+    if ended.ok:
+        return Exit.DONE
+    return Exit.REFUSED if ended.summary["outcome"] == SweepOutcome.REFUSED else Exit.FAILED

@@ -1,0 +1,110 @@
+"""Single operations on the command line, and what is installed."""
+
+import re
+import signal
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+from local.stories.seeds import DMS_INSTANCE
+from tests.support.cli import Laptop
+from tests.support.functions import ROOT, function_folders, operation_name
+
+DELETE = ("call", "huawei.oms.DeleteTask", "region=cn-north-4")
+
+
+def test_a_call_looks_deletes_and_tells(laptop: Laptop) -> None:
+    """`--dry-run` sends no change; a task that is gone is `unchanged`; a schema's refusal is wrong usage."""
+    task_id, other = laptop.seed(2)
+
+    planned = laptop.run(*DELETE, f"task_id={task_id}", "--dry-run")
+    assert (planned.code, laptop.changes()) == (0, [])
+    assert "would send DELETE http://127.0.0.1" in planned.out
+    done = laptop.run(*DELETE, f"task_id={task_id}", "--json")
+    assert (done.code, done.json["outcome"], laptop.left()) == (0, "succeeded", [other])
+    changed = laptop.run(*DELETE, f"task_id={other}", 'expected={"provider_status": "4"}')
+    assert (changed.code, laptop.left(), "TaskChanged" in changed.err) == (2, [other], True)
+    wrong = laptop.run(*DELETE, "task_id=x", "dryrun=true")
+    assert (wrong.code, "dry_run" in wrong.err) == (64, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("call", "huawei.oms.Nothing"), "there is no operation 'huawei.oms.Nothing'"),
+        ((*DELETE, "task_id"), "'task_id' is no name=value"),
+        ((*DELETE, "region=eu-de"), "region is there twice"),
+    ],
+)
+def test_a_call_that_cannot_be_understood(laptop: Laptop, arguments: tuple[str, ...], words: str) -> None:
+    ended = laptop.run(*arguments)
+
+    assert (ended.code, words in ended.err) == (64, True), ended
+
+
+def test_a_list_as_a_table_and_as_json(laptop: Laptop) -> None:
+    (task_id,) = laptop.seed(1, "otc_dms")
+    place = ("region=eu-de", f"instance_id={DMS_INSTANCE}")
+
+    table = laptop.run("list", "otc.dms", *place)
+    laptop.cloud.faults.add(service="otc_dms", kind="error", status=403, code="DMS.00403003")
+    failed = laptop.run("list", "otc.dms", *place, "--json")
+
+    assert (table.code, re.findall(rf"^{task_id} .* yes", table.out, re.MULTILINE) != []) == (0, True)
+    assert (failed.code, failed.json["error"]["code"]) == (1, "DMS.00403003")
+
+
+def test_a_list_is_watched_until_ctrl_c(laptop: Laptop) -> None:
+    laptop.seed(1)
+    terminal = laptop.begin("list", "huawei.oms", "region=cn-north-4", "--watch", "2")
+    terminal.until("1 tasks")
+    laptop.seed(1, first=2)
+    terminal.until("2 tasks")
+    terminal.signal(signal.SIGINT)
+
+    assert terminal.end().code == 130
+
+
+# -- what is installed ------------------------------------------------
+
+
+def test_one_wheel_has_all_that_the_command_needs(laptop: Laptop, tmp_path: Path) -> None:
+    """In an environment that has the dependencies, and neither the sources nor boto3."""
+    _run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path, folder=ROOT)
+    (wheel,) = tmp_path.glob("*.whl")
+    home = tmp_path / "env"
+    venv.create(home, symlinks=True, with_pip=False)
+    python = home / "bin" / "python"
+    _run(sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-index", "--no-deps", wheel)
+    site = next(home.glob("lib/*/site-packages"))
+    (site / "boto3.py").write_text("raise ImportError('boto3 is not installed')")
+    known = [path for path in sys.path if path.endswith("site-packages")]
+    (site / "dependencies.pth").write_text("\n".join(known))
+    (task_id,) = laptop.seed(1)
+    environment = {name: value for name, value in laptop.environment.items() if name != "PYTHONPATH"}
+
+    def installed(*arguments: str | Path) -> str:
+        command = [str(home / "bin" / "task-cleanup"), *map(str, arguments)]
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done
+        return done.stdout
+
+    operations = installed("operations")
+    assert [name for folder in function_folders() if (name := operation_name(folder)) not in operations] == []
+    report = re.findall("task-cleanup apply (.+)$", installed("sweep", laptop.policy()), re.MULTILINE)[0]
+    installed("apply", report, "--yes", "--max", "1")
+    assert laptop.left() == []
+    assert str(ROOT) not in installed("report", "results", f"{laptop.folder}/reports/{_apply(laptop)}")
+    assert task_id
+
+
+def _apply(laptop: Laptop) -> str:
+    return next(laptop.folder.glob("reports/apply-*")).name
+
+
+def _run(*command: str | Path, folder: Path | None = None) -> None:
+    done = subprocess.run([*map(str, command)], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done
