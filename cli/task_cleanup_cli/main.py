@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from task_cleanup.aws import AwsError
-from task_cleanup_cli import policy_commands, single, sweeping
+from task_cleanup_cli import policy_commands, single, stack_commands, sweeping
 from task_cleanup_cli.exits import EndedError, Exit
 from task_cleanup_cli.interrupts import INTERRUPTS
 from task_cleanup_cli.keys import NoBotoError
@@ -23,6 +23,7 @@ sweeping.register(app)
 app.add_typer(sweeping.reports, name="report")
 app.add_typer(policy_commands.app, name="policy")
 single.register(app)
+app.add_typer(stack_commands.app, name="stack")
 
 # Typer has its own copy of click, and exports only this child of click's errors of usage.
 _USAGE_ERROR: Any = typer.BadParameter.__mro__[1]

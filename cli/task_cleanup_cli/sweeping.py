@@ -117,7 +117,7 @@ def apply(
     if not isinstance(targets, list):
         raise usage(f"{path}: is no report of a sweep")
     _check_keys(runs, targets)
-    consent = _Consent(screen, most if yes else None)
+    consent = Consent(screen, most if yes else None)
     try:
         with store.alone(_id_of(path)):
             return _apply(screen, runs, path, consent, {_delete_of(target) for target in targets})
@@ -125,7 +125,7 @@ def apply(
         raise EndedError(Exit.REFUSED, "another process is applying this report now") from None
 
 
-def _apply(screen: Screen, runs: Runs, path: Path, consent: "_Consent", operations: set[str]) -> int:
+def _apply(screen: Screen, runs: Runs, path: Path, consent: "Consent", operations: set[str]) -> int:
     worker = runs.worker(operations)
     with screen.busy("listing again") as busy:
         consent.before = busy.pause
@@ -185,7 +185,7 @@ class _Watcher:
         self._screen.tell(f"{number:,} can succeed later: trying again in {seconds:.0f} s (Ctrl-C ends)")
 
 
-class _Consent:
+class Consent:
     """Asks for the number of tasks to be typed. ``most``: nobody is asked, and so many may go."""
 
     def __init__(self, screen: Screen, most: int | None) -> None:

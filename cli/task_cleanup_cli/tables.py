@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from task_cleanup.sweep.page.checks import flag
 from task_cleanup.sweep.page.guards import CAUTIONS, guards
-from task_cleanup.sweep.page.words import DECISIONS, age_in_words, counted, kept, target_label
+from task_cleanup.sweep.page.words import DECISIONS, age_in_words, kept, target_label
+from task_cleanup.sweep.page.words import counted as tasks_in_words
 from task_cleanup.sweep.policy import duration
 from task_cleanup.sweep.results import target_of
 from task_cleanup.sweep.selection import SINCE, Decision
@@ -29,10 +29,7 @@ _STAYING = [decision for decision in DECISIONS if decision is not Decision.SELEC
 
 def plan(screen: Screen, report: Json, verb: str) -> None:
     """What would go (``verb``: "would go" or "goes") and what stays, per target, and the first tasks that go."""
-    rows: list[Sequence[object]] = [_counted(_label(target), target["counts"]) for target in report["targets"]]
-    if len(rows) > 1:
-        rows.append(_counted("all", report["totals"]))
-    screen.table(("where", "#found", f"#{verb}", "#stay", "because"), rows)
+    counted(screen, report, verb)
     selected = list(_selected(report))
     if selected:
         screen.say("")
@@ -51,6 +48,14 @@ def plan(screen: Screen, report: Json, verb: str) -> None:
         )
         if len(selected) > TOLD:
             screen.say(f"… and {len(selected) - TOLD:,} more: the page has them")
+
+
+def counted(screen: Screen, summary: Json, verb: str) -> None:
+    """What would go and what stays, per target, of a report or a summary."""
+    rows: list[Sequence[object]] = [_counted(_label(target), target["counts"]) for target in summary["targets"]]
+    if len(rows) > 1:
+        rows.append(_counted("all", summary["totals"]))
+    screen.table(("where", "#found", f"#{verb}", "#stay", "because"), rows)
 
 
 def warnings(screen: Screen, report: Json) -> None:
@@ -75,7 +80,7 @@ def warnings(screen: Screen, report: Json) -> None:
             ]
             told = "; ".join(would) or "no other basis would select one now"
             screen.say(
-                f"{_label(target)}: {counted(stay, 'task')} stay only for want of an age; {told}", style="cyan"
+                f"{_label(target)}: {tasks_in_words(stay, 'task')} stay only for want of an age; {told}", style="cyan"
             )
 
 
@@ -104,7 +109,7 @@ def refusals(screen: Screen, found: Sequence[Json]) -> None:
         screen.tell(f"{refusal['code']}: {refusal['message']}", style="yellow")
 
 
-def results(screen: Screen, progress: Json, folder: Path) -> None:
+def results(screen: Screen, progress: Json, place: object) -> None:
     """What became of each request, counted, with the causes and the first that failed."""
     kinds = ("succeeded", "unchanged", "changed", "failed", "waiting")
     screen.table(("", "#requests"), [(kind, progress[kind]) for kind in kinds if progress[kind]])
@@ -115,7 +120,7 @@ def results(screen: Screen, progress: Json, folder: Path) -> None:
         rows = [(it["target"]["task_id"], _where(it["target"]), it["code"]) for it in failures[:TOLD]]
         screen.table(("!not deleted", "where", "why"), rows)
         if progress["failed"] + progress["changed"] > TOLD:
-            screen.say(f"… all of them: {folder}")
+            screen.say(f"… all of them: {place}")
 
 
 def tasks(screen: Screen, listed: Sequence[Json]) -> None:

@@ -38,7 +38,7 @@ def test_it_shows_what_goes_asks_for_the_number_and_deletes_exactly_that(laptop:
     terminal.type("4")
     refused = terminal.end()
     assert (refused.code, deletes(laptop)) == (2, Counter())
-    assert "NotConfirmed: that is not 3: nothing was deleted" in refused.out
+    assert "NotConfirmed: that is not 3: nothing was sent" in refused.out
 
     terminal = laptop.begin("apply", report)
     terminal.until("type their number:")

@@ -1,0 +1,104 @@
+"""What the user's own AWS identity can see of a stack: what is wrong, and what to do about it.
+
+The functions' own rights and the providers' answers are not seen from here.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from task_cleanup.sweep.services import SERVICES
+from task_cleanup_cli.stack import RefusedError, Stack
+
+NOT_THERE = "ResourceNotFoundException"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line: what was looked at, how it is, and what to do."""
+
+    state: Literal["ok", "wrong", "unknown"]
+    what: str
+    to_do: str = ""
+
+
+def examined(stack: Stack) -> Iterator[Finding]:
+    """Everything, one after the other: what cannot be seen is told, and does not hide the rest."""
+    for look in (_identity, _stack, _secrets, _alarms, _schedules, _failures):
+        try:
+            yield from look(stack)
+        except RefusedError as error:
+            to_do = "ask for this right, or look with another AWS_PROFILE"
+            yield Finding("unknown", f"{look.__name__.strip('_')}: {error}", to_do)
+
+
+def _identity(stack: Stack) -> Iterator[Finding]:
+    yield Finding("ok", f"you are {stack.call('sts', 'get_caller_identity')['Arn']}")
+
+
+def _stack(stack: Stack) -> Iterator[Finding]:
+    status = stack.description["StackStatus"]
+    is_there = status.endswith("_COMPLETE") and "ROLLBACK" not in status and "DELETE" not in status
+    if is_there:
+        yield Finding("ok", f"the stack {stack.name} is {status}")
+    else:
+        yield Finding("wrong", f"the stack {stack.name} is {status}", "see its events, and deploy again")
+    parameters = _parameters(stack)
+    if parameters.get("DryRun") == "true":
+        yield Finding("wrong", "DryRun is true: nothing is ever deleted", "deploy with DryRun=false if you want that")
+    if "SweepPolicy" in parameters and not parameters["SweepPolicy"]:
+        yield Finding("ok", "there is no nightly sweep: SweepPolicy is empty")
+
+
+def _parameters(stack: Stack) -> dict[str, str]:
+    return {it["ParameterKey"]: it.get("ParameterValue", "") for it in stack.description.get("Parameters", [])}
+
+
+def _secrets(stack: Stack) -> Iterator[Finding]:
+    prefix = _parameters(stack).get("CredentialsSecretPrefix") or "task-cleanup"
+    for provider in dict.fromkeys(service.provider for service in SERVICES.values()):
+        name = f"{prefix}/{provider}/default"
+        try:
+            told = stack.call("secretsmanager", "describe_secret", SecretId=name)
+        except RefusedError as error:
+            if error.reason != NOT_THERE:
+                raise
+            to_do = f"aws secretsmanager create-secret --name {name} …, if you use {provider}"
+            yield Finding("wrong", f"the secret {name} does not exist", to_do)
+            continue
+        if told.get("DeletedDate"):
+            to_do = f"aws secretsmanager restore-secret --secret-id {name}"
+            yield Finding("wrong", f"the secret {name} is marked for deletion", to_do)
+        else:
+            yield Finding("ok", f"the secret {name} exists")
+
+
+def _alarms(stack: Stack) -> Iterator[Finding]:
+    alarms = stack.call("cloudwatch", "describe_alarms", AlarmNamePrefix=f"{stack.name}-")["MetricAlarms"]
+    silent = [it["AlarmName"] for it in alarms if not it.get("AlarmActions")]
+    ringing = [it["AlarmName"] for it in alarms if it.get("StateValue") == "ALARM"]
+    if silent:
+        yield Finding("wrong", f"{len(silent)} of {len(alarms)} alarms tell nobody", "deploy with AlarmTopicArn")
+    elif alarms:
+        yield Finding("ok", f"{len(alarms)} alarms have a topic")
+    for name in ringing:
+        yield Finding("wrong", f"{name} is in ALARM", "docs/operations.md says what each means")
+
+
+def _schedules(stack: Stack) -> Iterator[Finding]:
+    group = stack.outputs.get("ScheduleGroupName")
+    if group is None:
+        return
+    for each in stack.call("scheduler", "list_schedules", GroupName=group)["Schedules"]:
+        told = stack.call("scheduler", "get_schedule", GroupName=group, Name=each["Name"])
+        zone = told.get("ScheduleExpressionTimezone", "UTC")
+        what = f"schedule {each['Name']}: {told['ScheduleExpression']} {zone}, {told['State'].lower()}"
+        yield Finding("ok", what)
+
+
+def _failures(stack: Stack) -> Iterator[Finding]:
+    for operation, url in stack.operations().items():
+        told = stack.call("sqs", "get_queue_attributes", QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
+        number = int(told["Attributes"]["ApproximateNumberOfMessages"])
+        if number:
+            yield Finding("wrong", f"{operation}: {number:,} failed requests", "task-cleanup stack failures")

@@ -1,0 +1,271 @@
+"""``stack …``: the same by the deployed stack, with the user's AWS identity."""
+
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from task_cleanup.sweep.report import SweepOutcome
+from task_cleanup_cli import doctor, policies, tables
+from task_cleanup_cli.exits import EndedError, Exit, usage
+from task_cleanup_cli.operations import operation, schemas
+from task_cleanup_cli.options import AsJson
+from task_cleanup_cli.screen import Screen
+from task_cleanup_cli.stack import DeadLetter, Stack
+from task_cleanup_cli.sweeping import Consent
+
+Json = dict[str, Any]
+
+app = typer.Typer(help="The same by a deployed stack, with your AWS identity (AWS_PROFILE).", rich_markup_mode=None)
+
+POLL_SECONDS = 3.0
+EXAMPLES = 3  # requests that are told of each cause
+
+Name = Annotated[str, typer.Option("--stack", envvar="TASK_CLEANUP_STACK", help="The stack's name.")]
+ApiUrl = Annotated[
+    str | None, typer.Option("--api-url", envvar="API_URL", help="Its HTTP API; else the output ApiUrl.")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask. Only with --max.")]
+Most = Annotated[int | None, typer.Option("--max", min=0, help="The most that may go. Only with --yes.")]
+
+
+@app.command(epilog="Example: task-cleanup stack sweep nightly.yaml")
+def sweep(
+    policy: Annotated[Path, typer.Argument(help="YAML 1.2 or JSON.")],
+    *,
+    name: Name = "task-cleanup",
+    api_url: ApiUrl = None,
+    as_json: AsJson = False,
+) -> int:
+    """Let the stack sweep, report only, and show what would go."""
+    screen, stack = Screen(as_json=as_json), Stack(name, api_url)
+    request, notes = policies.load(policy, {})
+    screen.tell(*notes)
+    run_id = _started(stack, {**request, "mode": "report"})
+    summary = _ended(screen, stack, run_id, results=False)
+    screen.document(summary)
+    tables.counted(screen, summary, "would go") if not as_json else None
+    return _told(screen, summary, f"to delete exactly these, within a day: task-cleanup stack apply {run_id}")
+
+
+@app.command(epilog="Example: task-cleanup stack apply 1f0c9e0e-3d2f-4b7a-9a11-5b1a4f0c9e0e")
+def apply(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help="The run whose report is applied.")],
+    *,
+    yes: Yes = False,
+    most: Most = None,
+    name: Name = "task-cleanup",
+    api_url: ApiUrl = None,
+    as_json: AsJson = False,
+) -> int:
+    """Let the stack apply a report, after asking for the number of tasks, and wait for the results."""
+    consent_of(yes=yes, most=most)
+    screen, stack = Screen(as_json=as_json), Stack(name, api_url)
+    plan = _summary(stack, run_id)
+    if plan.get("outcome") != SweepOutcome.REPORTED or not plan.get("report"):
+        raise EndedError(Exit.REFUSED, f"{run_id} is no report that can be applied")
+    if not as_json:
+        tables.counted(screen, plan, "goes")
+    selected = plan["totals"]["selected"]
+    Consent(screen, most if yes else None).ask(selected, "delete")
+    request = {"apply_report": plan["report"]["json"], "sha256": plan["report"]["sha256"]}
+    # What the stack may request is what was shown: it can find fewer now, and never more.
+    started = _started(stack, {**request, "limits": {"max_tasks": selected}})
+    screen.say(f"run {started}: if this is broken off, `task-cleanup stack results {started}` tells how it goes on")
+    summary = _ended(screen, stack, started, results=True)
+    screen.document(summary)
+    code = _told(screen, summary, "")
+    return _told_results(screen, summary) if code == Exit.DONE and summary.get("results") else code
+
+
+@app.command(epilog="Example: task-cleanup stack results 1f0c9e0e-3d2f-4b7a-9a11-5b1a4f0c9e0e")
+def results(
+    run_id: Annotated[str, typer.Argument(metavar="RUN")],
+    *,
+    name: Name = "task-cleanup",
+    api_url: ApiUrl = None,
+    as_json: AsJson = False,
+) -> int:
+    """Tell what became of a run's requests: succeeded, unchanged, changed, failed, waiting."""
+    screen, stack = Screen(as_json=as_json), Stack(name, api_url)
+    summary = _summary(stack, run_id)
+    screen.document(summary)
+    if "state" in summary:
+        screen.say(f"the run has not ended: {summary['state'].replace('_', ' ')}")
+        return Exit.FAILED
+    if not summary.get("results"):
+        screen.say(f"{summary['outcome']}: this run has made no requests")
+        return _told(screen, summary, "")
+    return _told_results(screen, summary)
+
+
+@app.command(epilog="Example: task-cleanup stack failures")
+def failures(*, name: Name = "task-cleanup", as_json: AsJson = False) -> int:
+    """Read the dead-letter queues, leave the messages there, and tell why they failed, by cause."""
+    screen, stack = Screen(as_json=as_json), Stack(name)
+    rows, told, whole = [], [], True
+    for queue, url in stack.operations().items():
+        letters, complete = stack.dead_letters(url)
+        whole = whole and complete
+        causes: defaultdict[str, list[DeadLetter]] = defaultdict(list)
+        for letter in letters:
+            causes[letter.cause].append(letter)
+        for cause, same in causes.items():
+            some = [it.target() for it in same[:EXAMPLES]]
+            rows.append((queue, len(same), cause, same[0].words, "; ".join(some)))
+            told.append({"operation": queue, "messages": len(same), "cause": cause, "examples": some})
+    screen.document({"complete": whole, "failures": told})
+    if not as_json and rows:
+        screen.table(("operation", "#requests", "cause", "", "for example"), rows)
+        screen.say("sent back by: task-cleanup stack redrive OPERATION")
+    if not whole:
+        screen.tell("there may be more: other readers hide messages for a while")
+    screen.say("no failed requests") if not rows and whole else None
+    return Exit.FAILED if rows or not whole else Exit.DONE
+
+
+@app.command(epilog="Example: task-cleanup stack redrive HuaweiOmsDeleteTask")
+def redrive(
+    named: Annotated[str, typer.Argument(metavar="OPERATION", help="As `stack failures` names it.")],
+    *,
+    yes: Yes = False,
+    most: Most = None,
+    name: Name = "task-cleanup",
+    as_json: AsJson = False,
+) -> int:
+    """Send the failed requests of one operation back to its queue: they are carried out then.
+
+    A cancel that does not say how old it is stays: it names no task, and would stop whatever runs now.
+    """
+    consent_of(yes=yes, most=most)
+    screen, stack = Screen(as_json=as_json), Stack(name)
+    known = stack.operations()
+    if named not in known:
+        raise usage(f"there is no {named!r}: there are {', '.join(known)}")
+    letters, complete = stack.dead_letters(known[named])
+    if not letters and complete:
+        screen.document({"moved": 0})
+        screen.say("there is nothing to send back")
+        return Exit.DONE
+    causes = Counter(f"{letter.cause}: {letter.words}" for letter in letters)
+    for cause, number in causes.items():
+        screen.say(f"{number:,} × {cause}")
+    if _needs_age(named) and not (complete and all(letter.has_age for letter in letters)):
+        raise EndedError(
+            Exit.REFUSED,
+            "some of these do not say when they were first sent: a cancel stops whatever runs when it arrives",
+            "send what is still wanted anew, as an event; nothing was moved",
+        )
+    if not complete:
+        raise EndedError(
+            Exit.REFUSED, "not all messages can be seen now, so that their number is not known: try again"
+        )
+    Consent(screen, most if yes else None).ask(len(letters), "send back")
+    moved = _move(screen, stack, named)
+    screen.document({"moved": moved})
+    screen.say(f"{moved:,} requests are in the queue again")
+    return Exit.DONE
+
+
+def _move(screen: Screen, stack: Stack, named: str) -> int:
+    source = stack.output(f"{named}DeadLetterQueueArn")
+    # SQS knows no source queue of a message that a function moved.
+    stack.call("sqs", "start_message_move_task", SourceArn=source, DestinationArn=stack.output(f"{named}QueueArn"))
+    while True:
+        tasks = stack.call("sqs", "list_message_move_tasks", SourceArn=source, MaxResults=1)["Results"]
+        task = tasks[0] if tasks else {}
+        if task.get("Status") == "COMPLETED":
+            return int(task.get("ApproximateNumberOfMessagesMoved", 0))
+        if task.get("Status") != "RUNNING":
+            raise EndedError(Exit.FAILED, f"the move ended as {task.get('Status')}: {task.get('FailureReason', '')}")
+        screen.say(f"{task.get('ApproximateNumberOfMessagesMoved', 0):,} moved")
+        time.sleep(POLL_SECONDS)
+
+
+@app.command("doctor", epilog="Example: task-cleanup stack doctor")
+def doctor_(*, name: Name = "task-cleanup", as_json: AsJson = False) -> int:
+    """Look at the stack with your own AWS identity, and say line by line what is wrong, and what to do."""
+    screen = Screen(as_json=as_json)
+    found = list(doctor.examined(Stack(name)))
+    screen.document([vars(it) for it in found])
+    for each in found:
+        sign, style = {"ok": ("ok  ", "green"), "wrong": ("!!  ", "red"), "unknown": ("?   ", "yellow")}[each.state]
+        screen.say(f"{sign}{each.what}", style=style)
+        if each.to_do:
+            screen.say(f"      {each.to_do}")
+    return Exit.FAILED if any(it.state == "wrong" for it in found) else Exit.DONE
+
+
+# -- runs ------------------------------------------------
+
+
+def consent_of(*, yes: bool, most: int | None) -> None:
+    """Refuse one of the two without the other."""
+    if yes != (most is not None):
+        raise usage("--yes and --max N go together: a pipeline says how many may go at most")
+
+
+def _needs_age(named: str) -> bool:
+    """Whether this is an operation that acts on whatever runs when it arrives."""
+    names = [name for name in schemas() if _logical(name) == named]
+    return any(operation(name).max_age_in_queue is not None for name in names)
+
+
+def _logical(name: str) -> str:
+    """``HuaweiOmsDeleteTask`` of ``huawei.oms.DeleteTask``."""
+    return "".join(part[:1].upper() + part[1:] for part in name.split("."))
+
+
+def _started(stack: Stack, request: Json) -> str:
+    status, reply = stack.api("POST", "/sweeps", request)
+    if status not in (200, 202):
+        code = Exit.REFUSED if status in (404, 409, 412) else Exit.USAGE if status == 400 else Exit.FAILED
+        raise EndedError(
+            code, f"HTTP {status}: {reply.get('title', '')}: {reply.get('detail', reply.get('message'))}"
+        )
+    return str(reply["run_id"])
+
+
+def _summary(stack: Stack, run_id: str) -> Json:
+    status, reply = stack.api("GET", f"/sweeps/{run_id}")
+    if status not in (200, 202):
+        raise EndedError(
+            Exit.USAGE if status in (400, 404) else Exit.FAILED, f"HTTP {status}: {reply.get('detail', reply)}"
+        )
+    return reply
+
+
+def _ended(screen: Screen, stack: Stack, run_id: str, *, results: bool) -> Json:
+    """The summary, when the run has ended; with ``results``, when all of its results are in."""
+    with screen.busy(f"waiting for run {run_id}"):
+        while True:
+            summary = _summary(stack, run_id)
+            counted = summary.get("results")
+            if "state" not in summary and not (results and counted and not counted["finished"]):
+                return summary
+            time.sleep(POLL_SECONDS)
+
+
+def _told(screen: Screen, summary: Json, next_step: str) -> Exit:
+    """What is wrong with a run that has ended, or what comes next."""
+    tables.refusals(screen, summary["refusals"])
+    if summary["error"] is not None:
+        screen.tell(f"{summary['error']['code']}: {summary['error']['message']}")
+    if summary["outcome"] == SweepOutcome.FAILED or any(target["error"] for target in summary["targets"]):
+        return Exit.FAILED
+    if summary["outcome"] == SweepOutcome.REFUSED or summary["refusals"]:
+        return Exit.REFUSED
+    if summary["totals"]["selected"] and next_step:
+        screen.say(next_step)
+    return Exit.DONE
+
+
+def _told_results(screen: Screen, summary: Json) -> int:
+    progress = summary["results"]
+    if not screen.as_json:
+        tables.results(screen, progress, f"results/{summary['run_id']}/ in the report bucket")
+    if progress["failed"] or progress["waiting"]:
+        return Exit.FAILED
+    return Exit.REFUSED if progress["changed"] else Exit.DONE

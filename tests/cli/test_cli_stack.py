@@ -1,0 +1,134 @@
+"""``task-cleanup stack …`` as processes against the local stack."""
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local.aws.cloud import LOCAL_AWS_IDENTITY, LocalCloud
+from local.aws.runner import HttpApi, QueuePoller
+from local.stories.tour import QUIET
+from tests.support.cli import OMS, Laptop
+from tests.support.identities import PROJECT
+
+
+@pytest.fixture(scope="module")
+def cloud() -> Iterator[LocalCloud]:
+    with LocalCloud(variables=QUIET) as running:
+        yield running
+
+
+@pytest.fixture
+def operator(cloud: LocalCloud, tmp_path: Path) -> Iterator[Laptop]:
+    """A laptop with an AWS identity and no key of a provider; the stack's queues are worked on meanwhile."""
+    cloud.emulators.reset()
+    with HttpApi(cloud, 0) as api:
+        identity = {**LOCAL_AWS_IDENTITY, "AWS_ENDPOINT_URL": cloud.aws_url, "API_URL": api.url}
+        found = Laptop(cloud.emulators, tmp_path, {"HUAWEICLOUD_SDK_AK": "", **identity})
+        yield found
+        found.stop()
+
+
+@pytest.fixture
+def working(cloud: LocalCloud) -> Iterator[None]:
+    stopping, poller = threading.Event(), QueuePoller(cloud)
+
+    def work() -> None:
+        while not stopping.wait(0.2):
+            poller.drain(rounds=1)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield
+    stopping.set()
+    thread.join()
+
+
+def letter(cloud: LocalCloud, operation: str, body: object, **attributes: str) -> None:
+    """A message in a dead-letter queue."""
+    told = {name: {"DataType": "String", "StringValue": value} for name, value in attributes.items()}
+    url = cloud.stack.queue_urls[f"{operation}DeadLetterQueue"]
+    cloud.sqs.send_message(QueueUrl=url, MessageBody=json.dumps(body), MessageAttributes=told)
+
+
+@pytest.mark.usefixtures("working")
+def test_sweep_apply_and_results_by_the_stack(operator: Laptop) -> None:
+    ids = operator.seed(3)
+    kept = operator.seed(1, first=50, age=1)
+
+    swept = operator.run("stack", "sweep", operator.policy(OMS))
+    assert swept.code == 0, swept
+    run_id = re.findall(r"task-cleanup stack apply (\S+)$", swept.out, re.MULTILINE)[0]
+    refused = operator.run("stack", "apply", run_id, "--yes", "--max", "2")
+    assert (refused.code, sorted(operator.left())) == (2, sorted([*ids, *kept]))
+    terminal = operator.begin("stack", "apply", run_id)
+    terminal.until("To delete 3 tasks for good, type their number:")
+    terminal.type("3")
+    applied = terminal.end()
+
+    assert (applied.code, operator.left()) == (0, kept), applied.out
+    assert re.search(r"succeeded +3", applied.out)
+    started = re.findall(r"^run (\S+):", applied.out, re.MULTILINE)[0]
+    told = operator.run("stack", "results", started, "--json")
+    assert (told.code, told.json["results"]["succeeded"]) == (0, 3)
+    again = operator.run("stack", "apply", run_id, "--yes", "--max", "3")
+    assert (again.code, "AlreadyApplied" in again.err) == (2, True), again
+
+
+def test_failures_are_told_by_cause_and_sent_back(operator: Laptop, cloud: LocalCloud) -> None:
+    """A cancel that does not say how old it is stays: it would stop whatever runs now."""
+    (task_id,) = operator.seed(1)
+    request = {
+        "operation": "huawei.oms.DeleteTask",
+        "region": "cn-north-4",
+        "task_id": task_id,
+        "project_id": PROJECT,
+    }
+    result = json.dumps({"error": {"code": "OMS.0206", "message": "no permission"}})
+    letter(cloud, "HuaweiOmsDeleteTask", request, result=result, origin_id="an-id")
+    cancel = {"region": "cn-hangzhou", "instance_id": "es-cn-oew1oxiro000f0001"}
+    letter(cloud, "AlibabaElasticsearchCancelTask", cancel)
+
+    failures = operator.run("stack", "failures", "--json")
+    assert failures.code == 1
+    assert {(it["operation"], it["cause"]) for it in failures.json["failures"]} == {
+        ("HuaweiOmsDeleteTask", "OMS.0206"),
+        ("AlibabaElasticsearchCancelTask", "LastReceive"),
+    }
+    old = operator.run("stack", "redrive", "AlibabaElasticsearchCancelTask", "--yes", "--max", "9")
+    assert (old.code, "do not say when they were first sent" in old.err) == (2, True), old
+    asked = operator.run("stack", "redrive", "HuaweiOmsDeleteTask")
+    assert (asked.code, "nobody can be asked here" in asked.err) == (2, True)
+    moved = operator.run("stack", "redrive", "HuaweiOmsDeleteTask", "--yes", "--max", "1", "--json")
+
+    assert (moved.code, moved.json) == (0, {"moved": 1})
+    QueuePoller(cloud).drain()
+    assert operator.left() == []
+    assert len(cloud.take(cloud.stack.queue_urls["AlibabaElasticsearchCancelTaskDeadLetterQueue"])) == 1
+
+
+def test_the_doctor_says_line_by_line_what_is_wrong_and_what_to_do(operator: Laptop, cloud: LocalCloud) -> None:
+    secrets = cloud.client("secretsmanager")
+    secrets.delete_secret(SecretId="task-cleanup/otc/default", ForceDeleteWithoutRecovery=True)
+
+    ended = operator.run("stack", "doctor", "--json")
+
+    found = {it["what"]: (it["state"], it["to_do"]) for it in ended.json}
+    assert ended.code == 1
+    assert found["the secret task-cleanup/huawei/default exists"] == ("ok", "")
+    state, to_do = found["the secret task-cleanup/otc/default does not exist"]
+    assert (state, "create-secret --name task-cleanup/otc/default" in to_do) == ("wrong", True)
+    assert any(re.match("you are arn:aws:", what) for what in found)
+
+
+def test_without_an_identity_or_a_stack_it_says_what_to_do(operator: Laptop) -> None:
+    other = operator.run("stack", "results", "x", "--stack", "another")
+    operator.more |= {"API_URL": "", "AWS_ACCESS_KEY_ID": "", "AWS_REGION": "", "AWS_DEFAULT_REGION": ""}
+
+    ended = operator.run("stack", "sweep", operator.policy())
+
+    assert (other.code, "no sweep was asked for under this id" in other.err) == (64, True), other
+    assert (ended.code, "NoRegionError" in ended.err) == (1, True), ended
