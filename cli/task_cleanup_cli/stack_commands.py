@@ -151,7 +151,7 @@ def redrive(
         return Exit.DONE
     causes = Counter(f"{letter.cause}: {letter.words}" for letter in letters)
     for cause, number in causes.items():
-        screen.say(f"{number:,} × {cause}")
+        screen.say(f"{number:,} failed with {cause}")
     if _needs_age(named) and not (complete and all(letter.has_age for letter in letters)):
         raise EndedError(
             Exit.REFUSED,
@@ -159,10 +159,8 @@ def redrive(
             "send what is still wanted anew, as an event; nothing was moved",
         )
     if not complete:
-        raise EndedError(
-            Exit.REFUSED, "not all messages can be seen now, so that their number is not known: try again"
-        )
-    Consent(screen, most if yes else None).ask(len(letters), "send back")
+        raise EndedError(Exit.REFUSED, "not all messages can be seen now, so their number is not known: try again")
+    Consent(screen, most if yes else None).ask(len(letters), "send back", "requests")
     moved = _move(screen, stack, named)
     screen.document({"moved": moved})
     screen.say(f"{moved:,} requests are in the queue again")
@@ -222,19 +220,20 @@ def _started(stack: Stack, request: Json) -> str:
     status, reply = stack.api("POST", "/sweeps", request)
     if status not in (200, 202):
         code = Exit.REFUSED if status in (404, 409, 412) else Exit.USAGE if status == 400 else Exit.FAILED
-        raise EndedError(
-            code, f"HTTP {status}: {reply.get('title', '')}: {reply.get('detail', reply.get('message'))}"
-        )
+        raise EndedError(code, _problem(status, reply))
     return str(reply["run_id"])
 
 
 def _summary(stack: Stack, run_id: str) -> Json:
     status, reply = stack.api("GET", f"/sweeps/{run_id}")
     if status not in (200, 202):
-        raise EndedError(
-            Exit.USAGE if status in (400, 404) else Exit.FAILED, f"HTTP {status}: {reply.get('detail', reply)}"
-        )
+        raise EndedError(Exit.USAGE if status in (400, 404) else Exit.FAILED, _problem(status, reply))
     return reply
+
+
+def _problem(status: int, reply: Json) -> str:
+    words = [str(reply[name]) for name in ("title", "code", "detail", "message") if name in reply]
+    return f"HTTP {status}: {': '.join(words)}"
 
 
 def _ended(screen: Screen, stack: Stack, run_id: str, *, results: bool) -> Json:

@@ -205,7 +205,7 @@ class Consent:
         except EndedError as error:
             raise RunRefusedError(Refusal(SweepCode.NOT_CONFIRMED, " ".join(error.lines))) from None
 
-    def ask(self, number: int, verb: str) -> None:
+    def ask(self, number: int, verb: str, what: str = "tasks for good") -> None:
         """Ask, unless nothing goes.
 
         Raises
@@ -214,13 +214,13 @@ class Consent:
             If the answer is no.
         """
         if number and self._most is None:
-            answer = self._screen.ask(f"To {verb} {number:,} tasks for good, type their number:")
+            answer = self._screen.ask(f"To {verb} {number:,} {what}, type their number:")
             if answer is None:
                 raise EndedError(
                     Exit.REFUSED, "nobody can be asked here: run it in a terminal, or give --yes and --max N"
                 )
             if answer.replace(",", "") != str(number):
-                raise EndedError(Exit.REFUSED, f"that is not {number}: nothing was deleted")
+                raise EndedError(Exit.REFUSED, f"that is not {number}: nothing was sent")
         elif self._most is not None and number > self._most:
             raise EndedError(Exit.REFUSED, f"{number:,} tasks would go, and --max allows {self._most:,}")
         self.given = True

@@ -12,7 +12,6 @@ from local.aws.cloud import LOCAL_AWS_IDENTITY, LocalCloud
 from local.aws.runner import HttpApi, QueuePoller
 from local.stories.tour import QUIET
 from tests.support.cli import OMS, Laptop
-from tests.support.identities import PROJECT
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +84,6 @@ def test_failures_are_told_by_cause_and_sent_back(operator: Laptop, cloud: Local
         "operation": "huawei.oms.DeleteTask",
         "region": "cn-north-4",
         "task_id": task_id,
-        "project_id": PROJECT,
     }
     result = json.dumps({"error": {"code": "OMS.0206", "message": "no permission"}})
     letter(cloud, "HuaweiOmsDeleteTask", request, result=result, origin_id="an-id")
