@@ -7,6 +7,7 @@ import pytest
 
 from local.emulators import Emulators
 from tests.support.cli import Laptop
+from tests.support.cli_forks import Forks
 from tests.support.identities import fake_secret
 
 
@@ -16,12 +17,19 @@ def _clouds() -> Iterator[Emulators]:
         yield cloud
 
 
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Starts the commands."""
+    with Forks() as found:
+        yield found
+
+
 @pytest.fixture
-def laptop(_clouds: Emulators, tmp_path: Path) -> Iterator[Laptop]:
+def laptop(forks: Forks, _clouds: Emulators, tmp_path: Path) -> Iterator[Laptop]:
     """A laptop with the keys of all three providers."""
     _clouds.reset(keys=True)
     for provider in ("alibaba", "huawei", "otc"):
         _clouds.add_key(provider, **fake_secret(provider))
-    found = Laptop(_clouds, tmp_path)
+    found = Laptop(forks, _clouds, tmp_path)
     yield found
     found.stop()

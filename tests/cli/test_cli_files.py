@@ -17,8 +17,8 @@ from task_cleanup_cli import policies, yaml12
 from task_cleanup_cli.exits import EndedError
 from task_cleanup_cli.folder import BusyError, FolderStore
 from task_cleanup_cli.operations import operation, schemas
-from tests.support.cli import SOURCES
-from tests.support.functions import ROOT, function_folders, operation_name
+from tests.support.cli_forks import PATHS
+from tests.support.functions import function_folders, operation_name
 
 # -- YAML ------------------------------------------------
 
@@ -188,8 +188,7 @@ for _ in range(int(sys.argv[2])):
 
 
 def counting(folder: Path, number: int) -> subprocess.Popen[bytes]:
-    environment = {"PYTHONPATH": os.pathsep.join(str(ROOT / source) for source in SOURCES)}
-    return subprocess.Popen([sys.executable, "-c", _COUNT, str(folder), str(number)], env=environment)
+    return subprocess.Popen([sys.executable, "-c", _COUNT, str(folder), str(number)], env={"PYTHONPATH": PATHS})
 
 
 def test_no_update_is_lost_between_processes_nor_by_a_kill(tmp_path: Path) -> None:

@@ -78,17 +78,30 @@ def test_one_wheel_has_all_that_the_command_needs(laptop: Laptop, tmp_path: Path
     home = tmp_path / "env"
     venv.create(home, symlinks=True, with_pip=False)
     python = home / "bin" / "python"
-    _run(sys.executable, "-m", "pip", "--python", python, "install", "-q", "--no-index", "--no-deps", wheel)
+    _run(
+        sys.executable,
+        "-m",
+        "pip",
+        "--python",
+        python,
+        "install",
+        "-q",
+        "--no-index",
+        "--no-deps",
+        wheel,
+        folder=tmp_path,
+    )
     site = next(home.glob("lib/*/site-packages"))
     (site / "boto3.py").write_text("raise ImportError('boto3 is not installed')")
     known = [path for path in sys.path if path.endswith("site-packages")]
     (site / "dependencies.pth").write_text("\n".join(known))
     (task_id,) = laptop.seed(1)
-    environment = {name: value for name, value in laptop.environment.items() if name != "PYTHONPATH"}
 
     def installed(*arguments: str | Path) -> str:
         command = [str(home / "bin" / "task-cleanup"), *map(str, arguments)]
-        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, env=laptop.environment, cwd=tmp_path, capture_output=True, text=True, check=False
+        )
         assert done.returncode == 0, done
         return done.stdout
 
@@ -105,6 +118,8 @@ def _apply(laptop: Laptop) -> str:
     return next(laptop.folder.glob("reports/apply-*")).name
 
 
-def _run(*command: str | Path, folder: Path | None = None) -> None:
-    done = subprocess.run([*map(str, command)], cwd=folder, capture_output=True, text=True, check=False)
+def _run(*command: str | Path, folder: Path, environment: dict[str, str] | None = None) -> str:
+    words = [*map(str, command)]
+    done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done
+    return done.stdout

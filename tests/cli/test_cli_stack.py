@@ -12,6 +12,7 @@ from local.aws.cloud import LOCAL_AWS_IDENTITY, LocalCloud
 from local.aws.runner import HttpApi, QueuePoller
 from local.stories.tour import QUIET
 from tests.support.cli import OMS, Laptop
+from tests.support.cli_forks import Forks
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +22,12 @@ def cloud() -> Iterator[LocalCloud]:
 
 
 @pytest.fixture
-def operator(cloud: LocalCloud, tmp_path: Path) -> Iterator[Laptop]:
+def operator(forks: Forks, cloud: LocalCloud, tmp_path: Path) -> Iterator[Laptop]:
     """A laptop with an AWS identity and no key of a provider; the stack's queues are worked on meanwhile."""
     cloud.emulators.reset()
     with HttpApi(cloud, 0) as api:
         identity = {**LOCAL_AWS_IDENTITY, "AWS_ENDPOINT_URL": cloud.aws_url, "API_URL": api.url}
-        found = Laptop(cloud.emulators, tmp_path, {"HUAWEICLOUD_SDK_AK": "", **identity})
+        found = Laptop(forks, cloud.emulators, tmp_path, {"HUAWEICLOUD_SDK_AK": "", **identity})
         yield found
         found.stop()
 

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+from local.emulators import KINDS
 from local.stories.seeds import DMS_INSTANCE, ES_INSTANCE
 from tests.support.cli import OMS, Laptop
 
@@ -134,10 +135,12 @@ def test_wrong_usage(laptop: Laptop) -> None:
 
 
 def test_ten_thousand_tasks(laptop: Laptop) -> None:
-    laptop.seed(10_000)
-    policy = laptop.policy({**OMS, "limit": 20_000}, limits={"max_tasks": 20_000, "max_fraction": 1})
+    instances = [KINDS["otc_dms"].new_instance(number) for number in range(10)]
+    for number, instance in enumerate(instances):
+        laptop.seed(1_000, "otc_dms", first=1 + 1_000 * number, instance=instance)
+    targets = [{**DMS, "instance_id": instance} for instance in instances]
 
-    ended = laptop.run("sweep", policy, "--json")
+    ended = laptop.run("sweep", laptop.policy(*targets, limits={"max_tasks": 10_000, "max_fraction": 1}), "--json")
 
     assert (ended.code, ended.json["totals"]["selected"]) == (0, 10_000)
 

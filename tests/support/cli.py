@@ -6,10 +6,9 @@ import pty
 import re
 import select
 import signal
-import subprocess
-import sys
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,10 @@ from typing import Any
 from local.emulators import KINDS, Emulators
 from local.stories.seeds import INSTANCES
 from task_cleanup_cli.keys import VARIABLES
-from tests.support.functions import ROOT
+from tests.support.cli_forks import Forks, Process
 from tests.support.identities import PROJECT, fake_secret
 
 Json = dict[str, Any]
-SOURCES = ("layers/task_cleanup/python", "cli")
 DAY = 86_400
 OMS = {"provider": "huawei", "service": "oms", "region": "cn-north-4"}
 SECONDS = 60  # longer than any command here takes on a busy machine
@@ -45,6 +43,7 @@ class Ended:
 class Laptop:
     """A folder, the keys in the environment, and the clouds."""
 
+    forks: Forks
     cloud: Emulators
     home: Path
     more: dict[str, str] = field(default_factory=dict)
@@ -54,7 +53,7 @@ class Laptop:
         """End what a failed test has left running."""
         for terminal in self._begun:
             if terminal.process.poll() is None:
-                terminal.process.kill()
+                terminal.signal(signal.SIGKILL)
                 terminal.process.wait()
 
     @property
@@ -69,7 +68,6 @@ class Laptop:
         found = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.home),
-            "PYTHONPATH": os.pathsep.join(str(ROOT / source) for source in SOURCES),
             "TASK_CLEANUP_FOLDER": str(self.folder),
             "LANG": "C.UTF-8",
             **endpoints,
@@ -79,27 +77,22 @@ class Laptop:
             found |= {it.name: secret[it.member] for it in variables if it.member in secret}
         return {name: value for name, value in {**found, **self.more}.items() if value}
 
-    def command(self, *arguments: str | Path) -> list[str]:
-        """The command line of this command."""
-        return [sys.executable, "-m", "task_cleanup_cli", *map(str, arguments)]
-
-    def run(self, *arguments: str | Path, typed: str | None = None) -> Ended:
+    def run(self, *arguments: str | Path) -> Ended:
         """Run a command without a terminal."""
-        done = subprocess.run(
-            self.command(*arguments),
-            env=self.environment,
-            cwd=self.home,
-            input=typed if typed is not None else "",
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
-        return Ended(done.returncode, done.stdout, done.stderr)
+        with open(os.devnull) as nothing, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:  # noqa: PTH123
+            files = (nothing.fileno(), out.fileno(), err.fileno())
+            code = self.forks.start([*map(str, arguments)], self.environment, self.home, files).wait()
+            out.seek(0)
+            err.seek(0)
+            return Ended(code, out.read().decode(), err.read().decode())
 
     def begin(self, *arguments: str | Path) -> "Terminal":
         """Run a command in a pseudo-terminal."""
-        self._begun.append(Terminal(self.command(*arguments), self.environment, self.home))
+        own, theirs = pty.openpty()
+        environment = {**self.environment, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
+        process = self.forks.start([*map(str, arguments)], environment, self.home, (theirs, theirs, theirs))
+        os.close(theirs)
+        self._begun.append(Terminal(process, own))
         return self._begun[-1]
 
     # -- what is there ------------------------------------------------
@@ -118,15 +111,22 @@ class Laptop:
         return path
 
     def seed(
-        self, number: int, service: str = "huawei_oms", *, first: int = 1, age: float = 30, **more: Any
+        self,
+        number: int,
+        service: str = "huawei_oms",
+        *,
+        first: int = 1,
+        age: float = 30,
+        instance: str = "",
+        **more: Any,
     ) -> list[str]:
         """Tasks that ended so many days ago; returns their ids."""
         kind, now = KINDS[service], time.time()
-        place = kind.place_ids(PROJECT, INSTANCES.get(service, kind.new_instance(1)))
+        place = kind.place_ids(PROJECT, instance or INSTANCES.get(service, kind.new_instance(1)))
+        status = {"huawei_oms": 5}.get(service, "SUCCESS")
         ids = [str(kind.new_id(first + count)) for count in range(number)]
         for task_id in ids:
             dated = kind.record.dated(f"job-{task_id[-4:]}", now - age * DAY - 600, now - age * DAY)
-            status = {"huawei_oms": 5, "alibaba_elasticsearch": "SUCCESS"}.get(service, "SUCCESS")
             self.cloud.seed({"service": service, **place, "task_id": task_id, "status": status, **dated, **more})
         return ids
 
@@ -150,19 +150,8 @@ class Laptop:
 class Terminal:
     """A process whose standard input, output and error are a terminal."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
-        self._own, theirs = pty.openpty()
-        self.process = subprocess.Popen(
-            command,
-            env={**environment, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"},
-            cwd=folder,
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-        )
-        os.close(theirs)
-        self.seen = ""
+    def __init__(self, process: Process, own: int) -> None:
+        self.process, self._own, self.seen = process, own, ""
 
     def until(self, text: str) -> str:
         """Read until this text is on the screen."""
@@ -190,7 +179,7 @@ class Terminal:
         """Read until the process has ended."""
         while self._read():
             pass
-        code = self.process.wait(SECONDS)
+        code = self.process.wait()
         os.close(self._own)
         return Ended(code, self.plain)
 
