@@ -122,7 +122,8 @@ def _become(asked: Json, files: Sequence[int]) -> None:
         os.environ.clear()
         os.environ.update(asked["environment"])
         os.chdir(asked["folder"])
-        sys.stdin, sys.stdout, sys.stderr = open(0), open(1, "w"), open(2, "w")
+        for standard, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+            setattr(sys, name, os.fdopen(standard, mode))
         sys.argv = ["task-cleanup", *asked["arguments"]]
         importlib.import_module("task_cleanup_cli.main").main()
     except SystemExit as error:

@@ -8,8 +8,8 @@ from task_cleanup.sweep.page.words import Json
 
 
 def is_folder(place: str) -> bool:
-    """Whether the documents are in a folder of the command line, and not in a bucket, whose name has no slash."""
-    return "/" in place
+    """Whether the documents are in a folder of the command line, told by its whole path, and not in a bucket."""
+    return place.startswith("/")
 
 
 def fetch(bucket: str, name: str) -> str:
