@@ -60,6 +60,8 @@ def _end_by(error: BaseException) -> tuple[int, Sequence[str]]:
             return Exit.USAGE, [str(error)]
         case AwsError():
             return Exit.FAILED, [f"the folder could not be read or written: {error.code}"]
+        case OSError():
+            return Exit.FAILED, [f"{error.filename or 'a file'}: {error.strerror}"]
         case KeyboardInterrupt() | typer.Abort():
             return Exit.BROKEN_OFF, ["broken off"]
         case _ if isinstance(error, _USAGE_ERROR):

@@ -1,7 +1,6 @@
 """Sweeps on this machine: the core with a folder as store and a worker as bus."""
 
 import getpass
-import hashlib
 import os
 import platform
 from collections.abc import Callable, Iterable, Mapping
@@ -72,16 +71,16 @@ class Runs:
         run_id = f"{now:%Y%m%dT%H%M%S}-{policy['name']}-{nonce}"
         return self._run({**policy, "mode": "report", "run_id": run_id}, lambda _: None, again=False)
 
-    def apply(self, report: Path, approve: Callable[[Mapping[str, Any]], None]) -> RunResult:
+    def apply(self, report: Path, sha256: str, approve: Callable[[Mapping[str, Any]], None]) -> RunResult:
         """Apply this report of the store, or go on with it. ``approve`` may forbid it, before the first request.
 
         The run's id is made of the report's digest: the same report is the same run. To be called ``alone``.
         """
-        sha256 = hashlib.sha256(report.read_bytes()).hexdigest()
         request = {
             "apply_report": f"{PREFIX}/{report.parent.name}/report.json",
             "sha256": sha256,
-            "run_id": apply_id(sha256),
+            # A dry run has an id of its own: it would end the run, which could not be made any more.
+            "run_id": apply_id(sha256) + (f"-dry-{System().nonce()[:6]}" if self.settings.dry_run else ""),
         }
         self._end_lease(request)
         return self._run(request, approve, again=True)

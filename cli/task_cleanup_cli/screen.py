@@ -35,10 +35,6 @@ class Screen:
         self._out = Console(highlight=False, emoji=False, markup=False, width=width, soft_wrap=False)
         self._err = Console(stderr=True, highlight=False, emoji=False, markup=False, soft_wrap=True)
 
-    @property
-    def _people(self) -> Console:
-        return self._err if self.as_json else self._out
-
     def document(self, document: object) -> None:
         """One JSON document, where the user asked for it."""
         if self.as_json:
@@ -56,7 +52,12 @@ class Screen:
             self._err.print(Text(shown(line), style=style))
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """A table. Columns whose title begins with ``#`` have numbers; those with ``!`` are never broken."""
+        """A table. Columns whose title begins with ``#`` have numbers; those with ``!`` are never broken.
+
+        Beside JSON, there is none.
+        """
+        if self.as_json:
+            return
         table = Table(box=None, pad_edge=False, show_edge=False)
         for column in columns:
             number, whole = column.startswith("#"), column.startswith(("#", "!"))
@@ -64,7 +65,7 @@ class Screen:
             table.add_column(title, justify="right" if number else "left", overflow="fold", no_wrap=whole)
         for row in rows:
             table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else shown(cell)) for cell in row))
-        self._people.print(table)
+        self._out.print(table)
 
     @contextmanager
     def busy(self, text: str) -> Iterator["Busy"]:

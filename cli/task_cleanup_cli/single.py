@@ -68,7 +68,7 @@ def call(
             screen.tell(str(error.detail["note"]))
     if result.plan is not None:
         screen.say(f"would send {result.plan['method']} {result.plan['url']}")
-    if result.listed is not None and not as_json:
+    if result.listed is not None:
         tables.tasks(screen, [task.to_dict() for task in result.listed.tasks])
     return _exit_of(result)
 
@@ -77,11 +77,10 @@ def operations(*, as_json: AsJson = False) -> int:
     """Show all operations, and the fields that each needs and takes."""
     screen, found = Screen(as_json=as_json), schemas()
     screen.document([_told(name, schema) for name, schema in found.items()])
-    if not as_json:
-        screen.table(
-            ("!operation", "does", "needs"),
-            [(name, schema["title"], " ".join(schema["required"])) for name, schema in found.items()],
-        )
+    screen.table(
+        ("!operation", "does", "needs"),
+        [(name, schema["title"], " ".join(schema["required"])) for name, schema in found.items()],
+    )
     return Exit.DONE
 
 
@@ -117,9 +116,8 @@ def _tell_list(screen: Screen, result: Result) -> int:
         if result.error is not None:
             screen.tell(f"{result.error.code}: {result.error.message}")
         return _exit_of(result)
-    if not screen.as_json:
-        tables.tasks(screen, [task.to_dict() for task in result.listed.tasks])
-        screen.say(f"{len(result.listed.tasks):,} tasks")
+    tables.tasks(screen, [task.to_dict() for task in result.listed.tasks])
+    screen.say(f"{len(result.listed.tasks):,} tasks")
     if not result.listed.complete:
         screen.tell(f"this may not be all: {result.listed.note}", style="yellow")
         return Exit.FAILED

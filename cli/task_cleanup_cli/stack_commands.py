@@ -46,7 +46,7 @@ def sweep(
     run_id = _started(stack, {**request, "mode": "report"})
     summary = _ended(screen, stack, run_id, results=False)
     screen.document(summary)
-    tables.counted(screen, summary, "would go") if not as_json else None
+    tables.counted(screen, summary, "would go")
     return _told(screen, summary, f"to delete exactly these, within a day: task-cleanup stack apply {run_id}")
 
 
@@ -66,8 +66,7 @@ def apply(
     plan = _summary(stack, run_id)
     if plan.get("outcome") != SweepOutcome.REPORTED or not plan.get("report"):
         raise EndedError(Exit.REFUSED, f"{run_id} is no report that can be applied")
-    if not as_json:
-        tables.counted(screen, plan, "goes")
+    tables.counted(screen, plan, "goes")
     selected = plan["totals"]["selected"]
     Consent(screen, most if yes else None).ask(selected, "delete")
     request = {"apply_report": plan["report"]["json"], "sha256": plan["report"]["sha256"]}
@@ -117,12 +116,13 @@ def failures(*, name: Name = "task-cleanup", as_json: AsJson = False) -> int:
             rows.append((queue, len(same), cause, same[0].words, "; ".join(some)))
             told.append({"operation": queue, "messages": len(same), "cause": cause, "examples": some})
     screen.document({"complete": whole, "failures": told})
-    if not as_json and rows:
+    if rows:
         screen.table(("operation", "#requests", "cause", "", "for example"), rows)
         screen.say("sent back by: task-cleanup stack redrive OPERATION")
     if not whole:
         screen.tell("there may be more: other readers hide messages for a while")
-    screen.say("no failed requests") if not rows and whole else None
+    if not rows and whole:
+        screen.say("no failed requests")
     return Exit.FAILED if rows or not whole else Exit.DONE
 
 
@@ -263,8 +263,7 @@ def _told(screen: Screen, summary: Json, next_step: str) -> Exit:
 
 def _told_results(screen: Screen, summary: Json) -> int:
     progress = summary["results"]
-    if not screen.as_json:
-        tables.results(screen, progress, f"results/{summary['run_id']}/ in the report bucket")
+    tables.results(screen, progress, f"results/{summary['run_id']}/ in the report bucket")
     if progress["failed"] or progress["waiting"]:
         return Exit.FAILED
     return Exit.REFUSED if progress["changed"] else Exit.DONE

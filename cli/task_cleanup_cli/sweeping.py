@@ -1,10 +1,10 @@
 """Sweeps of one's own clouds: ``sweep``, ``apply`` and ``report``."""
 
-import hashlib
+import json
 import os
 import sys
 import webbrowser
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +16,7 @@ from task_cleanup.sweep.plan import Refusal, RunRefusedError
 from task_cleanup.sweep.report import SweepOutcome
 from task_cleanup.sweep.services import SERVICES
 from task_cleanup.sweep.state import RunResult
-from task_cleanup.sweep.store import key
+from task_cleanup.sweep.store import key, sha256_of
 from task_cleanup.system import System
 from task_cleanup_cli import policies, tables
 from task_cleanup_cli.exits import EndedError, Exit, usage
@@ -59,21 +59,20 @@ def sweep(
         ended = runs.sweep(request)
     summary, report = ended.summary, _report(runs.store, ended.run_id)
     screen.document(summary)
-    if report is not None and not as_json:
-        tables.plan(screen, report, "would go")
-        screen.say("")
-        tables.warnings(screen, report)
     _end_of_run(screen, summary)
     if report is None:
+        tables.refusals(screen, summary["refusals"])
         return _exit_of(ended)
-    against = [*report["refusals"], *summary["refusals"]]
+    tables.plan(screen, report, "would go")
+    screen.say("")
+    tables.warnings(screen, report)
     where = runs.store.path(key(ended.run_id, "report.json"))
     screen.say(f"page: {where.with_name('index.html')}")
     if not ended.ok:
         return _exit_of(ended)
     if any(target["error"] for target in report["targets"]):
         return Exit.FAILED
-    if against:
+    if summary["refusals"]:
         tables.refusals(screen, summary["refusals"])
         screen.tell("an apply would be refused: change what is named, and sweep again")
         return Exit.REFUSED
@@ -112,24 +111,29 @@ def apply(
     screen, settings = Screen(as_json=as_json), settings_of(os.environ)
     store, path = find_report(report, folder)
     runs = Runs(store, settings, keys(os.environ, secrets=secrets), INTERRUPTS, patience=wait)
-    plan = store.get(key(path.parent.name, "report.json"))
-    targets = plan.document.get("targets") if plan is not None else None
-    if not isinstance(targets, list):
-        raise usage(f"{path}: is no report of a sweep")
+    try:
+        body = path.read_bytes()
+        targets, sha256 = json.loads(body)["targets"], sha256_of(body)
+        operations = {SERVICES[f"{it['provider']}_{it['service']}"].delete.operation for it in targets}
+    except (ValueError, KeyError, TypeError):
+        raise usage(f"{path}: is no report of a sweep of this version") from None
     _check_keys(runs, targets)
     consent = Consent(screen, most if yes else None)
     try:
-        with store.alone(_id_of(path)):
-            return _apply(screen, runs, path, consent, {_delete_of(target) for target in targets})
+        with store.alone(apply_id(sha256)):
+            return _apply(screen, runs, (path, sha256), consent, operations)
     except BusyError:
         raise EndedError(Exit.REFUSED, "another process is applying this report now") from None
 
 
-def _apply(screen: Screen, runs: Runs, path: Path, consent: "Consent", operations: set[str]) -> int:
+def _apply(
+    screen: Screen, runs: Runs, report: tuple[Path, str], consent: "Consent", operations: Collection[str]
+) -> int:
+    """``report`` is its path and its digest."""
     worker = runs.worker(operations)
     with screen.busy("listing again") as busy:
         consent.before = busy.pause
-        ended = runs.apply(path, consent.approve)
+        ended = runs.apply(*report, consent.approve)
     run_id = ended.run_id
     if ended.summary["outcome"] != SweepOutcome.REQUESTED:
         screen.document(ended.summary)
@@ -196,10 +200,9 @@ class Consent:
     def approve(self, report: Mapping[str, Any]) -> None:
         """See ``Sweeper.approve``."""
         self.before()
-        if not self._screen.as_json:
-            tables.plan(self._screen, dict(report), "goes")
-            self._screen.say("")
-            tables.warnings(self._screen, dict(report))
+        tables.plan(self._screen, dict(report), "goes")
+        self._screen.say("")
+        tables.warnings(self._screen, dict(report))
         try:
             self.ask(report["totals"]["selected"], "delete")
         except EndedError as error:
@@ -224,14 +227,6 @@ class Consent:
         elif self._most is not None and number > self._most:
             raise EndedError(Exit.REFUSED, f"{number:,} tasks would go, and --max allows {self._most:,}")
         self.given = True
-
-
-def _id_of(path: Path) -> str:
-    return apply_id(hashlib.sha256(path.read_bytes()).hexdigest())
-
-
-def _delete_of(target: Json) -> str:
-    return SERVICES[f"{target['provider']}_{target['service']}"].delete.operation
 
 
 # -- report ------------------------------------------------

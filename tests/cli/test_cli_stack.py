@@ -109,6 +109,20 @@ def test_failures_are_told_by_cause_and_sent_back(operator: Laptop, cloud: Local
     assert len(cloud.take(cloud.stack.queue_urls["AlibabaElasticsearchCancelTaskDeadLetterQueue"])) == 1
 
 
+def test_keys_are_read_from_secrets_manager(operator: Laptop) -> None:
+    operator.seed(2)
+
+    found = operator.run("sweep", operator.policy(), "--secrets", "--json")
+    missing = operator.run("sweep", operator.policy({**OMS, "account": "other"}), "--secrets")
+
+    assert (found.code, found.json["totals"]["selected"]) == (0, 2), found
+    assert (missing.code, "SecretNotFound" in missing.err, "task-cleanup/huawei/other" in missing.err) == (
+        1,
+        True,
+        True,
+    )
+
+
 def test_the_doctor_says_line_by_line_what_is_wrong_and_what_to_do(operator: Laptop, cloud: LocalCloud) -> None:
     secrets = cloud.client("secretsmanager")
     secrets.delete_secret(SecretId="task-cleanup/otc/default", ForceDeleteWithoutRecovery=True)
