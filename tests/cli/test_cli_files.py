@@ -1,5 +1,6 @@
 """What the command line reads and keeps: YAML without surprises, policies, keys, and a folder as a safe store."""
 
+import fcntl
 import json
 import os
 import signal
@@ -7,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -195,16 +197,34 @@ def test_no_update_is_lost_between_processes_nor_by_a_kill(tmp_path: Path) -> No
     """A process that is killed leaves the old document or the new one, and a lock that nobody waits for."""
     store = FolderStore(tmp_path)
     store.put_json("count.json", {"count": 0})
-    workers, victim = [counting(tmp_path, 30) for _ in range(2)], counting(tmp_path, 10**6)
+    victim = counting(tmp_path, 10**6)
     while json.loads((tmp_path / "count.json").read_text())["count"] < 20:
         time.sleep(0.01)
     victim.send_signal(signal.SIGKILL)
     victim.wait()
+    before = json.loads((tmp_path / "count.json").read_text())["count"]
+
+    workers = [counting(tmp_path, 30) for _ in range(2)]
 
     assert [worker.wait(60) for worker in workers] == [0, 0]
-    before = json.loads((tmp_path / "count.json").read_text())["count"]
-    assert counting(tmp_path, 5).wait(60) == 0
-    assert json.loads((tmp_path / "count.json").read_text())["count"] == before + 5 >= 65
+    assert json.loads((tmp_path / "count.json").read_text())["count"] == before + 60
+
+
+def test_a_document_is_compared_and_replaced_under_one_lock(tmp_path: Path) -> None:
+    """What another process writes while it holds the lock is seen, and not overwritten."""
+    store = FolderStore(tmp_path)
+    store.put_json("a.json", {"a": 1})
+    seen = store.version("a.json")
+    assert seen is not None
+    with ThreadPoolExecutor() as pool:
+        with (tmp_path / ".lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            replaced = pool.submit(store.replace, "a.json", {"a": 3}, seen)
+            wait([replaced], timeout=0.3)
+            (tmp_path / "a.json").write_text('{"a": 2}')
+        assert replaced.result() is False
+
+    assert json.loads((tmp_path / "a.json").read_text()) == {"a": 2}
 
 
 def test_one_process_works_on_a_run(tmp_path: Path) -> None:

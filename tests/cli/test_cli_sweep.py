@@ -94,6 +94,7 @@ def test_an_alias_has_its_own_key_and_no_secret_is_written_down(laptop: Laptop) 
     laptop.seed(1)
     laptop.cloud.add_key("huawei", "AKFAKEPROD", "testSecretFakeProd", project_id="0123456789abcdef0123456789abcdef")
     laptop.more = {
+        "HUAWEICLOUD_SDK_AK": "",
         "PROD_HUAWEICLOUD_SDK_AK": "AKFAKEPROD",
         "PROD_HUAWEICLOUD_SDK_SK": "testSecretFakeProd",
         "PROD_HUAWEICLOUD_SDK_PROJECT_ID": "0123456789abcdef0123456789abcdef",
