@@ -29,6 +29,7 @@ from task_cleanup_cli.worker import LocalBus, Worker, credential_stores
 
 RUN_SECONDS = 3600.0  # of a sweep; of an apply, until its requests are made
 Json = dict[str, Any]
+Approve = Callable[[Mapping[str, Any]], str | None]
 
 # The core's settings, as far as they are about this machine. Those of AWS are never used.
 _TAKEN = ("CREDENTIALS_SECRET_PREFIX", "DRY_RUN", "EXTRA_REGIONS")
@@ -71,7 +72,7 @@ class Runs:
         run_id = f"{now:%Y%m%dT%H%M%S}-{policy['name']}-{nonce}"
         return self._run({**policy, "mode": "report", "run_id": run_id}, lambda _: None, again=False)
 
-    def apply(self, report: Path, sha256: str, approve: Callable[[Mapping[str, Any]], None]) -> RunResult:
+    def apply(self, report: Path, sha256: str, approve: Approve) -> RunResult:
         """Apply this report of the store, or go on with it. ``approve`` may forbid it, before the first request.
 
         The run's id is made of the report's digest: the same report is the same run. To be called ``alone``.
@@ -99,13 +100,13 @@ class Runs:
             patience=self.patience,
         )
 
-    def _run(self, request: Json, approve: Callable[[Mapping[str, Any]], None], *, again: bool) -> RunResult:
+    def _run(self, request: Json, approve: Approve, *, again: bool) -> RunResult:
         """``again``: a run that was refused lists and judges anew, as one that is sent back from a queue does."""
         received = Received(Trigger.DIRECT, request, request["run_id"], requested_by=_who(), redriven=again)
         deadline = Deadline.after(RUN_SECONDS, self.interrupts.system.monotonic)
         return self._sweeper(approve).sweep(received, deadline, comes_again=False)
 
-    def _sweeper(self, approve: Callable[[Mapping[str, Any]], None]) -> Sweeper:
+    def _sweeper(self, approve: Approve) -> Sweeper:
         schema, system = sweep_schema(), self.interrupts.system
         return Sweeper(
             validator=RequestValidator(schema),

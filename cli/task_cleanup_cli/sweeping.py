@@ -12,7 +12,6 @@ import typer
 
 from task_cleanup.errors import SweepCode
 from task_cleanup.sweep.gathering import Results, results_key
-from task_cleanup.sweep.plan import Refusal, RunRefusedError
 from task_cleanup.sweep.report import SweepOutcome
 from task_cleanup.sweep.services import SERVICES
 from task_cleanup.sweep.state import RunResult
@@ -197,7 +196,7 @@ class Consent:
         self.given = False
         self.before: Any = lambda: None
 
-    def approve(self, report: Mapping[str, Any]) -> None:
+    def approve(self, report: Mapping[str, Any]) -> str | None:
         """See ``Sweeper.approve``."""
         self.before()
         tables.plan(self._screen, dict(report), "goes")
@@ -206,7 +205,8 @@ class Consent:
         try:
             self.ask(report["totals"]["selected"], "delete")
         except EndedError as error:
-            raise RunRefusedError(Refusal(SweepCode.NOT_CONFIRMED, " ".join(error.lines))) from None
+            return " ".join(error.lines)
+        return None
 
     def ask(self, number: int, verb: str, what: str = "tasks for good") -> None:
         """Ask, unless nothing goes.

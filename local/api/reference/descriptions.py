@@ -186,6 +186,7 @@ SWEEP_CODES: Mapping[SweepCode, str] = {
     SweepCode.LIST_INCOMPLETE: "A target's list may be incomplete: `limit`, the time, or it changed while it was "
     "read.",
     SweepCode.MORE: "How many more refusals there are, where an event, a log line or a dead letter leaves them out.",
+    SweepCode.NOT_CONFIRMED: "Command line only: whoever was asked for the number of tasks did not type it.",
     SweepCode.OVERLAPS: "Another run of this policy's name is applying, or has asked for one of the tasks "
     "meanwhile. Before that, the message has come again for more than half an hour.",
     SweepCode.PLAN_TOO_OLD: "The report's tasks were listed more than a day ago. Also where a run goes on with its "

@@ -57,7 +57,7 @@ class _Delivery:
 class Sweeper:
     """Everything a sweep needs. ``dry_run`` makes a report of every sweep; ``extra_regions`` are by service id.
 
-    ``approve`` sees the stored report before the first request is made, and raises ``RunRefusedError`` to forbid it.
+    ``approve`` sees the stored report before the first request is made, and may return why none is to be made.
     """
 
     validator: RequestValidator
@@ -67,7 +67,7 @@ class Sweeper:
     system: System
     dry_run: bool
     extra_regions: Mapping[str, Collection[str]]
-    approve: Callable[[Mapping[str, Any]], None] = lambda _: None
+    approve: Callable[[Mapping[str, Any]], str | None] = lambda _: None
 
     @cached_property
     def claims(self) -> Claims:
@@ -290,7 +290,8 @@ class Sweeper:
             return Done(state, RunEnd(SweepOutcome.REPORTED, against))
         if against:
             return Done(state, RunEnd(SweepOutcome.REFUSED, against))
-        self.approve(report)
+        if (forbidden := self.approve(report)) is not None:
+            raise refused(SweepCode.NOT_CONFIRMED, forbidden)
         self._refuse_outdated(report)
         places = asked_places(report)
         try:
