@@ -40,6 +40,8 @@ def _run(arguments: list[str]) -> int:
     try:
         code = typer.main.get_command(app).main(arguments, prog_name="task-cleanup", standalone_mode=False)
         sys.stdout.flush()
+        if code == Exit.BROKEN_OFF:  # Typer makes this of a KeyboardInterrupt
+            Screen().tell("broken off")
         return int(code or 0)
     except BrokenPipeError:
         # Whoever read has gone. Nothing else is written, also not when Python ends.

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.cli import OMS, Laptop, Terminal
+from tests.support.cli_recording import PICTURE, picture, recorded
 
 
 def deletes(laptop: Laptop) -> Counter[str]:
@@ -189,3 +190,8 @@ def test_two_reports_of_the_same_tasks_delete_them_once(laptop: Laptop) -> None:
     assert (one.code, two.code) == (1, 0)
     assert two.json["totals"]["requested_before"] == 2
     assert set(deletes(laptop).values()) == {1}
+
+
+def test_the_recording_shows_what_the_commands_show(laptop: Laptop) -> None:
+    """If this fails since a command's words have changed: `python -m tests.support.cli_recording` writes it again."""
+    assert PICTURE.read_text() == picture(recorded(laptop))

@@ -7,17 +7,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 from task_cleanup.aws import AwsError
 from task_cleanup.sweep.store import encoded, sha256_of
 from task_cleanup_cli import policies, yaml12
 from task_cleanup_cli.exits import EndedError
 from task_cleanup_cli.folder import BusyError, FolderStore
+from task_cleanup_cli.keys import VARIABLES
+from task_cleanup_cli.main import app
 from task_cleanup_cli.operations import operation, schemas
 from tests.support.cli_forks import PATHS
 from tests.support.functions import function_folders, operation_name
@@ -138,6 +142,24 @@ def test_every_function_is_an_operation_of_the_command_line() -> None:
     assert dict(os.environ) == before
 
 
+def commands(group: Any, *names: str) -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, *names, name)
+        else:
+            yield " ".join((*names, name)), command
+
+
+def test_every_command_has_an_example_and_says_what_is_read_from_the_environment() -> None:
+    found = dict(commands(typer.main.get_command(app)))
+
+    assert len(found) > 12
+    assert [name for name, it in found.items() if f"Example: task-cleanup {name}" not in (it.epilog or "")] == []
+    variables = [variable.name for provider in VARIABLES.values() for variable in provider]
+    for name in ("sweep", "apply", "call", "list"):
+        assert [variable for variable in variables if variable not in found[name].epilog] == [], name
+
+
 # -- the folder ------------------------------------------------
 
 
@@ -179,6 +201,8 @@ def test_what_the_file_system_refuses_is_told_as_the_core_knows_it(tmp_path: Pat
 
 _COUNT = """
 import sys, pathlib
+from task_cleanup_cli.keys import VARIABLES
+from task_cleanup_cli.main import app
 from task_cleanup_cli.folder import FolderStore
 store = FolderStore(pathlib.Path(sys.argv[1]))
 for _ in range(int(sys.argv[2])):

@@ -2,6 +2,8 @@
 
 import json
 import re
+import signal
+import time
 from pathlib import Path
 
 from local.emulators import KINDS
@@ -133,6 +135,24 @@ def test_wrong_usage(laptop: Laptop) -> None:
 
     assert [it.code for it in ended] == [64, 64]
     assert ["--nonsense" in ended[0].err, "nowhere: there is no such report" in ended[1].err] == [True, True]
+
+
+def test_ctrl_c_ends_a_sweep_whose_lists_are_slow(laptop: Laptop) -> None:
+    """The lists that are not begun are not asked for, though each may take minutes."""
+    instances = [KINDS["otc_dms"].new_instance(number) for number in range(40)]
+    for instance in instances:
+        laptop.seed(1, "otc_dms", instance=instance)
+    laptop.cloud.faults.add(service="otc_dms", kind="latency", ms=300)
+    terminal = laptop.begin("sweep", laptop.policy(*({**DMS, "instance_id": instance} for instance in instances)))
+    while len(laptop.cloud.journal.as_json(0)) < 2:
+        time.sleep(0.01)
+    terminal.signal(signal.SIGINT)
+
+    ended = terminal.end()
+
+    assert (ended.code, "broken off" in ended.out) == (130, True)
+    assert len(laptop.cloud.journal.as_json(0)) < 40
+    assert list(laptop.folder.glob("reports/*/report.json")) == []
 
 
 def test_ten_thousand_tasks(laptop: Laptop) -> None:

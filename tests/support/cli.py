@@ -86,10 +86,10 @@ class Laptop:
             err.seek(0)
             return Ended(code, out.read().decode(), err.read().decode())
 
-    def begin(self, *arguments: str | Path) -> "Terminal":
+    def begin(self, *arguments: str | Path, kind: str = "xterm") -> "Terminal":
         """Run a command in a pseudo-terminal."""
         own, theirs = pty.openpty()
-        environment = {**self.environment, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"}
+        environment = {**self.environment, "TERM": kind, "COLUMNS": "120", "LINES": "40"}
         process = self.forks.start([*map(str, arguments)], environment, self.home, (theirs, theirs, theirs))
         os.close(theirs)
         self._begun.append(Terminal(process, own))

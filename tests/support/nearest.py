@@ -42,6 +42,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("local/api/", ("tests/contract/",), ("tests/contract/test_openapi.py", "tests/sweep/test_http_document.py")),
     ("local/aws/deployed/", (), ("tests/template/test_deployed_copy.py",)),
     ("local/aws/", (), ("tests/template/test_table.py", "tests/template/test_routing.py")),
+    ("cli/", ("tests/cli/",), ("tests/cli/test_cli_files.py",)),
     ("bench/sweep/", (), ("tests/e2e/test_bench_sweep.py",)),
     ("bench/cold_start/", (), ("tests/unit/test_cold_start.py",)),
     ("docs/openapi.json", (), ("tests/contract/test_openapi.py",)),
