@@ -7,7 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from task_cleanup.errors import CleanupError
 from task_cleanup.sweep.services import SERVICES
+from task_cleanup.validation import NotJsonError, strict_json
+from task_cleanup_cli import policies
+from task_cleanup_cli.exits import EndedError
+from task_cleanup_cli.runs import settings_of
 from task_cleanup_cli.stack import RefusedError, Stack
 
 NOT_THERE = "ResourceNotFoundException"
@@ -24,7 +29,7 @@ class Finding:
 
 def examined(stack: Stack) -> Iterator[Finding]:
     """Everything, one after the other: what cannot be seen is told, and does not hide the rest."""
-    for look in (_identity, _stack, _secrets, _alarms, _schedules, _failures):
+    for look in (_identity, _stack, _policy, _secrets, _alarms, _schedules, _failures):
         try:
             yield from look(stack)
         except RefusedError as error:
@@ -46,12 +51,25 @@ def _stack(stack: Stack) -> Iterator[Finding]:
     parameters = _parameters(stack)
     if parameters.get("DryRun") == "true":
         yield Finding("wrong", "DryRun is true: nothing is ever deleted", "deploy with DryRun=false if you want that")
-    if "SweepPolicy" in parameters and not parameters["SweepPolicy"]:
-        yield Finding("ok", "there is no nightly sweep: SweepPolicy is empty")
 
 
 def _parameters(stack: Stack) -> dict[str, str]:
     return {it["ParameterKey"]: it.get("ParameterValue", "") for it in stack.description.get("Parameters", [])}
+
+
+def _policy(stack: Stack) -> Iterator[Finding]:
+    """The nightly policy: the stack looks at it when it runs, and not when it is deployed."""
+    parameters = _parameters(stack)
+    text = parameters.get("SweepPolicy", "")
+    if not text:
+        yield Finding("ok", "there is no nightly sweep: SweepPolicy is empty")
+        return
+    try:
+        extra = settings_of({"EXTRA_REGIONS": parameters.get("ExtraRegions", "")}).extra_regions
+        policies.validate(strict_json(text), extra)
+        yield Finding("ok", "the nightly policy is valid, and its regions are known")
+    except (NotJsonError, CleanupError, EndedError) as error:
+        yield Finding("wrong", f"the nightly policy is refused: {error}", "correct SweepPolicy, and deploy again")
 
 
 def _secrets(stack: Stack) -> Iterator[Finding]:
@@ -74,7 +92,7 @@ def _secrets(stack: Stack) -> Iterator[Finding]:
 
 
 def _alarms(stack: Stack) -> Iterator[Finding]:
-    alarms = stack.call("cloudwatch", "describe_alarms", AlarmNamePrefix=f"{stack.name}-")["MetricAlarms"]
+    alarms = list(stack.pages("cloudwatch", "describe_alarms", "MetricAlarms", AlarmNamePrefix=f"{stack.name}-"))
     silent = [it["AlarmName"] for it in alarms if not it.get("AlarmActions")]
     ringing = [it["AlarmName"] for it in alarms if it.get("StateValue") == "ALARM"]
     if silent:
@@ -89,7 +107,7 @@ def _schedules(stack: Stack) -> Iterator[Finding]:
     group = stack.outputs.get("ScheduleGroupName")
     if group is None:
         return
-    for each in stack.call("scheduler", "list_schedules", GroupName=group)["Schedules"]:
+    for each in stack.pages("scheduler", "list_schedules", "Schedules", GroupName=group):
         told = stack.call("scheduler", "get_schedule", GroupName=group, Name=each["Name"])
         zone = told.get("ScheduleExpressionTimezone", "UTC")
         what = f"schedule {each['Name']}: {told['ScheduleExpression']} {zone}, {told['State'].lower()}"

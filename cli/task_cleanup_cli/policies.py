@@ -110,14 +110,25 @@ def _refuse_numbers(path: Path, value: Mapping[str, Any], lines: Mapping[str, in
         raise usage(*wrong)
 
 
+def validate(value: object, extra: Mapping[str, Sequence[str]]) -> None:
+    """Refuse what is no policy. ``extra`` are the regions of ``EXTRA_REGIONS``.
+
+    Raises
+    ------
+    CleanupError
+        With all violations.
+    """
+    request = RequestValidator(sweep_schema()).validate(
+        value, lambda asked: [*region_violations(asked, extra), *vouching_violations(asked)]
+    )
+    Policy.read(request)
+
+
 def _validate(
     path: Path, value: dict[str, Any], lines: Mapping[str, int], extra: Mapping[str, Sequence[str]]
 ) -> None:
     try:
-        request = RequestValidator(sweep_schema()).validate(
-            value, lambda asked: [*region_violations(asked, extra), *vouching_violations(asked)]
-        )
-        Policy.read(request)
+        validate(value, extra)
     except CleanupError as error:
         violations = (error.detail or {}).get("violations", [])
         places = [(it["pointer"], it["allowed"]) for it in violations]

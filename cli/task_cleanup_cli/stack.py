@@ -46,6 +46,16 @@ class Stack:
         except BotoCoreError as error:
             raise RefusedError(service, operation, type(error).__name__) from None
 
+    def pages(self, service: str, operation: str, member: str, **arguments: str) -> Iterator[Json]:
+        """Everything that a call lists under ``member``, page by page."""
+        more: dict[str, str] = {}
+        while True:
+            page = self.call(service, operation, **arguments, **more)
+            yield from page[member]
+            if not page.get("NextToken"):
+                return
+            more = {"NextToken": page["NextToken"]}
+
     @cached_property
     def description(self) -> Json:
         """What CloudFormation says of the stack."""

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from task_cleanup_cli.worker import AT_ONCE
 from tests.support.cli import OMS, Laptop, Terminal
 from tests.support.cli_recording import PICTURE, picture, recorded
+from tests.support.template import template
 
 
 def deletes(laptop: Laptop) -> Counter[str]:
@@ -110,6 +112,24 @@ def test_what_can_succeed_later_is_tried_again_by_the_same_command(laptop: Lapto
     again = laptop.run("apply", report, "--yes", "--max", "2", "--json")
 
     assert (again.code, again.json["results"]["succeeded"], laptop.left()) == (0, 2, [])
+
+
+def test_what_can_succeed_later_is_tried_again_within_the_command(laptop: Laptop) -> None:
+    """Its result is the last one: what came before is no failure."""
+    laptop.seed(2)
+    report = laptop.swept()
+    laptop.cloud.faults.add(
+        service="huawei_oms", operation="DeleteTask", kind="error", status=400, code="OMS.0063", count=2
+    )
+
+    ended = laptop.run("apply", report, "--yes", "--max", "2", "--wait", "0.2")
+
+    assert (ended.code, laptop.left(), len(results(laptop))) == (0, [], 2), ended
+    assert "2 can succeed later: trying again" in ended.err
+
+
+def test_as_many_requests_are_on_their_way_as_in_the_stack() -> None:
+    assert int(template()["Parameters"]["MaximumConcurrency"]["Default"]) == AT_ONCE
 
 
 def in_the_middle(laptop: Laptop, report: str, number: int) -> Terminal:

@@ -17,12 +17,13 @@ import typer
 
 from task_cleanup.aws import AwsError
 from task_cleanup.sweep.store import encoded, sha256_of
-from task_cleanup_cli import policies, yaml12
+from task_cleanup_cli import doctor, policies, yaml12
 from task_cleanup_cli.exits import EndedError
 from task_cleanup_cli.folder import BusyError, FolderStore
 from task_cleanup_cli.keys import VARIABLES
 from task_cleanup_cli.main import app
 from task_cleanup_cli.operations import operation, schemas
+from task_cleanup_cli.stack import RefusedError
 from tests.support.cli_forks import PATHS
 from tests.support.functions import function_folders, operation_name
 
@@ -93,6 +94,13 @@ protect:
   names: ["*prod*"]
   task_ids: ["0123"]
 """
+GOOD_JSON = json.dumps(
+    {
+        "name": "nightly",
+        "targets": [{"provider": "huawei", "service": "oms", "region": "cn-north-4"}],
+        "select": {"older_than": "P7D"},
+    }
+)
 
 
 def loaded(path: Path, text: str) -> Mapping[str, object]:
@@ -257,3 +265,41 @@ def test_one_process_works_on_a_run(tmp_path: Path) -> None:
         pass
     with store.alone("run"):
         pass
+
+
+# -- a stack that one may not look at ------------------------------------------------
+
+
+class Forbidden:
+    """A stack of which CloudFormation tells, and nothing else."""
+
+    name = "task-cleanup"
+    outputs: Mapping[str, str] = {"ScheduleGroupName": "a"}
+    description: Mapping[str, Any] = {
+        "StackStatus": "UPDATE_ROLLBACK_COMPLETE",
+        "Parameters": [
+            {"ParameterKey": "DryRun", "ParameterValue": "true"},
+            {"ParameterKey": "SweepPolicy", "ParameterValue": GOOD_JSON.replace("cn-north-4", "cn-nowhere-9")},
+        ],
+    }
+
+    def call(self, service: str, operation: str, **_: object) -> Any:
+        raise RefusedError(service, operation, "AccessDenied")
+
+    def pages(self, service: str, operation: str, member: str, **_: object) -> Any:
+        return self.call(service, operation)
+
+    def operations(self) -> dict[str, str]:
+        return {"HuaweiOmsDeleteTask": "https://queue"}
+
+
+def test_the_doctor_tells_what_it_may_not_see_and_looks_at_the_rest() -> None:
+    found = [(it.state, it.what) for it in doctor.examined(Forbidden())]  # type: ignore[arg-type]
+
+    unseen = [what.partition(":")[0] for state, what in found if state == "unknown"]
+    assert unseen == ["identity", "secrets", "alarms", "schedules", "failures"]
+    assert [what[:34] for state, what in found if state == "wrong"] == [
+        "the stack task-cleanup is UPDATE_R",
+        "DryRun is true: nothing is ever de",
+        "the nightly policy is refused: Sch",
+    ]

@@ -127,6 +127,11 @@ def test_the_doctor_says_line_by_line_what_is_wrong_and_what_to_do(operator: Lap
     secrets = cloud.client("secretsmanager")
     secrets.delete_secret(SecretId="task-cleanup/otc/default", ForceDeleteWithoutRecovery=True)
 
+    alarm = {"MetricName": "Errors", "Namespace": "AWS/Lambda", "Statistic": "Sum", "Period": 60, "Threshold": 1}
+    cloud.client("cloudwatch").put_metric_alarm(
+        AlarmName="task-cleanup-x", EvaluationPeriods=1, ComparisonOperator="GreaterThanThreshold", **alarm
+    )
+
     ended = operator.run("stack", "doctor", "--json")
 
     found = {it["what"]: (it["state"], it["to_do"]) for it in ended.json}
@@ -134,6 +139,8 @@ def test_the_doctor_says_line_by_line_what_is_wrong_and_what_to_do(operator: Lap
     assert found["the secret task-cleanup/huawei/default exists"] == ("ok", "")
     state, to_do = found["the secret task-cleanup/otc/default does not exist"]
     assert (state, "create-secret --name task-cleanup/otc/default" in to_do) == ("wrong", True)
+    assert any(re.match("[0-9]+ of [0-9]+ alarms tell nobody", what) for what in found), found
+    assert found["there is no nightly sweep: SweepPolicy is empty"] == ("ok", "")
     assert any(re.match("you are arn:aws:", what) for what in found)
 
 
