@@ -128,6 +128,18 @@ def test_what_can_succeed_later_is_tried_again_within_the_command(laptop: Laptop
     assert "2 can succeed later: trying again" in ended.err
 
 
+def test_a_running_task_is_stopped_and_then_deleted(laptop: Laptop) -> None:
+    """By the same request, as in the stack: the stop is no result, and the delete comes when it has an effect."""
+    ids = laptop.seed(1, status=2)
+    select = {"older_than": "P7D", "statuses": ["running"], "running_since": "started"}
+    report = laptop.swept(policy=laptop.policy(select=select, stop_running=True))
+
+    ended = laptop.run("apply", report, "--yes", "--max", "1", "--wait", "5.5")
+
+    assert (ended.code, laptop.left(), len(results(laptop))) == (0, [], 1), ended
+    assert [path.rpartition("/")[2] for path in laptop.changes()] == ["stop", *ids]
+
+
 def test_as_many_requests_are_on_their_way_as_in_the_stack() -> None:
     assert int(template()["Parameters"]["MaximumConcurrency"]["Default"]) == AT_ONCE
 
