@@ -44,6 +44,8 @@ def test_json_is_the_summary_and_nothing_else(laptop: Laptop) -> None:
     ended = laptop.run("sweep", laptop.policy(), "--json")
 
     assert (ended.code, ended.json["outcome"], ended.json["totals"]["selected"], ended.err) == (0, "reported", 1, "")
+    opened = laptop.run("report", "open", ended.json["run_id"], "--json")
+    assert (opened.code, "<html" in Path(opened.json["page"]).read_text()) == (0, True)
 
 
 def test_a_first_sweep_tells_for_each_target_what_another_basis_would_select(laptop: Laptop) -> None:
