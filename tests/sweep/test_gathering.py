@@ -79,6 +79,7 @@ def test_what_succeeds_after_a_redrive_is_counted_although_the_end_was_told() ->
     assert progress is not None
     assert (progress["succeeded"], progress["failed"]) == (1, 0)
     assert "Finished: 1 request<" in world.page
+    assert f"../../reports/{RUN}/index.html" in world.page
 
 
 def test_results_of_a_run_that_nobody_has_begun_are_not_kept() -> None:

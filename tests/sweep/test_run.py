@@ -778,6 +778,15 @@ def test_accounts_that_share_a_key_share_its_one_bad_signature(sweep_world: Swee
     assert sum(entry.signature_ok is False for entry in sweep_world.cloud.journal.entries()) == 1
 
 
+def test_a_good_key_does_not_let_another_accounts_bad_key_be_tried_more_than_once(sweep_world: SweepWorld) -> None:
+    sweep_world.seed()
+    sweep_world.put_secret("huawei", {**fake_secret("huawei"), "secret_access_key": "testSecretFakeWrong"}, "other")
+    places = [{**OMS_TARGET, "account": "other", "project_id": f"{number:032x}"} for number in range(1, 13)]
+
+    assert refused(sweep_world, policy(targets=[OMS_TARGET, *places])) == ["ListFailed"] * 12
+    assert sum(entry.signature_ok is False for entry in sweep_world.cloud.journal.entries()) == 1
+
+
 def test_a_project_that_rejects_the_key_does_not_keep_others_from_being_listed(sweep_world: SweepWorld) -> None:
     sweep_world.seed()
     sweep_world.cloud.faults.add("http_error", service="huawei_oms", status=401, count=1)

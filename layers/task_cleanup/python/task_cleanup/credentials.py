@@ -71,7 +71,7 @@ class CredentialStore:
         With a ``project_id``, in that project only: the 401 may be about the project, and not about the key. After a
         401 in a second project, in every project.
         """
-        key, now = _digest(credentials), self._system.monotonic()
+        key, now = digest_of(credentials), self._system.monotonic()
         elsewhere = [
             project
             for (digest, project), until in self._suspended.copy().items()
@@ -83,7 +83,7 @@ class CredentialStore:
         """Raise ``CleanupError`` (``CredentialSuspended``) while these credentials are suspended in this project."""
         if not self._suspended:
             return
-        digest, now = _digest(credentials), self._system.monotonic()
+        digest, now = digest_of(credentials), self._system.monotonic()
         if any(now < self._suspended.get((digest, project), float("-inf")) for project in {None, project_id}):
             raise CleanupError(
                 Category.UNAUTHENTICATED,
@@ -92,7 +92,8 @@ class CredentialStore:
             )
 
 
-def _digest(credentials: Credentials) -> str:
+def digest_of(credentials: Credentials) -> str:
+    """What tells two keys apart, without showing either: their SHA-256 in hex."""
     parts = (credentials.access_key_id, credentials.secret_access_key, credentials.security_token or "")
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from task_cleanup.aws import AwsCalls
 from task_cleanup.calls import Dependencies
-from task_cleanup.credentials import CredentialStore
+from task_cleanup.credentials import CredentialStore, digest_of
 from task_cleanup.errors import Category, CleanupError, SweepCode
 from task_cleanup.operation import Operation, list_operation, run
 from task_cleanup.results import Error, Result, TaskList
@@ -120,9 +120,12 @@ class Lister:
         return [replace(listing, policy_target=number) for number, listing in done]
 
     def _key_of(self, provider: str, account: str, deadline: Deadline) -> str:
-        """The id of the account's key, which several accounts can have. Without a key, the account itself."""
+        """What tells the account's key from others; several accounts can have one. Without a key, the account itself.
+
+        The secret counts, too: an account with the right id and a mistyped secret must be listed first and alone.
+        """
         try:
-            return self._stores[provider].get(account, deadline).access_key_id
+            return digest_of(self._stores[provider].get(account, deadline))
         except CleanupError:
             return f"account {account}"  # listing its targets fails, with the reason
 
