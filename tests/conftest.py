@@ -22,7 +22,7 @@ pytest.register_assert_rewrite("tests.support")
 from tests.support.identities import AWS_VARIABLES  # noqa: E402
 
 # Enough for every run; a machine that is busy is no failure.
-settings.register_profile("suite", max_examples=40, deadline=None)
+settings.register_profile("suite", max_examples=25, deadline=None)
 settings.load_profile("suite")
 # `make mutants` runs a test very often: few examples, always the same, and a failure is not made smaller.
 settings.register_profile(

@@ -24,7 +24,7 @@ from local.stories.night import unmatched
 from local.stories.tour import QUIET
 
 PORT = 8787
-POLL_SECONDS = 0.5
+POLL_SECONDS = 1.0
 SIZE = 40  # tasks of each service that are old, and as many that are new
 BETWEEN = (3, 3, 2)  # days after each report; with more than 75 hours between two, all ages would begin anew
 OMS_EVENT = 200477729979142  # a paused task, which may be deleted
