@@ -72,13 +72,15 @@ def load(path: Path, extra_regions: Mapping[str, Sequence[str]]) -> tuple[dict[s
 def _read(path: Path) -> tuple[Any, Mapping[str, int]]:
     try:
         with path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1).decode("utf-8-sig")
+            body = file.read(MAX_BYTES + 1)
     except OSError as error:
         raise usage(f"{path}: cannot be read ({error.strerror})") from None
+    if len(body) > MAX_BYTES:  # bytes: what is read of a longer file would be a policy without its end
+        raise usage(f"{path}: is larger than a policy can be")
+    try:
+        text = body.decode("utf-8-sig")
     except UnicodeDecodeError:
         raise usage(f"{path}: is not UTF-8") from None
-    if len(text) > MAX_BYTES:
-        raise usage(f"{path}: is larger than a policy can be")
     try:
         if path.suffix.lower() == ".json" or text.lstrip().startswith("{"):
             return strict_json(text), {}

@@ -1,7 +1,8 @@
 """Reads YAML 1.2 as JSON values, and refuses what would be read in another way than it was meant.
 
 Refused: a name twice in one mapping, tags, anchors and aliases, merge keys, a second document, names that are no
-text, and numbers that programs read differently (``0123``, ``0o17``, ``1_000``). ``no`` and dates stay text.
+text, texts without quotes that go on in the next line, and numbers that programs read differently (``0123``,
+``0o17``, ``1_000``). ``no`` and dates stay text.
 """
 
 import re
@@ -129,6 +130,8 @@ def _scalar(event: ScalarEvent) -> Any:  # noqa: ANN401 - any JSON value
     text: str = event.value
     if event.style:  # quoted, or a block
         return text
+    if event.end_mark is not None and event.end_mark.line > event.start_mark.line:
+        raise _refused(event, "the next line is read as a part of this text: correct its indentation, or use quotes")
     if text.lower() in _WORDS:
         if text not in _WORDS:
             raise _refused(event, "write true, false and null in small letters, or put the text in quotes")
