@@ -5,7 +5,9 @@ The queue is what the core has stored: the report, and which of its requests are
 A request that was on its way then is made again: its look sees what became of the first.
 """
 
+import errno
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
@@ -69,15 +71,23 @@ class Journal:
             try:
                 result = json.loads(line)
                 found[result_key(result)] = result
-            except (ValueError, AttributeError):
+            except (ValueError, AttributeError, RecursionError):
                 continue
         return found
 
     def add(self, result: Json) -> None:
-        """Write a result to the end, in one piece."""
+        """Write a result to the end, in one piece.
+
+        Raises
+        ------
+        OSError
+            If it is not written whole: of a full disk, the first call can write a part without an error.
+        """
+        # What a kill has left of a line before ends here.
+        line = b"\n" + json.dumps(result, separators=(",", ":")).encode() + b"\n"
         with self._path.open("ab", buffering=0) as file:
-            # What a kill has left of a line before ends here.
-            file.write(b"\n" + json.dumps(result, separators=(",", ":")).encode() + b"\n")
+            if file.write(line) != len(line):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
 
 
 class Watcher(Protocol):
