@@ -117,6 +117,7 @@ class Runs:
             dry_run=self.settings.dry_run,
             extra_regions=self.settings.extra_regions,
             approve=approve,
+            lists_again=True,  # what is shown to whom is asked is what is there now
         )
 
     def _end_lease(self, request: Json) -> None:

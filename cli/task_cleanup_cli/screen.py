@@ -38,8 +38,17 @@ class Screen:
     def document(self, document: object) -> None:
         """One JSON document, where the user asked for it."""
         if self.as_json:
-            sys.stdout.write(json.dumps(document, indent=2, ensure_ascii=not _is_utf8()) + "\n")
+            sys.stdout.write(_json_text(document) + "\n")
             sys.stdout.flush()
+
+    @property
+    def asking(self) -> "Screen":
+        """For what somebody is asked about: beside JSON, standard error."""
+        if not self.as_json:
+            return self
+        aside = Screen()
+        aside._out = self._err
+        return aside
 
     def say(self, text: str, style: str = "") -> None:
         """A sentence for people. Beside JSON, nothing is said."""
@@ -120,6 +129,12 @@ class Counter:
 
 def _nothing() -> None:
     pass
+
+
+def _json_text(document: object) -> str:
+    """JSON that people may look at on a terminal too: unseen characters are escapes."""
+    text = json.dumps(document, indent=2, ensure_ascii=not _is_utf8())
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 def _is_utf8() -> bool:

@@ -133,6 +133,8 @@ def _apply(
     with screen.busy("listing again") as busy:
         consent.before = busy.pause
         ended = runs.apply(*report, consent.approve)
+    if runs.interrupts.ending:
+        raise KeyboardInterrupt
     run_id = ended.run_id
     if ended.summary["outcome"] != SweepOutcome.REQUESTED:
         screen.document(ended.summary)
@@ -199,13 +201,16 @@ class Consent:
     def approve(self, report: Mapping[str, Any]) -> str | None:
         """See ``Sweeper.approve``."""
         self.before()
-        tables.plan(self._screen, dict(report), "goes")
-        self._screen.say("")
-        tables.warnings(self._screen, dict(report))
+        screen = self._screen.asking
+        tables.plan(screen, dict(report), "goes")
+        screen.say("")
+        tables.warnings(screen, dict(report))
         try:
             self.ask(report["totals"]["selected"], "delete")
         except EndedError as error:
             return " ".join(error.lines)
+        except KeyboardInterrupt:  # the run is ended, so that another of its policy need not wait for it
+            return "broken off"
         return None
 
     def ask(self, number: int, verb: str, what: str = "tasks for good") -> None:
@@ -266,7 +271,11 @@ def report_results(
         screen.say("this run has made no requests")
         return Exit.DONE
     tables.results(screen, progress, store.path(results_key(run_id, "results.jsonl")))
-    return Exit.FAILED if progress["failed"] or progress["waiting"] else Exit.DONE
+    if not progress["finished"]:
+        screen.tell("the run has not ended: the same apply goes on with it")
+    if progress["failed"] or not progress["finished"]:
+        return Exit.FAILED
+    return Exit.REFUSED if progress["changed"] else Exit.DONE
 
 
 # -- shared ------------------------------------------------

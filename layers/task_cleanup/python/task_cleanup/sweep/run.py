@@ -58,6 +58,7 @@ class Sweeper:
     """Everything a sweep needs. ``dry_run`` makes a report of every sweep; ``extra_regions`` are by service id.
 
     ``approve`` sees the stored report before the first request is made, and may return why none is to be made.
+    ``lists_again``: a plan that an earlier worker has left before its first request is made anew.
     """
 
     validator: RequestValidator
@@ -68,6 +69,7 @@ class Sweeper:
     dry_run: bool
     extra_regions: Mapping[str, Collection[str]]
     approve: Callable[[Mapping[str, Any]], str | None] = lambda _: None
+    lists_again: bool = False
 
     @cached_property
     def claims(self) -> Claims:
@@ -181,8 +183,9 @@ class Sweeper:
             taken, keys = str(marks.document["taken"]), marks.document["keys"]
             return Requesting(run, report.document, report.sha256, taken, keys)
         told = self.store.get(key(run.run_id, "summary.json"))
-        if told is not None and told.document.get("outcome") == SweepOutcome.REFUSED:
-            return Claimed(run, replaces=report.etag)  # it was sent back after a refusal: it lists and judges anew
+        was_refused = told is not None and told.document.get("outcome") == SweepOutcome.REFUSED
+        if was_refused or self.lists_again:
+            return Claimed(run, replaces=report.etag)  # one that is sent back after a refusal lists and judges anew
         return Planned(run, report.document, report.sha256)
 
     # -- the steps ------------------------------------------------
