@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Any
 
 import typer
@@ -31,6 +32,9 @@ _USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
 
 def main() -> None:
     """Run the command of this process's arguments, and exit with its code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # what a terminal's encoding does not have must end no command
+            stream.reconfigure(errors="backslashreplace")
     with INTERRUPTS.handled():
         code = _run(sys.argv[1:])
     sys.exit(code)

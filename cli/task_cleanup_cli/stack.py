@@ -136,6 +136,7 @@ class Stack:
             MaxNumberOfMessages=10,
             MessageAttributeNames=["All"],
             VisibilityTimeout=PEEK_SECONDS,
+            WaitTimeSeconds=1,  # without a wait, SQS asks a part of its servers, and finds nothing on them
         ).get("Messages"):
             yield from messages
 

@@ -44,6 +44,7 @@ def sweep(
     request, notes = policies.load(policy, {})
     screen.tell(*notes)
     run_id = _started(stack, {**request, "mode": "report"})
+    screen.asking.say(f"run {run_id}")
     summary = _ended(screen, stack, run_id, results=False)
     screen.document(summary)
     tables.counted(screen, summary, "would go")
@@ -66,17 +67,20 @@ def apply(
     plan = _summary(stack, run_id)
     if plan.get("outcome") != SweepOutcome.REPORTED or not plan.get("report"):
         raise EndedError(Exit.REFUSED, f"{run_id} is no report that can be applied")
-    tables.counted(screen, plan, "goes")
+    tables.counted(screen.asking, plan, "goes")
     selected = plan["totals"]["selected"]
     Consent(screen, most if yes else None).ask(selected, "delete")
     request = {"apply_report": plan["report"]["json"], "sha256": plan["report"]["sha256"]}
     # What the stack may request is what was shown: it can find fewer now, and never more.
     started = _started(stack, {**request, "limits": {"max_tasks": selected}})
-    screen.say(f"run {started}: if this is broken off, `task-cleanup stack results {started}` tells how it goes on")
+    screen.asking.say(
+        f"run {started}: if this is broken off, `task-cleanup stack results {started}` tells how it goes on"
+    )
     summary = _ended(screen, stack, started, results=True)
     screen.document(summary)
     code = _told(screen, summary, "")
-    return _told_results(screen, summary) if code == Exit.DONE and summary.get("results") else code
+    of_requests = _told_results(screen, summary) if summary.get("results") else Exit.DONE
+    return code or of_requests
 
 
 @app.command(epilog="Example: task-cleanup stack results 1f0c9e0e-3d2f-4b7a-9a11-5b1a4f0c9e0e")
@@ -151,7 +155,7 @@ def redrive(
         return Exit.DONE
     causes = Counter(f"{letter.cause}: {letter.words}" for letter in letters)
     for cause, number in causes.items():
-        screen.say(f"{number:,} failed with {cause}")
+        screen.asking.say(f"{number:,} failed with {cause}")
     if _needs_age(named) and not (complete and all(letter.has_age for letter in letters)):
         raise EndedError(
             Exit.REFUSED,
@@ -164,6 +168,9 @@ def redrive(
     moved = _move(screen, stack, named)
     screen.document({"moved": moved})
     screen.say(f"{moved:,} requests are in the queue again")
+    if moved != len(letters):  # SQS moves what is there when it comes to it
+        screen.tell(f"{len(letters):,} were counted before: `task-cleanup stack failures` tells what is left")
+        return Exit.FAILED
     return Exit.DONE
 
 
@@ -193,7 +200,7 @@ def doctor_(*, name: Name = "task-cleanup", as_json: AsJson = False) -> int:
         screen.say(f"{sign}{each.what}", style=style)
         if each.to_do:
             screen.say(f"      {each.to_do}")
-    return Exit.FAILED if any(it.state == "wrong" for it in found) else Exit.DONE
+    return Exit.DONE if all(it.state == "ok" for it in found) else Exit.FAILED
 
 
 # -- runs ------------------------------------------------
@@ -237,12 +244,15 @@ def _problem(status: int, reply: Json) -> str:
 
 
 def _ended(screen: Screen, stack: Stack, run_id: str, *, results: bool) -> Json:
-    """The summary, when the run has ended; with ``results``, when all of its results are in."""
+    """The summary, when the run has ended; with ``results``, when no request waits for its result any more.
+
+    The requests of a run that failed or was refused while it sent them are never ``finished``.
+    """
     with screen.busy(f"waiting for run {run_id}"):
         while True:
             summary = _summary(stack, run_id)
             counted = summary.get("results")
-            if "state" not in summary and not (results and counted and not counted["finished"]):
+            if "state" not in summary and not (results and counted and counted["waiting"]):
                 return summary
             time.sleep(POLL_SECONDS)
 

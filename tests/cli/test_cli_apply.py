@@ -197,6 +197,68 @@ def test_broken_off_while_it_asks_it_asks_again(laptop: Laptop) -> None:
     assert (ended.code, laptop.left(), sum(deletes(laptop).values())) == (0, [], 2)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_broken_off_while_it_asks_it_lists_again(laptop: Laptop, number: signal.Signals) -> None:
+    """What is shown then is what is there then, and the limits are judged over it."""
+    changed = laptop.seed(2)[0]
+    report = laptop.swept()
+    terminal = laptop.begin("apply", report)
+    terminal.until("type their number:")
+    terminal.signal(number)
+    terminal.end()
+    laptop.seed(1, first=int(changed) - 100_000_000_000_000, name="renamed")
+
+    terminal = laptop.begin("apply", report)
+    screen = terminal.until("type their number:")
+    terminal.type("1")
+
+    assert "To delete 1 tasks" in screen
+    assert (terminal.end().code, laptop.left()) == (0, [changed])
+
+
+def test_broken_off_while_it_asks_another_report_of_the_policy_need_not_wait(laptop: Laptop) -> None:
+    ids = laptop.seed(2)
+    first, second = laptop.swept(), laptop.swept()
+    terminal = laptop.begin("apply", first)
+    terminal.until("type their number:")
+    terminal.signal(signal.SIGINT)
+    broken = terminal.end()
+
+    ended = laptop.run("apply", second, "--yes", "--max", "2")
+
+    assert (broken.code, ended.code, deletes(laptop)) == (130, 0, Counter(ids)), ended
+
+
+def test_who_is_asked_sees_what_goes_also_beside_json(laptop: Laptop) -> None:
+    (task_id,) = laptop.seed(1)
+    report = laptop.swept()
+
+    terminal = laptop.begin("apply", report, "--json")
+    screen = terminal.until("type their number:")
+    terminal.type("0")
+    terminal.end()
+    refused = laptop.run("apply", report, "--json")
+
+    assert task_id in screen
+    assert (refused.json["outcome"], task_id in refused.err) == ("refused", True)
+
+
+def test_the_results_of_a_run_end_as_the_run_did(laptop: Laptop) -> None:
+    """A task that was kept because it had changed is no success."""
+    laptop.seed(1)
+    report = laptop.swept()
+    terminal = laptop.begin("apply", report)
+    terminal.until("type their number:")
+    laptop.seed(1, name="renamed")
+    terminal.type("1")
+    ended = terminal.end()
+    (saved,) = laptop.folder.glob("results/*")
+
+    told = laptop.run("report", "results", saved.name, "--json")
+
+    assert (ended.code, told.code, told.json["changed"], len(laptop.left())) == (2, 2, 1, 1), ended
+
+
 def test_two_processes_do_not_apply_one_report_at_once(laptop: Laptop) -> None:
     laptop.seed(2)
     report = laptop.swept()

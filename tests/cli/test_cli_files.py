@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -23,7 +24,9 @@ from task_cleanup_cli.folder import BusyError, FolderStore
 from task_cleanup_cli.keys import VARIABLES
 from task_cleanup_cli.main import app
 from task_cleanup_cli.operations import operation, schemas
+from task_cleanup_cli.screen import Screen
 from task_cleanup_cli.stack import RefusedError
+from task_cleanup_cli.worker import Journal
 from tests.support.cli_forks import PATHS
 from tests.support.functions import function_folders, operation_name
 
@@ -73,6 +76,8 @@ def test_yaml_is_what_it_looks_like(text: str, value: object) -> None:
         ("[a]: x", "the name of a field is a text"),
         ("true: x", "the name of a field is a text"),
         ("a: 1\n---\na: 2", "line 2: a second document begins"),
+        ("a:\n  - x\n    - y", "line 2: the next line is read as a part of this text"),
+        ("a: [x\n  y]", "line 1: the next line is read as a part of this text"),
         ("a: [", "line 1, column 5"),
         ("a: \x07", "this is no YAML"),
         ("[" * 50 + "]" * 50, "nested too deeply"),
@@ -135,6 +140,48 @@ def test_a_policy_is_refused_with_line_place_and_what_is_meant(tmp_path: Path, o
         loaded(tmp_path, GOOD.replace(old, new))
 
     assert (caught.value.code, told in str(caught.value)) == (64, True), caught.value
+
+
+def test_a_policy_is_read_to_its_end_or_not_at_all(tmp_path: Path) -> None:
+    """Its bytes count: what was read of a longer one would be a policy without what protects."""
+    targets, _, protect = GOOD.partition("protect:")
+    filled = f"{targets}# {'é' * ((policies.MAX_BYTES - len(targets)) // 2 - 4)}\n"
+    padding = "\n" * (policies.MAX_BYTES + 1 - len(filled.encode()))
+
+    with pytest.raises(EndedError, match="larger than a policy can be"):
+        loaded(tmp_path, f"{filled}{padding}protect:{protect}")
+
+
+# -- the screen ------------------------------------------------
+
+
+def test_json_shows_unseen_characters_as_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    """A terminal would obey a name with them. Half of a surrogate pair cannot even be written."""
+    value = {"name": "x\x9b31m\x7f\u202e\ud800\U000e0041 \u4e2d\n"}
+
+    Screen(as_json=True).document(value)
+
+    out = capsys.readouterr().out
+    assert (json.loads(out), out.replace("\n", "").isprintable(), "\u4e2d" in out) == (value, True, True)
+
+
+# -- results ------------------------------------------------
+
+
+def test_a_result_that_is_not_written_whole_is_an_error(tmp_path: Path) -> None:
+    """A full disk takes a part of it first. What was written before is read, and what comes later."""
+    journal, limits = Journal(tmp_path / "results.jsonl"), resource.getrlimit(resource.RLIMIT_FSIZE)
+    results = [{"operation": "a.b.C", "target": {"task_id": task_id}, "n": "x" * 100} for task_id in "123"]
+    journal.add(results[0])
+    resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "results.jsonl").stat().st_size + 50, limits[1]))
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            journal.add(results[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    journal.add(results[2])
+
+    assert list(journal.read().values()) == [results[0], results[2]]
 
 
 # -- operations ------------------------------------------------

@@ -3,14 +3,19 @@
 import json
 import re
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from local.aws.cloud import LOCAL_AWS_IDENTITY, LocalCloud
 from local.aws.runner import HttpApi, QueuePoller
 from local.stories.tour import QUIET
+from task_cleanup.triggers import Received, Trigger
+from task_cleanup_cli import stack_commands
+from task_cleanup_cli.stack import DeadLetter, Stack
 from tests.support.cli import OMS, Laptop
 from tests.support.cli_forks import Forks
 
@@ -149,6 +154,73 @@ def test_without_an_identity_or_a_stack_it_says_what_to_do(operator: Laptop) -> 
     operator.more |= {"API_URL": "", "AWS_ACCESS_KEY_ID": "", "AWS_REGION": "", "AWS_DEFAULT_REGION": ""}
 
     ended = operator.run("stack", "sweep", operator.policy())
+    doctor = operator.run("stack", "doctor", "--json")
 
+    assert (doctor.code, {it["state"] for it in doctor.json}) == (1, {"unknown"})
     assert (other.code, "no sweep was asked for under this id" in other.err) == (64, True), other
     assert (ended.code, "NoRegionError" in ended.err) == (1, True), ended
+
+
+# -- a stack that answers as it is told ------------------------------------------------
+
+COUNTS = {"succeeded": 1, "unchanged": 0, "changed": 0, "failed": 0, "waiting": 0, "by_cause": {}, "failures": []}
+TOTALS = {"found": 2, "selected": 2}
+
+
+class Scripted(Stack):
+    """Takes every apply; its run has ended as ``end`` says. Its moves move one message more than there were."""
+
+    end: Mapping[str, Any] = {}
+
+    def __init__(self, name: str, api_url: str | None = None) -> None: ...
+
+    def api(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+        if method == "POST":
+            return 202, {"run_id": "applying"}
+        common: dict[str, Any] = {"totals": TOTALS, "targets": [], "refusals": [], "error": None, "run_id": "x"}
+        plan = {**common, "outcome": "reported", "report": {"json": "reports/x/report.json", "sha256": "0" * 64}}
+        return 200, {**common, **self.end} if path.endswith("applying") else plan
+
+    def operations(self) -> dict[str, str]:
+        return {"HuaweiOmsDeleteTask": "https://queue"}
+
+    def output(self, name: str) -> str:
+        return name
+
+    def dead_letters(self, queue_url: str) -> tuple[list[DeadLetter], bool]:
+        return [DeadLetter("a", "b", Received(Trigger.SQS, {}, "id"))], True
+
+    def call(self, service: Any, operation: str, **_: Any) -> Any:
+        return {"Results": [{"Status": "COMPLETED", "ApproximateNumberOfMessagesMoved": 2}]}
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> type[Scripted]:
+    monkeypatch.setattr(stack_commands, "Stack", Scripted)
+    monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("it waits for nothing"))
+    return Scripted
+
+
+@pytest.mark.parametrize(("outcome", "code"), [("failed", 1), ("refused", 2)])
+def test_a_run_that_ended_while_it_sent_its_requests_is_told(
+    scripted: type[Scripted],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    outcome: str,
+    code: int,
+) -> None:
+    """Its results are never finished, since not all requests were sent. Beside JSON, its id is told at once."""
+    error = {"code": "RequestsNotTaken", "message": "1 of 2"} if outcome == "failed" else None
+    ended: dict[str, Any] = {"outcome": outcome, "error": error, "results": {**COUNTS, "finished": False}}
+    ended["refusals"] = [] if error else [{"code": "DryRun", "message": "no more"}]
+    monkeypatch.setattr(scripted, "end", ended)
+
+    assert stack_commands.apply("x", yes=True, most=2, as_json=True) == code
+    told = capsys.readouterr()
+    assert (json.loads(told.out)["outcome"], "stack results applying" in told.err) == (outcome, True)
+
+
+@pytest.mark.usefixtures("scripted")
+def test_a_redrive_tells_that_it_moved_more_than_was_asked_about(capsys: pytest.CaptureFixture[str]) -> None:
+    assert stack_commands.redrive("HuaweiOmsDeleteTask", yes=True, most=1) == 1
+    assert "1 were counted before" in capsys.readouterr().err
