@@ -95,7 +95,9 @@ class Stack:
             )
             value = reply.json()
         except (requests.RequestException, ValueError) as error:
-            raise EndedError(Exit.FAILED, f"{method} {path}: no readable answer ({type(error).__name__})") from None
+            raise NoAnswerError(
+                Exit.FAILED, f"{method} {path}: no readable answer ({type(error).__name__})"
+            ) from None
         return reply.status_code, value if isinstance(value, dict) else {}
 
     # -- queues ------------------------------------------------
@@ -139,6 +141,10 @@ class Stack:
             WaitTimeSeconds=1,  # without a wait, SQS asks a part of its servers, and finds nothing on them
         ).get("Messages"):
             yield from messages
+
+
+class NoAnswerError(EndedError):
+    """The HTTP API did not answer, so that nobody knows what became of the request."""
 
 
 class RefusedError(EndedError):

@@ -2,18 +2,20 @@
 
 import time
 from collections import Counter, defaultdict
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from task_cleanup.sweep.report import SweepOutcome
+from task_cleanup.system import System
 from task_cleanup_cli import doctor, policies, tables
 from task_cleanup_cli.exits import EndedError, Exit, usage
 from task_cleanup_cli.operations import operation, schemas
 from task_cleanup_cli.options import AsJson
 from task_cleanup_cli.screen import Screen
-from task_cleanup_cli.stack import DeadLetter, Stack
+from task_cleanup_cli.stack import DeadLetter, NoAnswerError, Stack
 from task_cleanup_cli.sweeping import Consent
 
 Json = dict[str, Any]
@@ -224,11 +226,19 @@ def _logical(name: str) -> str:
 
 
 def _started(stack: Stack, request: Json) -> str:
-    status, reply = stack.api("POST", "/sweeps", request)
+    """Ask for a run, and return its id. It is made here: it is known also where the answer does not come."""
+    run_id = f"cli-{System().nonce()}"
+    doubt = f"the run may have begun all the same: `task-cleanup stack results {run_id}` tells"
+    try:
+        status, reply = stack.api("POST", "/sweeps", {**request, "run_id": run_id})
+    except NoAnswerError as error:
+        raise EndedError(error.code, *error.lines, doubt) from None
     if status not in (200, 202):
         code = Exit.REFUSED if status in (404, 409, 412) else Exit.USAGE if status == 400 else Exit.FAILED
-        raise EndedError(code, _problem(status, reply))
-    return str(reply["run_id"])
+        raise EndedError(
+            code, _problem(status, reply), *([doubt] if status >= HTTPStatus.INTERNAL_SERVER_ERROR else [])
+        )
+    return run_id
 
 
 def _summary(stack: Stack, run_id: str) -> Json:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -15,7 +15,8 @@ from local.aws.runner import HttpApi, QueuePoller
 from local.stories.tour import QUIET
 from task_cleanup.triggers import Received, Trigger
 from task_cleanup_cli import stack_commands
-from task_cleanup_cli.stack import DeadLetter, Stack
+from task_cleanup_cli.exits import EndedError, Exit
+from task_cleanup_cli.stack import DeadLetter, NoAnswerError, Stack
 from tests.support.cli import OMS, Laptop
 from tests.support.cli_forks import Forks
 
@@ -171,15 +172,20 @@ class Scripted(Stack):
     """Takes every apply; its run has ended as ``end`` says. Its moves move one message more than there were."""
 
     end: Mapping[str, Any] = {}
+    asked: ClassVar[list[str]] = []
+
+    def answer(self, run_id: str) -> tuple[int, Any]:
+        return 202, {"run_id": run_id}
 
     def __init__(self, name: str, api_url: str | None = None) -> None: ...
 
     def api(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         if method == "POST":
-            return 202, {"run_id": "applying"}
+            self.asked.append(body["run_id"])
+            return self.answer(body["run_id"])
         common: dict[str, Any] = {"totals": TOTALS, "targets": [], "refusals": [], "error": None, "run_id": "x"}
         plan = {**common, "outcome": "reported", "report": {"json": "reports/x/report.json", "sha256": "0" * 64}}
-        return 200, {**common, **self.end} if path.endswith("applying") else plan
+        return 200, {**common, **self.end} if path.rpartition("/")[2] in self.asked else plan
 
     def operations(self) -> dict[str, str]:
         return {"HuaweiOmsDeleteTask": "https://queue"}
@@ -217,7 +223,24 @@ def test_a_run_that_ended_while_it_sent_its_requests_is_told(
 
     assert stack_commands.apply("x", yes=True, most=2, as_json=True) == code
     told = capsys.readouterr()
-    assert (json.loads(told.out)["outcome"], "stack results applying" in told.err) == (outcome, True)
+    assert (json.loads(told.out)["outcome"], f"stack results {scripted.asked[-1]}`" in told.err) == (outcome, True)
+
+
+@pytest.mark.parametrize("answer", ["503", "none"])
+def test_a_run_whose_beginning_is_in_doubt_has_an_id_that_is_told(
+    scripted: type[Scripted], monkeypatch: pytest.MonkeyPatch, answer: str
+) -> None:
+    def answered(_stack: Scripted, _run_id: str) -> tuple[int, Any]:
+        if answer == "none":
+            raise NoAnswerError(Exit.FAILED, "no readable answer")
+        return 503, {"title": "not available"}
+
+    monkeypatch.setattr(scripted, "answer", answered)
+
+    with pytest.raises(EndedError) as ended:
+        stack_commands.apply("x", yes=True, most=2)
+    assert ended.value.code == Exit.FAILED
+    assert f"stack results {scripted.asked[-1]}" in ended.value.lines[-1]
 
 
 @pytest.mark.usefixtures("scripted")
