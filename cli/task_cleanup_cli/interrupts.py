@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first ends the command cleanly, the second at once.
+"""Ctrl-C, SIGTERM and a terminal that is closed: the first ends the command cleanly, the second at once.
 
 The store is made for a worker that dies at any moment, so that ending at once loses nothing but the answers to the
 calls that are on their way.
@@ -15,6 +15,7 @@ from types import FrameType
 from task_cleanup.system import System
 from task_cleanup_cli.exits import Exit
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _FAR = 1e9  # seconds: every deadline is over
 
 
@@ -38,7 +39,8 @@ class Interrupts:
     @contextmanager
     def handled(self) -> Iterator[None]:
         """Handle the signals within this block: in the main thread, the first raises ``KeyboardInterrupt``."""
-        before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        handled = [it for it in _SIGNALS if signal.getsignal(it) is not signal.SIG_IGN]  # as `nohup` ignores SIGHUP
+        before = {number: signal.signal(number, self._handle) for number in handled}
         try:
             yield
         finally:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 import webbrowser
 from collections.abc import Collection, Mapping
@@ -76,7 +77,9 @@ def sweep(
         screen.tell("an apply would be refused: change what is named, and sweep again")
         return Exit.REFUSED
     if report["totals"]["selected"]:
-        screen.say(f"to delete exactly these, within a day: task-cleanup apply {where}", style="bold")
+        screen.say(
+            f"to delete exactly these, within a day: task-cleanup apply {shlex.quote(str(where))}", style="bold"
+        )
     else:
         screen.say("nothing would be deleted")
     return Exit.DONE

@@ -34,6 +34,8 @@ _FRACTION = re.compile(r"-?(0|[1-9][0-9]{0,14})\.[0-9]{1,15}")
 _AMBIGUOUS = re.compile(
     r"[-+]?(\.?[0-9][0-9_,.]*([eE][-+]?[0-9]+)?|0[xob][0-9a-fA-F_]+)|[-+]?\.(inf|nan)", re.IGNORECASE
 )
+# YAML 1.1 ends lines, and so comments, at these; YAML 1.2 and editors do not.
+_BREAK = re.compile("[\x85\u2028\u2029]")
 
 
 class NotYamlError(ValueError):
@@ -56,6 +58,10 @@ def read(text: str) -> Yaml:
     NotYamlError
         If it is no such YAML.
     """
+    found = _BREAK.search(text)
+    if found is not None:
+        number = f"U+{ord(found[0]):04X}"
+        raise NotYamlError(f"line {text.count(chr(10), 0, found.start()) + 1}: {number} ends a line in some programs")
     try:
         return _Reader(text).document()
     except MarkedYAMLError as error:

@@ -216,12 +216,15 @@ def test_broken_off_while_it_asks_it_lists_again(laptop: Laptop, number: signal.
     assert (terminal.end().code, laptop.left()) == (0, [changed])
 
 
-def test_broken_off_while_it_asks_another_report_of_the_policy_need_not_wait(laptop: Laptop) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_broken_off_while_it_asks_another_report_of_the_policy_need_not_wait(
+    laptop: Laptop, number: signal.Signals
+) -> None:
     ids = laptop.seed(2)
     first, second = laptop.swept(), laptop.swept()
     terminal = laptop.begin("apply", first)
     terminal.until("type their number:")
-    terminal.signal(signal.SIGINT)
+    terminal.signal(number)
     broken = terminal.end()
 
     ended = laptop.run("apply", second, "--yes", "--max", "2")

@@ -78,6 +78,7 @@ def test_yaml_is_what_it_looks_like(text: str, value: object) -> None:
         ("a: 1\n---\na: 2", "line 2: a second document begins"),
         ("a:\n  - x\n    - y", "line 2: the next line is read as a part of this text"),
         ("a: [x\n  y]", "line 1: the next line is read as a part of this text"),
+        ("a: 1\n# b\u2028c: 2", r"line 2: U\+2028 ends a line in some programs"),
         ("a: [", "line 1, column 5"),
         ("a: \x07", "this is no YAML"),
         ("[" * 50 + "]" * 50, "nested too deeply"),
