@@ -50,6 +50,7 @@ def sweep(
     summary = _ended(screen, stack, run_id, results=False)
     screen.document(summary)
     tables.counted(screen, summary, "would go")
+    tables.warnings(screen, summary)
     return _told(screen, summary, f"to delete exactly these, within a day: task-cleanup stack apply {run_id}")
 
 
@@ -70,6 +71,7 @@ def apply(
     if plan.get("outcome") != SweepOutcome.REPORTED or not plan.get("report"):
         raise EndedError(Exit.REFUSED, f"{run_id} is no report that can be applied")
     tables.counted(screen.asking, plan, "goes")
+    tables.warnings(screen.asking, plan)
     selected = plan["totals"]["selected"]
     Consent(screen, most if yes else None).ask(selected, "delete")
     request = {"apply_report": plan["report"]["json"], "sha256": plan["report"]["sha256"]}

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from task_cleanup.sweep.page.checks import flag
-from task_cleanup.sweep.page.guards import CAUTIONS, guards
+from task_cleanup.sweep.page.guards import CAUTIONS, bases, guards
 from task_cleanup.sweep.page.words import DECISIONS, age_in_words, kept, target_label
 from task_cleanup.sweep.page.words import counted as tasks_in_words
 from task_cleanup.sweep.policy import duration
@@ -59,7 +59,10 @@ def counted(screen: Screen, summary: Json, verb: str) -> None:
 
 
 def warnings(screen: Screen, report: Json) -> None:
-    """What makes the plan other than it seems: failed lists, protect entries that match nothing, ages not known."""
+    """What makes the plan other than it seems: failed lists, protect entries that match nothing, ages not known.
+
+    Of a report, or of its summary, which has no tasks.
+    """
     for target in report["targets"]:
         if target["error"] is not None:
             error = target["error"]
@@ -71,17 +74,25 @@ def warnings(screen: Screen, report: Json) -> None:
             screen.tell(f"protect.{guard.member}: {guard.entry!r} matches no task: is it a typo?", style="yellow")
     for paid in sorted({target["service"] for target in report["targets"] if _service(target).has_money}):
         screen.tell(f"{paid}: a delete releases what is paid for", style="red")
+    _ages(screen, report)
+
+
+def _ages(screen: Screen, report: Json) -> None:
     for target in report["targets"]:
-        stay, bases = ages_wanting(target, report)
+        stay, words = ages_wanting(target, report) if "tasks" in target else (0, {})
         if stay:
-            would = [
-                f"{word} would select {number:,}" + (f" ({CAUTIONS[word]})" if word in CAUTIONS else "")
-                for word, number in bases.items()
-            ]
-            told = "; ".join(would) or "no other basis would select one now"
+            told = "; ".join(_would(*item) for item in words.items()) or "no other basis would select one now"
             screen.say(
                 f"{_label(target)}: {tasks_in_words(stay, 'task')} stay only for want of an age; {told}", style="cyan"
             )
+    if report["ages_wanting"] and not any("tasks" in target for target in report["targets"]):
+        for basis in bases(report):
+            told = _would(basis.word, basis.tasks)
+            screen.say(f"of the tasks that stay only for want of an age, {told}", style="cyan")
+
+
+def _would(word: str, number: int) -> str:
+    return f"{word} would select {number:,}" + (f" ({CAUTIONS[word]})" if word in CAUTIONS else "")
 
 
 def ages_wanting(target: Json, report: Json) -> tuple[int, dict[str, int]]:

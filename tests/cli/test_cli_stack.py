@@ -183,7 +183,17 @@ class Scripted(Stack):
         if method == "POST":
             self.asked.append(body["run_id"])
             return self.answer(body["run_id"])
-        common: dict[str, Any] = {"totals": TOTALS, "targets": [], "refusals": [], "error": None, "run_id": "x"}
+        guards = {"names": {"*-nobody": 0}, "task_ids": {}}
+        wanting = {"age_from": {"inferred": 7}, "running_since": {}}
+        common: dict[str, Any] = {
+            "guards": guards,
+            "ages_wanting": wanting,
+            "totals": TOTALS,
+            "targets": [],
+            "refusals": [],
+            "error": None,
+            "run_id": "x",
+        }
         plan = {**common, "outcome": "reported", "report": {"json": "reports/x/report.json", "sha256": "0" * 64}}
         return 200, {**common, **self.end} if path.rpartition("/")[2] in self.asked else plan
 
@@ -241,6 +251,17 @@ def test_a_run_whose_beginning_is_in_doubt_has_an_id_that_is_told(
         stack_commands.apply("x", yes=True, most=2)
     assert ended.value.code == Exit.FAILED
     assert f"stack results {scripted.asked[-1]}" in ended.value.lines[-1]
+
+
+def test_what_makes_a_plan_other_than_it_seems_is_told_before_it_is_applied(
+    scripted: type[Scripted], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(scripted, "end", {"outcome": "requested", "results": {**COUNTS, "finished": True}})
+
+    assert stack_commands.apply("x", yes=True, most=2) == 0
+    told = capsys.readouterr()
+    assert "protect.names: '*-nobody' matches no task" in told.err
+    assert "want of an age, inferred would select 7" in told.out
 
 
 @pytest.mark.usefixtures("scripted")
