@@ -4,6 +4,7 @@ import getpass
 import os
 import platform
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from task_cleanup.system import Deadline, System
 from task_cleanup.triggers import Received, Trigger
 from task_cleanup.validation import RequestValidator
 from task_cleanup_cli.exits import usage
-from task_cleanup_cli.folder import FolderStore
+from task_cleanup_cli.folder import BusyError, FolderStore
 from task_cleanup_cli.interrupts import Interrupts
 from task_cleanup_cli.keys import EnvironmentKeys
 from task_cleanup_cli.operations import operation, sweep_schema
@@ -84,6 +85,7 @@ class Runs:
             "run_id": apply_id(sha256) + (f"-dry-{System().nonce()[:6]}" if self.settings.dry_run else ""),
         }
         self._end_lease(request)
+        self._end_hold(report.parent.name)
         return self._run(request, approve, again=True)
 
     def worker(self, providers_operations: Iterable[str]) -> Worker:
@@ -125,6 +127,15 @@ class Runs:
         sweeper, digest = self._sweeper(lambda _: None), digest_of(request)
         if sweeper.claims.digest_claimed(request["run_id"]) == digest:
             sweeper.claims.release(request["run_id"], digest, datetime.max.replace(tzinfo=UTC))
+
+    def _end_hold(self, reported: str) -> None:
+        """End the hold of this report's policy name that an apply of another report has left, if it has ended."""
+        claims, told = self._sweeper(lambda _: None).claims, summary_of(self.store, reported)
+        name = str((told or {}).get("name"))
+        other = claims.name_holder(name)
+        if other is not None:
+            with suppress(BusyError), self.store.alone(other):
+                claims.release_name(name, other)
 
 
 def apply_id(sha256: str) -> str:

@@ -136,8 +136,6 @@ def _apply(
     with screen.busy("listing again") as busy:
         consent.before = busy.pause
         ended = runs.apply(*report, consent.approve)
-    if runs.interrupts.ending:
-        raise KeyboardInterrupt
     run_id = ended.run_id
     if ended.summary["outcome"] != SweepOutcome.REQUESTED:
         screen.document(ended.summary)
@@ -212,8 +210,6 @@ class Consent:
             self.ask(report["totals"]["selected"], "delete")
         except EndedError as error:
             return " ".join(error.lines)
-        except KeyboardInterrupt:  # the run is ended, so that another of its policy need not wait for it
-            return "broken off"
         return None
 
     def ask(self, number: int, verb: str, what: str = "tasks for good") -> None:

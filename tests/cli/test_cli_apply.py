@@ -216,7 +216,7 @@ def test_broken_off_while_it_asks_it_lists_again(laptop: Laptop, number: signal.
     assert (terminal.end().code, laptop.left()) == (0, [changed])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP, signal.SIGKILL])
 def test_broken_off_while_it_asks_another_report_of_the_policy_need_not_wait(
     laptop: Laptop, number: signal.Signals
 ) -> None:
@@ -224,12 +224,15 @@ def test_broken_off_while_it_asks_another_report_of_the_policy_need_not_wait(
     first, second = laptop.swept(), laptop.swept()
     terminal = laptop.begin("apply", first)
     terminal.until("type their number:")
+    waits = laptop.run("apply", second, "--yes", "--max", "2")
     terminal.signal(number)
     broken = terminal.end()
 
     ended = laptop.run("apply", second, "--yes", "--max", "2")
 
-    assert (broken.code, ended.code, deletes(laptop)) == (130, 0, Counter(ids)), ended
+    assert (waits.code, "Overlaps" in waits.err) == (2, True), waits
+    assert broken.code == (-9 if number == signal.SIGKILL else 130)
+    assert (ended.code, deletes(laptop)) == (0, Counter(ids)), ended
 
 
 def test_who_is_asked_sees_what_goes_also_beside_json(laptop: Laptop) -> None:

@@ -195,6 +195,17 @@ class Claims:
         if held.document != mine and not self.store.replace(_name_key(name), mine, held.etag):
             raise OverlapsError(other)
 
+    def name_holder(self, name: str) -> str | None:
+        """The run that holds a policy's name, or held it last; None if none has.
+
+        Raises
+        ------
+        AwsError
+            If the store cannot be read.
+        """
+        held = self.store.get(_name_key(name))
+        return None if held is None else str(held.document.get("run_id"))
+
     def release_name(self, name: str, run_id: str) -> None:
         """End this run's hold of the name. If this fails, the lease ends by itself."""
         with suppress(AwsError):
