@@ -166,10 +166,11 @@ def test_broken_off_it_goes_on_and_deletes_nothing_twice(laptop: Laptop, number:
 
     assert broken.code == (130 if number == signal.SIGINT else -9)
     laptop.cloud.faults.clear()
+    known = len(results(laptop))  # a kill loses those that are on their way, or not written yet
     if number == signal.SIGINT:
         done = 12 - len(laptop.left())
         assert f"broken off: {done} requests have their result, {12 - done} have none" in broken.out
-        assert len(results(laptop)) == done
+        assert known == done
     unasked = laptop.run("apply", report)
     assert (unasked.code, "nobody can be asked here" in unasked.err) == (2, True)
     assert 0 < len(laptop.left()) < 12
@@ -178,7 +179,7 @@ def test_broken_off_it_goes_on_and_deletes_nothing_twice(laptop: Laptop, number:
     told = ended.json["results"]
     assert (ended.code, laptop.left(), told["finished"], told["failed"]) == (0, [], True, 0)
     assert told["succeeded"] + told["unchanged"] == 12
-    assert told["unchanged"] <= (0 if number == signal.SIGINT else 2)
+    assert told["succeeded"] == 12 if number == signal.SIGINT else told["succeeded"] >= known
     assert deletes(laptop) == Counter(ids)
 
 
