@@ -168,8 +168,9 @@ def usage(cloud: LocalCloud, api: HttpApi) -> list[str]:
         f"  curl {cloud.emulators.admin_url}/_emulator/journal",
         "[bold]Bus[/] (published results are printed below)",
         f"  {put_events} {cloud.aws_url}",
-        "[bold]Local AWS[/] (with this line, the commands in docs/runbook.md work on it)",
+        "[bold]Local AWS[/] (paste both lines, and docs/runbook.md works on it; AWS CLI 1 needs the second)",
         f"  export API_URL={api.url} AWS_ENDPOINT_URL={cloud.aws_url} {environment}",
+        '  aws() { command aws --endpoint-url "$AWS_ENDPOINT_URL" "$@"; }',
         "Ctrl-C stops it.",
     ]
 

@@ -23,6 +23,8 @@ from local.stories.tour import QUIET
 from tests.support.documents import Block, blocks
 from tests.support.shell import Said, Shell
 
+pytestmark = pytest.mark.timeout(300)  # whichever test comes first runs a whole document
+
 STACK = "cleanup-rehearsal"
 DOCUMENTS = ("docs/runbook.md", "docs/operations.md", "README.md")
 DELETE = {"operation": "huawei.oms.DeleteTask", "region": "cn-north-4"}
@@ -30,9 +32,11 @@ RUNNING, FINISHED = str(seeds.OMS_RUNNING), str(seeds.OMS_FINISHED)  # the docum
 COUNTS = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
 
 # What may be left out, with a reason: builds, deployments, keys. The local stack has its own keys.
-LEFT_OUT = re.compile(r"^make |\bsam (deploy|delete)\b|\bcreate-secret\b", re.MULTILINE)
+LEFT_OUT = re.compile(r"^make |^pipx install |\bsam (deploy|delete)\b|\bcreate-secret\b", re.MULTILINE)
 
 KILLED = ["RequestId: 1 Error: Runtime exited with error: signal: killed", '{"level": "ERROR"}']
+
+RUN_OF_THE_FIRST = "$(sed -nE 's/^0: .* Sweep Requested ([^ ]+) · .*/\\1/p' lines.txt)"
 
 Place = tuple[str, int]  # heading, and which of its blocks
 
@@ -91,6 +95,7 @@ class World:
         self.cloud.emulators.huawei_oms.add_task(PROJECT_ID, int(RUNNING), status=5)
 
     def the_last_one_can_succeed(self) -> None:
+        self.waits("HuaweiOmsDeleteTaskQueue", 0)
         self.cloud.emulators.huawei_oms.add_task(PROJECT_ID, 7, status=5)
 
     def a_function_that_was_killed(self) -> None:
@@ -103,6 +108,10 @@ class World:
     def an_unrouted_request(self) -> None:
         self.cloud.put_event({**DELETE, "operation": "huawei.oms.DeleteTsk", "task_id": FINISHED})
         self.waits("UnroutedRequestsQueue")
+
+    def only_a_crashed_list(self) -> None:
+        self.begins_anew()
+        self.a_crashed_list()
 
     def a_crashed_list(self) -> None:
         record = {
@@ -127,14 +136,21 @@ class World:
 
 
 BEFORE: Mapping[tuple[str, Place], Callable[[World], None]] = {
+    ("docs/runbook.md", ("First", 1)): World.only_a_crashed_list,
     ("docs/runbook.md", ("Dead letter alarm", 0)): World.three_failures,
     ("docs/runbook.md", ("Dead letter alarm", 1)): World.the_task_has_ended,
-    ("docs/runbook.md", ("Dead letter alarm", 4)): World.the_last_one_can_succeed,
+    ("docs/runbook.md", ("Dead letter alarm", 6)): World.the_last_one_can_succeed,
     ("docs/runbook.md", ("Errors alarm", 0)): World.a_function_that_was_killed,
     ("docs/runbook.md", ("Unrouted requests alarm", 0)): World.an_unrouted_request,
     ("docs/runbook.md", ("List failures alarm", 0)): World.a_crashed_list,
     ("docs/runbook.md", ("Sweep refused alarm", 0)): World.a_refused_sweep,
     ("docs/runbook.md", ("Sweep results dead letter alarm", 0)): World.a_result_that_could_not_be_gathered,
+}
+
+# What the reader changes in a file before a block, as the text around it says.
+EDITS: Mapping[tuple[str, Place], str] = {
+    ("docs/runbook.md", ("Unrouted requests alarm", 2)): "sed -i s/DeleteTsk/DeleteTask/ request.json",
+    ("docs/runbook.md", ("Sweep refused alarm", 3)): "sed -i -E 's/(\"max_tasks\"): 0/\\1: 100/' policy.json",
 }
 
 
@@ -201,8 +217,10 @@ def shell_of(world: World, folder: Path) -> Shell:
 
 
 def on_the_stack(script: str) -> str:
-    """The block, as somebody pastes it who has another stack."""
-    return re.sub(r"^STACK=\S+", f"STACK={STACK}", script, flags=re.MULTILINE)
+    """The block, as somebody pastes it who has another stack, and takes the first message of the last look."""
+    script = re.sub(r"^STACK=\S+", f"STACK={STACK}", script, flags=re.MULTILINE)
+    script = re.sub(r"^(discard|redrive|show) N\b", r"\1 0", script, flags=re.MULTILINE)
+    return re.sub(r"\bRUN\b", lambda _: RUN_OF_THE_FIRST, script)
 
 
 def all_blocks(world: World, document: str, folder: Path) -> Runs:
@@ -213,12 +231,13 @@ def all_blocks(world: World, document: str, folder: Path) -> Runs:
                 continue
             if before := BEFORE.get((document, place)):
                 before(world)
+            if edit := EDITS.get((document, place)):
+                assert not shell.run(edit).failures
             said[place] = shell.run(on_the_stack(block.script))
     return said
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-@pytest.mark.timeout(240)
 def test_every_command_works_on_a_stack_of_any_name(run: Callable[[str], Runs], document: str) -> None:
     said = run(document)
 
@@ -247,7 +266,7 @@ def test_a_stack_is_named_once(document: str) -> None:
 def test_scenes_are_those_of_blocks_that_are_there() -> None:
     there = {(document, place) for document in DOCUMENTS for place, _ in numbered(document)}
 
-    assert BEFORE.keys() <= there
+    assert BEFORE.keys() | EDITS.keys() <= there
 
 
 # -- what the runbook's commands bring about ------------------------------------------------
@@ -275,7 +294,11 @@ def test_a_redriven_message_is_carried_out_as_the_same_request(run: Callable[[st
     said = run(RUNBOOK)
     origin = said["Dead letter alarm", 0].text.split("\n")[0].rpartition(" ")[2]
 
-    assert "discarded 0\n0: " in said["Dead letter alarm", 1].text
+    assert re.search(
+        rf"^redriven 0: .* {RUNNING} · conflict .* · from \S*DeadLetterQueue\S*\n0: ",
+        said["Dead letter alarm", 1].text,
+        flags=re.M,
+    )
     deleted = [it for it in world.results if it["outcome"] == "succeeded" and it["target"]["task_id"] == RUNNING]
     assert [it["correlation_id"] for it in deleted] == [origin]
 
@@ -283,22 +306,27 @@ def test_a_redriven_message_is_carried_out_as_the_same_request(run: Callable[[st
 def test_a_discarded_message_is_gone_and_the_others_are_not(run: Callable[[str], Runs]) -> None:
     before, after = (run(RUNBOOK)["Dead letter alarm", number].text for number in (1, 2))
 
-    assert re.findall(r"cn-north-4 (\d+) ·", before) == ["6", "7"]
-    assert re.findall(r"cn-north-4 (\d+) ·", after) == ["7"]
+    assert re.findall(r"^\d: .*cn-north-4 (\d+) ·", before, flags=re.M) == ["6", "7"]
+    assert re.findall(r"^\d: .*cn-north-4 (\d+) ·", after, flags=re.M) == ["7"]
+    assert re.search(r"^discarded 0: .*cn-north-4 6 · .* · from \S*DeleteTaskDeadLetterQueue", after, flags=re.M)
+    assert "in the queue, about: 1" in after
 
 
 def test_all_messages_are_redriven_with_their_ages(run: Callable[[str], Runs], world: World) -> None:
-    assert "COMPLETED\t1" in run(RUNBOOK)["Dead letter alarm", 4].text
+    assert "COMPLETED\t1" in run(RUNBOOK)["Dead letter alarm", 6].text
     world.waits("HuaweiOmsDeleteTaskQueue", 0)
-    result, *_ = [it for it in world.results if it["target"].get("task_id") == "7"]
-    assert (result["outcome"], result["correlation_id"]) == ("succeeded", "11111111-aaaa-bbbb-cccc-222222222222")
+    of_it = [it for it in world.results if it["correlation_id"] == "11111111-aaaa-bbbb-cccc-222222222222"]
+    assert (of_it[0]["outcome"], of_it[0]["target"]["task_id"]) == ("succeeded", "7")
 
 
 def test_a_new_request_is_carried_out(run: Callable[[str], Runs], world: World) -> None:
-    """By the runbook's ``request``: once for a task that is gone already, once for the unrouted request."""
-    assert run(RUNBOOK)["Dead letter alarm", 3].text.startswith("requested\n")
+    """By the runbook's ``request``: of the failed message, of the example, and of the unrouted request."""
+    said = run(RUNBOOK)
+    assert json.loads(said["Dead letter alarm", 3].text) == {**DELETE, "task_id": "7"}
+    assert said["Dead letter alarm", 4].text.split() == ["requested"]
+    assert said["Dead letter alarm", 5].text.split() == ["requested"] * 2
     asked = {it["target"].get("task_id"): it["outcome"] for it in world.results if it["requested_by"] == "runbook"}
-    assert asked[RUNNING] == "unchanged"
+    assert asked["7"] == asked[RUNNING] == "unchanged"
     assert asked[FINISHED] == "succeeded"
 
 
@@ -308,7 +336,9 @@ def test_what_nobody_has_carried_out_is_shown_and_can_be_thrown_away(run: Callab
     assert f"huawei.oms.DeleteTsk cn-north-4 {FINISHED} · no result · no function takes it" in (
         said["Unrouted requests alarm", 0].text
     )
-    assert "discarded 0" in said["Unrouted requests alarm", 1].text
+    assert json.loads(said["Unrouted requests alarm", 1].text)["task_id"] == FINISHED
+    assert "\n1: " not in said["Unrouted requests alarm", 2].text
+    assert "discarded 0: " in said["Unrouted requests alarm", 3].text
     assert "Sandbox.Timedout: Task timed out" in said["List failures alarm", 0].text
 
 
@@ -317,19 +347,29 @@ def test_log_shows_the_function_s_lines(run: Callable[[str], Runs]) -> None:
 
 
 def test_why_a_sweep_was_refused_is_shown(run: Callable[[str], Runs]) -> None:
-    text = run(RUNBOOK)["Sweep refused alarm", 0].text
+    said = run(RUNBOOK)
+    text = said["Sweep refused alarm", 1].text
 
-    newest = re.findall(r"^\S+  (\S+)$", text, flags=re.M)[0]
+    newest = re.findall(r"^\S+  (\S+)  refused$", text, flags=re.M)[0]
     assert json.loads(re.findall(r"^\{.*?^\}", text, flags=re.M | re.S)[0])["refusals"][0]["code"] == "TooManyTasks"
-    assert f"Sweep Requested {newest} · refused · TooManyTasks: " in text
+    assert "index.html" in text
+    assert f"Sweep Requested {newest} · refused · TooManyTasks: " in said["Sweep refused alarm", 0].text
+    assert f" {newest} · refused · " in said["Sweep refused alarm", 4].text.partition("discarded 0: ")[2]
 
 
-def test_queues_that_are_not_empty_are_counted(run: Callable[[str], Runs], world: World) -> None:
+def test_a_refused_sweep_is_asked_for_again_as_a_report(run: Callable[[str], Runs]) -> None:
+    said = run(RUNBOOK)
+
+    policy = json.loads(said["Sweep refused alarm", 2].text)
+    assert (policy["name"], policy["mode"]) == ("too-much", "report")
+    assert said["Sweep refused alarm", 3].text.split() == ["requested"]
+    assert said["Sweep dead letter alarm", 0].text.startswith("no message")
+
+
+def test_queues_that_are_not_empty_are_counted(run: Callable[[str], Runs]) -> None:
     counted = re.findall(r"^(\d+) (\w+)Url$", run(RUNBOOK)["First", 1].text, flags=re.M)
 
-    assert {name for _, name in counted} == {
-        name for name in world.cloud.stack.queue_urls if re.search("DeadLetter|Unrouted|ListFailures", name)
-    }
+    assert counted == [("1", "ListFailuresQueue")]
 
 
 def test_a_message_goes_to_the_queue_that_it_came_from_and_only_once(
@@ -346,9 +386,38 @@ def test_a_message_goes_to_the_queue_that_it_came_from_and_only_once(
 
     assert "2: " in looked
     assert elsewhere.startswith("the last look was not at the messages of HuaweiOmsStopTask")
-    assert "discarded 2" in once
+    assert "redriven 2: " in once
     assert again.startswith("there is no message 2")
     assert never.startswith("there is no message 7")
+
+
+def test_functions_refuse_what_would_be_a_silent_mistake(world: World, tmp_path: Path) -> None:
+    world.three_failures()
+    with shell_of(world, tmp_path) as shell:
+        shell.run(on_the_stack(dict(numbered(RUNBOOK))["First", 0].script))
+        no_look, placeholder = shell.run("discard 0; echo $?").text, shell.run("look; discard N; echo $?").text
+        nothing = shell.run("discard; echo $?; : > messages.json; discard 0; echo $?").text
+        failed = shell.run("look; aws() { false; }; look; echo $?; unset -f aws; discard 0").text
+        misspelt = shell.run("OPERATION=HuaweiOmsDelete; look; echo $?").text
+        moves = shell.run("for OPERATION in AlibabaElasticsearchCancelTask Sweep; do redrive_all; echo $?; done").text
+        no_summary = shell.run("summary nobody-s; echo $?").text
+        kept = shell.run("OPERATION=HuaweiOmsDeleteTask; look; discard 1; jq -r .Body discarded.json").text
+
+    assert no_look.split("\n")[:2] == ["there is no message 0: look again", "1"]
+    assert "there is no message N: look again\n1" in placeholder
+    assert nothing.split("\n")[:4] == [
+        "there is no message : look again",
+        "1",
+        "there is no message 0: look again",
+        "1",
+    ]
+    assert failed.rstrip().endswith("1\nthere is no message 0: look again")
+    assert misspelt.startswith("the stack has no such queue: is OPERATION right?\n1")
+    assert re.findall(r"^(not of \w+|\d+)", moves, flags=re.M) == [
+        "not of AlibabaElasticsearchCancelTask", "1", "not of Sweep", "1"
+    ]  # fmt: skip
+    assert "no summary of run nobody-s: the reason is in look\n1" in no_summary
+    assert json.loads(kept.strip().split("\n")[-1])["task_id"] == "6"
 
 
 def test_stand_in_for_jq_has_the_exit_status_and_the_raw_text(tmp_path: Path) -> None:
