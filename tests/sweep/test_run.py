@@ -996,6 +996,26 @@ def test_dry_run_stops_a_run_that_another_worker_had_begun(sweep_world: SweepWor
     assert sweep_world.summaries()[-1][1]["outcome"] == "requested"
 
 
+def test_an_apply_that_is_refused_after_its_plan_was_marked_goes_on_when_it_is_sent_back(
+    sweep_world: SweepWorld,
+) -> None:
+    """The report's mark and the ledger's are its own: they keep nobody but other runs away."""
+    sweep_world.seed()
+    asked = apply(sweep_world, new_report(sweep_world))
+    dies_after(sweep_world, "PUT applied.json")
+    deliver(sweep_world.worker(), asked)
+    sweep_world.aws.restore()
+    sweep_world.pass_time(LEASE_SECONDS)
+    assert deliver(sweep_world.worker(DRY_RUN="true"), asked, receives=2) == DONE
+    assert [refusal["code"] for refusal in sweep_world.summaries()[-1][1]["refusals"]] == ["DryRun"]
+
+    sent_back = {"attributes": {"origin_id": "run-1"}, "message_id": "back"}
+    assert deliver(sweep_world.worker(DRY_RUN="false"), asked, **sent_back) == DONE
+
+    assert sweep_world.summaries()[-1][1]["outcome"] == "requested"
+    check_requests(sweep_world)
+
+
 def test_dry_run_makes_a_report_of_an_applied_report_that_is_no_plan_of_its_own(sweep_world: SweepWorld) -> None:
     """A plan is carried out once: not under the name of its copy as well."""
     sweep_world.seed()

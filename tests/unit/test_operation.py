@@ -347,13 +347,6 @@ def test_a_derived_token_is_a_token_whatever_the_trigger_s_id(name: str, origin:
 
 
 @pytest.mark.parametrize("name", WITH_TOKEN)
-def test_the_order_of_a_request_s_fields_does_not_change_the_token(name: str) -> None:
-    other = Received(Trigger.DIRECT, dict(reversed(bare(name).items())), "origin-1")
-
-    assert token(name, request_with_id(name, "origin-1")) == token(name, other)
-
-
-@pytest.mark.parametrize("name", WITH_TOKEN)
 def test_redelivery_repeats_the_token(name: str) -> None:
     first = from_sqs({"Records": [record(bare(name), {"ApproximateReceiveCount": "1"})]})[0].received
 
