@@ -16,7 +16,8 @@ from task_cleanup.transport import Transport
 from task_cleanup.triggers import Received, Trigger
 from task_cleanup.validation import NotJsonError, strict_json
 from task_cleanup_cli import tables
-from task_cleanup_cli.exits import Exit, usage
+from task_cleanup_cli.exits import EndedError, Exit, usage
+from task_cleanup_cli.interrupts import INTERRUPTS
 from task_cleanup_cli.keys import keys
 from task_cleanup_cli.operations import operation, schemas
 from task_cleanup_cli.options import KEYS, AsJson, Secrets
@@ -47,7 +48,9 @@ def call(
     name: Annotated[str, typer.Argument(metavar="OPERATION", help="`task-cleanup operations` shows them all.")],
     fields: Annotated[list[str] | None, typer.Argument(metavar="name=value…", help="The request's fields.")] = None,
     *,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Look, sign, and send no change.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Sign, and send no change. It looks at the task if `expected` is given.")
+    ] = False,
     account: Account = None,
     secrets: Secrets = False,
     as_json: AsJson = False,
@@ -57,8 +60,11 @@ def call(
     request = _request(found, [*(fields or ()), *([f"account={account}"] if account else [])])
     if dry_run:
         request["dry_run"] = True
+    calls = Calls(found, CALL_SECONDS, secrets=secrets)
     with screen.busy(name):
-        result = _run(found, request, CALL_SECONDS, secrets=secrets)
+        result = calls.run(request)
+    if found.listing is not None:
+        return _tell_list(screen, result)
     screen.document(result.to_dict())
     error, target = result.error, " ".join(result.target.to_dict().values())
     screen.say(f"{result.outcome.value}: {target}", style="green" if result.ok else "red")
@@ -68,8 +74,10 @@ def call(
             screen.tell(str(error.detail["note"]))
     if result.plan is not None:
         screen.say(f"would send {result.plan['method']} {result.plan['url']}")
-    if result.listed is not None:
-        tables.tasks(screen, [task.to_dict() for task in result.listed.tasks])
+        if not result.looks:
+            screen.say("not looked at: whether there is such a task is not known")
+    if INTERRUPTS.ending:
+        raise EndedError(Exit.BROKEN_OFF, "broken off: the call was on its way, and ended as told")
     return _exit_of(result)
 
 
@@ -101,13 +109,17 @@ def list_tasks(
     screen = Screen(as_json=as_json)
     found = operation(service_named(service).listing.operation)
     request = _request(found, [*(fields or ()), *([f"account={account}"] if account else [])])
+    calls = Calls(found, LIST_SECONDS, secrets=secrets)
     while True:
         with screen.busy(f"listing {service}"):
-            result = _run(found, request, LIST_SECONDS, secrets=secrets)
+            result = calls.run(request)
         code = _tell_list(screen, result)
-        if watch is None or code == Exit.USAGE:
+        rejected = result.error is not None and result.error.category is Category.UNAUTHENTICATED
+        if watch is None or rejected or code == Exit.USAGE:
             return code
-        System().sleep(watch)
+        with INTERRUPTS.asked_for():
+            INTERRUPTS.wait(watch)
+        _end_if_asked()
 
 
 def _tell_list(screen: Screen, result: Result) -> int:
@@ -157,23 +169,42 @@ def _value(found: Operation, name: str, value: str) -> object:
     return value
 
 
-def _run(found: Operation, request: Json, seconds: float, *, secrets: bool) -> Result:
-    settings, source, system = settings_of(os.environ), keys(os.environ, secrets=secrets), System()
-    service = found.service
-    account = request.get("account", "default")
-    wrong = source.wrong([(service.provider, account)]) if isinstance(account, str) else []
-    if wrong:
-        raise usage(*wrong)
-    dependencies = Dependencies(
-        credentials=CredentialStore(source, settings.secret_prefix, service.provider, system),
-        transport=Transport(system),
-        system=system,
-        endpoint=settings.provider_endpoints.get(service.id),
-        dry_run=settings.dry_run and found.listing is None,
-        extra_regions=settings.extra_regions.get(service.id, ()),
-    )
-    received = Received(Trigger.DIRECT, request, f"cli-{system.nonce()[:12]}")
-    return run(found, received, dependencies, Deadline.after(seconds, system.monotonic))
+class Calls:
+    """Calls of one operation. They share what is known of a key: one that was rejected is not sent again."""
+
+    def __init__(self, found: Operation, seconds: float, *, secrets: bool) -> None:
+        self._found, self._seconds = found, seconds
+        self._keys, settings = keys(os.environ, secrets=secrets), settings_of(os.environ)
+        # After Ctrl-C, a list is not gone on with; what changes something ends in its time.
+        self._system = system = System() if found.listing is None else INTERRUPTS.system
+        service = found.service
+        self._dependencies = Dependencies(
+            credentials=CredentialStore(self._keys, settings.secret_prefix, service.provider, system),
+            transport=Transport(system),
+            system=system,
+            endpoint=settings.provider_endpoints.get(service.id),
+            dry_run=settings.dry_run and found.listing is None,
+            extra_regions=settings.extra_regions.get(service.id, ()),
+        )
+
+    def run(self, request: Json) -> Result:
+        """Call it. A signal raises nothing meanwhile: within a connection pool, that could lock it for good."""
+        account = request.get("account", "default")
+        wrong = self._keys.wrong([(self._found.service.provider, account)]) if isinstance(account, str) else []
+        if wrong:
+            raise usage(*wrong)
+        received = Received(Trigger.DIRECT, request, f"cli-{self._system.nonce()[:12]}")
+        with INTERRUPTS.asked_for():
+            deadline = Deadline.after(self._seconds, self._system.monotonic)
+            result = run(self._found, received, self._dependencies, deadline)
+        if self._found.listing is not None:
+            _end_if_asked()
+        return result
+
+
+def _end_if_asked() -> None:
+    if INTERRUPTS.ending:
+        raise EndedError(Exit.BROKEN_OFF, "broken off")
 
 
 def _exit_of(result: Result) -> int:

@@ -4,6 +4,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import venv
 from pathlib import Path
 from zipfile import ZipFile
@@ -11,6 +12,9 @@ from zipfile import ZipFile
 import pytest
 
 from local.stories.seeds import DMS_INSTANCE
+from task_cleanup.errors import Category
+from task_cleanup_cli.operations import operation
+from task_cleanup_cli.single import Calls
 from tests.support.cli import Laptop
 from tests.support.functions import ROOT, function_folders, operation_name
 
@@ -24,6 +28,9 @@ def test_a_call_looks_deletes_and_tells(laptop: Laptop) -> None:
     planned = laptop.run(*DELETE, f"task_id={task_id}", "--dry-run")
     assert (planned.code, laptop.changes()) == (0, [])
     assert "would send DELETE http://127.0.0.1" in planned.out
+    assert "not looked at" in planned.out
+    looked = laptop.run(*DELETE, f"task_id={task_id}", "--dry-run", 'expected={"provider_status": "5"}')
+    assert (looked.code, "not looked at" in looked.out) == (0, False), looked
     done = laptop.run(*DELETE, f"task_id={task_id}", "--json")
     assert (done.code, done.json["outcome"], laptop.left()) == (0, "succeeded", [other])
     changed = laptop.run(*DELETE, f"task_id={other}", 'expected={"provider_status": "4"}')
@@ -67,6 +74,46 @@ def test_a_list_is_watched_until_ctrl_c(laptop: Laptop) -> None:
     terminal.signal(signal.SIGINT)
 
     assert terminal.end().code == 130
+
+
+def test_a_watch_ends_when_the_key_is_rejected(laptop: Laptop) -> None:
+    """Each further list would bring the key nearer to being locked."""
+    laptop.more = {"HUAWEICLOUD_SDK_SK": "testSecretWrong"}
+
+    ended = laptop.run("list", "huawei.oms", "region=cn-north-4", "--watch", "2")
+
+    assert (ended.code, len(laptop.cloud.journal.as_json(0))) == (1, 1), ended
+
+
+def test_the_calls_of_a_command_remember_a_rejected_key(laptop: Laptop, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {**laptop.environment, "HUAWEICLOUD_SDK_SK": "testSecretWrong"}.items():
+        monkeypatch.setenv(name, value)
+    calls = Calls(operation("huawei.oms.ListTasks"), 30, secrets=False)
+
+    errors = [calls.run({"region": "cn-north-4"}).error for _ in range(3)]
+
+    assert [it and it.category for it in errors] == [Category.UNAUTHENTICATED] * 3
+    assert len(laptop.cloud.journal.as_json(0)) == 1
+
+
+def test_ctrl_c_during_a_call_waits_for_its_result(laptop: Laptop) -> None:
+    (task_id,) = laptop.seed(1)
+    laptop.cloud.faults.add(service="huawei_oms", kind="latency", ms=1500)
+    terminal = laptop.begin(*DELETE, f"task_id={task_id}")
+    terminal.until("huawei.oms.DeleteTask")
+    time.sleep(0.5)
+    terminal.signal(signal.SIGINT)
+    ended = terminal.end()
+
+    assert (ended.code, "succeeded" in ended.out, "broken off" in ended.out) == (130, True, True), ended
+
+
+def test_a_call_that_lists_tells_that_it_may_not_be_all(laptop: Laptop) -> None:
+    laptop.seed(3)
+
+    ended = laptop.run("call", "huawei.oms.ListTasks", "region=cn-north-4", "limit=2")
+
+    assert (ended.code, "this may not be all" in ended.err, "2 tasks" in ended.out) == (1, True, True), ended
 
 
 # -- what is installed ------------------------------------------------
