@@ -69,6 +69,16 @@ def load(path: Path, extra_regions: Mapping[str, Sequence[str]]) -> tuple[dict[s
     return value, notes
 
 
+def doubts(policy: Mapping[str, Any]) -> list[str]:
+    """What is valid, and may not be what is meant: patterns of names that look like regular expressions."""
+    return [
+        f"/{part}/names: {name!r} looks like a regular expression: only * and ? are wildcards here"
+        for part in ("select", "protect")
+        for name in policy.get(part, {}).get("names", ())
+        if ".*" in name or name.startswith("^") or name.endswith("$")
+    ]
+
+
 def _read(path: Path) -> tuple[Any, Mapping[str, int]]:
     try:
         with path.open("rb") as file:

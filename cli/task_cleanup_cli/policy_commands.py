@@ -58,7 +58,10 @@ def _answers(
         screen.say(f"  regions: {', '.join(regions)}")
     answers = {"region": region or _asked(screen, f"Which region? [{regions[0]}]", regions[0])}
     answers["account"] = account or "default"
-    if "instance_id" in service.target.fields:
+    has_instances = "instance_id" in service.target.fields
+    if instance and not has_instances:
+        raise usage(f"{service.provider}.{service.name} has no instances: leave out --instance")
+    if has_instances:
         where = instance or _asked(screen, "Which instance? Its id, or all of the region [all]", "all")
         answers["instance_ids" if where == "all" else "instance_id"] = where
     return answers
@@ -82,9 +85,10 @@ def check(
     told, wrong = {}, False
     for path in paths:
         try:
-            policies.load(path, extra)
+            policy, _ = policies.load(path, extra)
             told[str(path)] = list[str]()
             screen.say(f"{path}: valid")
+            screen.tell(*(f"{path}: {it}" for it in policies.doubts(policy)), style="yellow")
         except EndedError as error:
             wrong = True
             told[str(path)] = list(error.lines)

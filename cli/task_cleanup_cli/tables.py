@@ -6,7 +6,7 @@ from typing import Any
 
 from task_cleanup.sweep.page.checks import flag
 from task_cleanup.sweep.page.guards import CAUTIONS, bases, guards
-from task_cleanup.sweep.page.words import DECISIONS, age_in_words, kept, target_label
+from task_cleanup.sweep.page.words import DECISIONS, FOUND, age_in_words, kept, target_label
 from task_cleanup.sweep.page.words import counted as tasks_in_words
 from task_cleanup.sweep.policy import duration
 from task_cleanup.sweep.results import target_of
@@ -24,7 +24,7 @@ _BASES: Mapping[str, str] = {
     "created": "created_at",
     "started": "started_at",
 }
-_STAYING = [decision for decision in DECISIONS if decision is not Decision.SELECTED]
+_STAYING = [decision for decision in FOUND if decision is not Decision.SELECTED]
 
 
 def plan(screen: Screen, report: Json, verb: str) -> None:
@@ -33,17 +33,19 @@ def plan(screen: Screen, report: Json, verb: str) -> None:
     selected = list(_selected(report))
     if selected:
         screen.say("")
+        several = len(report["targets"]) > 1
         screen.table(
-            (f"!{verb}", "name", "status", "age", ""),
+            (f"!{verb}", *(["where"] if several else []), "name", "status", "age", ""),
             [
                 (
                     task["task_id"],
+                    *([_label(target)] if several else []),
                     task["name"],
                     task["provider_status"],
                     f"{age_in_words(task['age_seconds'])} {SINCE[task['age_from']]}",
                     "is stopped first" if task["stop_running"] else "",
                 )
-                for _, task in selected[:TOLD]
+                for target, task in selected[:TOLD]
             ],
         )
         if len(selected) > TOLD:
@@ -52,9 +54,9 @@ def plan(screen: Screen, report: Json, verb: str) -> None:
 
 def counted(screen: Screen, summary: Json, verb: str) -> None:
     """What would go and what stays, per target, of a report or a summary."""
-    rows: list[Sequence[object]] = [_counted(_label(target), target["counts"]) for target in summary["targets"]]
+    rows = [_counted(_label(target), target["counts"], target["error"]) for target in summary["targets"]]
     if len(rows) > 1:
-        rows.append(_counted("all", summary["totals"]))
+        rows.append(_counted("all", summary["totals"], None))
     screen.table(("where", "#found", f"#{verb}", "#stay", "because"), rows)
 
 
@@ -69,12 +71,21 @@ def warnings(screen: Screen, report: Json) -> None:
             screen.tell(f"{_label(target)}: the list failed: {error['code']}, {error['message']}", style="red")
         elif flag(target):
             screen.tell(f"{_label(target)}: the list may not be whole", style="yellow")
-    for guard in guards(report) if report["guards"] else ():
+    failed = failed_lists(report)
+    if failed and not report.get("policy", {}).get("limits", {}).get("allow_incomplete"):
+        screen.tell(f"{failed:,} lists failed: an apply is refused unless every list is whole then", style="red")
+    # A list that failed may have what an entry means.
+    for guard in guards(report) if report["guards"] and not failed else ():
         if not guard.tasks:
             screen.tell(f"protect.{guard.member}: {guard.entry!r} matches no task: is it a typo?", style="yellow")
     for paid in sorted({target["service"] for target in report["targets"] if _service(target).has_money}):
         screen.tell(f"{paid}: a delete releases what is paid for", style="red")
     _ages(screen, report)
+
+
+def failed_lists(report: Json) -> int:
+    """How many lists failed."""
+    return sum(target["error"] is not None for target in report["targets"])
 
 
 def _ages(screen: Screen, report: Json) -> None:
@@ -157,9 +168,13 @@ def where(key: str) -> str:
     return _where(target_of(key))
 
 
-def _counted(label: str, counts: Mapping[str, int]) -> Sequence[object]:
+def _counted(label: str, counts: Mapping[str, int], error: Json | None) -> Sequence[object]:
+    """What is gone is no part of what stays, so that it is told apart."""
+    if error is not None:
+        return label, "?", "?", "?", f"list failed: {error['code']}"
     because = [f"{DECISIONS[it].name.lower()} {counts[it.value]:,}" for it in _STAYING if counts[it.value]]
-    return label, counts["found"], counts["selected"], kept(counts), ", ".join(because)
+    gone = [f"({counts[Decision.GONE.value]:,} gone since)"] if counts[Decision.GONE.value] else []
+    return label, counts["found"], counts["selected"], kept(counts), " ".join([", ".join(because), *gone]).strip()
 
 
 def _selected(report: Json) -> Iterator[tuple[Json, Json]]:

@@ -27,7 +27,7 @@ def test_it_shows_what_would_go_and_writes_a_report_and_changes_nothing(laptop: 
     assert ended.code == 0
     assert "\x1b" not in ended.out + ended.err
     assert re.search(r"^all +8 +6 +2 +too young 2$", ended.out, re.MULTILINE)
-    assert all(task_id in ended.out for task_id in gone)
+    assert all(re.search(f"^{task_id} +Huawei Cloud · OMS", ended.out, re.MULTILINE) for task_id in gone)
     assert "mode: apply is for the deployed stack" in ended.err
     assert "'*-nobody' matches no task" in ended.err
     (report,) = laptop.folder.glob("reports/*/report.json")
@@ -64,9 +64,12 @@ def test_a_first_sweep_tells_for_each_target_what_another_basis_would_select(lap
 def test_a_list_that_fails_is_a_failure(laptop: Laptop) -> None:
     laptop.cloud.faults.add(service="huawei_oms", kind="error", status=403, code="OMS.0206")
 
-    ended = laptop.run("sweep", laptop.policy())
+    ended = laptop.run("sweep", laptop.policy(protect={"names": ["*prod*"]}))
 
     assert ended.code == 1
+    assert re.search(r"cn-north-4 +[?] +[?] +[?] +list failed: OMS[.]0206$", ended.out, re.MULTILINE)
+    assert "1 lists failed: an apply is refused unless every list is whole then" in ended.err
+    assert "matches no task" not in ended.err
     assert "OMS · default · cn-north-4: the list failed: OMS.0206" in ended.err
 
 
@@ -121,6 +124,20 @@ def test_policies_are_checked_without_asking_a_provider(laptop: Laptop) -> None:
     assert (ended.code, [it["valid"] for it in ended.json]) == (64, [True, False])
     assert "p.yaml:2: /select/older_than must be a duration in days" in ended.err
     assert laptop.cloud.journal.as_json(0) == []
+
+
+def test_names_that_look_like_regular_expressions_are_told(laptop: Laptop) -> None:
+    """They are valid, and would protect nothing that people mean."""
+    ended = laptop.run("policy", "check", laptop.policy(protect={"names": ["prod.*", "^db$", "a*"]}))
+
+    assert (ended.code, ended.err.count("looks like a regular expression")) == (0, 2), ended
+
+
+def test_an_answer_that_a_service_has_no_place_for_is_refused(laptop: Laptop) -> None:
+    ended = laptop.run("policy", "new", "--service", "huawei.oms", "--region", "cn-north-4", "--instance", "x")
+
+    assert (ended.code, "huawei.oms has no instances" in ended.err) == (64, True), ended
+    assert not (laptop.home / "policy.yaml").exists()
 
 
 def test_a_hostile_name_cannot_reach_the_terminal(laptop: Laptop) -> None:
