@@ -5,10 +5,10 @@ A key is never an argument of a command, and is written nowhere. The account ``p
 """
 
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from task_cleanup.aws import AwsCalls, AwsError
@@ -129,21 +129,45 @@ class SecretsManagerKeys(EnvironmentKeys):
 
 
 class NoBotoError(Exception):
-    """boto3 is not installed, or finds no region; the text says what to do."""
+    """boto3 is not installed, or is not set up; the text says what to do."""
+
+
+def session(what: str) -> Any:  # noqa: ANN401 - boto3 is not always installed
+    """A session of boto3 by the user's profile, in the region of ``AWS_REGION``, which boto3 does not read itself.
+
+    Raises
+    ------
+    NoBotoError
+        If boto3 is missing, or there is no such profile.
+    """
+    try:
+        import boto3  # noqa: PLC0415 - takes long, and only `stack` and `--secrets` need it
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+    except ImportError:
+        raise NoBotoError(f"{what} needs boto3: install `task-cleanup[aws]`, or boto3 beside it") from None
+    try:
+        return boto3.Session(region_name=os.environ.get("AWS_REGION") or None)
+    except (BotoCoreError, ValueError) as error:
+        raise not_set_up(error) from None
+
+
+def not_set_up(error: Exception) -> NoBotoError:
+    """What to set, for what boto3 raises before it asks AWS."""
+    if type(error).__name__ == "NoRegionError":
+        return NoBotoError("there is no AWS region: set AWS_REGION")
+    return NoBotoError(f"{' '.join(str(error).split())} (look at AWS_PROFILE, AWS_REGION and ~/.aws)")
 
 
 def _client() -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
-    try:
-        import boto3  # noqa: PLC0415 - takes long, and only this needs it
-        from botocore.config import Config  # noqa: PLC0415
-        from botocore.exceptions import BotoCoreError  # noqa: PLC0415
-    except ImportError:
-        raise NoBotoError("--secrets needs boto3: install `task-cleanup[aws]`, or boto3 beside it") from None
+    own = session("--secrets")
+    from botocore.config import Config  # noqa: PLC0415 - see session
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415
+
     config = Config(connect_timeout=3, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 3})
     try:
-        return partial(boto3.Session().client, config=config)("secretsmanager")
-    except BotoCoreError as error:
-        raise NoBotoError(f"{error} (AWS_PROFILE, AWS_REGION)") from None
+        return own.client("secretsmanager", config=config)
+    except (BotoCoreError, ValueError) as error:
+        raise not_set_up(error) from None
 
 
 def keys(environment: Mapping[str, str], *, secrets: bool) -> EnvironmentKeys:

@@ -1,33 +1,12 @@
-"""The command ``task-cleanup``: how it begins and ends."""
+"""The command ``task-cleanup``: how its process begins and ends."""
 
 import os
 import sys
-from collections.abc import Sequence
+from contextlib import suppress
 from io import TextIOWrapper
-from typing import Any
 
-import typer
-
-from task_cleanup.aws import AwsError
-from task_cleanup_cli import policy_commands, single, stack_commands, sweeping
-from task_cleanup_cli.exits import EndedError, Exit
+from task_cleanup_cli.exits import Exit
 from task_cleanup_cli.interrupts import INTERRUPTS
-from task_cleanup_cli.keys import NoBotoError
-from task_cleanup_cli.screen import Screen
-
-app = typer.Typer(
-    help="List the leftover migration tasks of your clouds, see what a policy would delete, and delete exactly that.",
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-sweeping.register(app)
-app.add_typer(sweeping.reports, name="report")
-app.add_typer(policy_commands.app, name="policy")
-single.register(app)
-app.add_typer(stack_commands.app, name="stack")
-
-# Typer has its own copy of click, and exports only this child of click's errors of usage.
-_USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
 
 
 def main() -> None:
@@ -36,40 +15,20 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):  # what a terminal's encoding does not have must end no command
             stream.reconfigure(errors="backslashreplace")
     with INTERRUPTS.handled():
-        code = _run(sys.argv[1:])
+        code = _run()
+    if code == Exit.BROKEN_OFF:
+        # What was broken off can have left a lock that is held, for which the interpreter's end would wait for ever.
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(code)
     sys.exit(code)
 
 
-def _run(arguments: list[str]) -> int:
+def _run() -> int:
     try:
-        code = typer.main.get_command(app).main(arguments, prog_name="task-cleanup", standalone_mode=False)
-        sys.stdout.flush()
-        if code == Exit.BROKEN_OFF:  # Typer makes this of a KeyboardInterrupt
-            Screen().tell("broken off")
-        return int(code or 0)
-    except BrokenPipeError:
-        # Whoever read has gone. Nothing else is written, also not when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.FAILED
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - an unforeseen one is raised again
-        code, lines = _end_by(error)
-        Screen().tell(*lines)
-        return code
-
-
-def _end_by(error: BaseException) -> tuple[int, Sequence[str]]:
-    """The exit code, and what people are told. An unforeseen exception is raised again."""
-    match error:
-        case EndedError():
-            return error.code, error.lines
-        case NoBotoError():
-            return Exit.USAGE, [str(error)]
-        case AwsError():
-            return Exit.FAILED, [f"the folder could not be read or written: {error.code}"]
-        case OSError():
-            return Exit.FAILED, [f"{error.filename or 'a file'}: {error.strerror}"]
-        case KeyboardInterrupt() | typer.Abort():
-            return Exit.BROKEN_OFF, ["broken off"]
-        case _ if isinstance(error, _USAGE_ERROR):
-            return Exit.USAGE, [error.format_message(), "`--help` after the command says how it is used"]
-    raise error
+        from task_cleanup_cli.commands import run  # noqa: PLC0415 - takes long: Ctrl-C meanwhile must be no traceback
+    except KeyboardInterrupt:
+        sys.stderr.write("broken off\n")
+        return Exit.BROKEN_OFF
+    return run(sys.argv[1:])

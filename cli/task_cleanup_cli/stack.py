@@ -13,7 +13,7 @@ from task_cleanup import triggers
 from task_cleanup.settings import SettingsError, base_url
 from task_cleanup.triggers import Received
 from task_cleanup_cli.exits import EndedError, Exit, usage
-from task_cleanup_cli.keys import NoBotoError
+from task_cleanup_cli.keys import not_set_up, session
 
 Json = dict[str, Any]
 
@@ -26,23 +26,25 @@ class Stack:
     """One stack. Every method raises ``EndedError`` where AWS refuses or does not answer."""
 
     def __init__(self, name: str, api_url: str | None = None) -> None:
-        try:
-            import boto3  # noqa: PLC0415 - takes long, and only `stack` and `--secrets` need it
-        except ImportError:
-            raise NoBotoError("stack needs boto3: install `task-cleanup[aws]`, or boto3 beside it") from None
         self.name = name
-        self._session = boto3.Session()
+        self._session = session("stack")
         self._api_url = api_url
 
     def call(self, service: Any, operation: str, **arguments: Any) -> Any:  # noqa: ANN401 - as boto3
         """Make one call of boto3: ``call("sqs", "receive_message", QueueUrl=…)``."""
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as boto3
+        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError  # noqa: PLC0415 - as boto3
 
         try:
-            return getattr(self._session.client(service), operation)(**arguments)
+            client = self._session.client(service)
+        except (BotoCoreError, ValueError) as error:
+            raise not_set_up(error) from None
+        try:
+            return getattr(client, operation)(**arguments)
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "ClientError")
             raise RefusedError(service, operation, str(code)) from None
+        except NoCredentialsError as error:
+            raise not_set_up(error) from None
         except BotoCoreError as error:
             raise RefusedError(service, operation, type(error).__name__) from None
 
@@ -82,10 +84,15 @@ class Stack:
             base = base_url("API_URL", self._api_url or self.output("ApiUrl"))
         except SettingsError as error:
             raise usage(str(error)) from None
-        credentials = self._session.get_credentials()
-        if credentials is None or self._session.region_name is None:
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - as boto3
+
+        try:
+            credentials = self._session.get_credentials()
+            key = credentials and credentials.get_frozen_credentials()
+        except (BotoCoreError, ValueError) as error:  # as of a profile whose login has ended
+            raise not_set_up(error) from None
+        if key is None or self._session.region_name is None:
             raise usage("there is no AWS identity, or no region: set AWS_PROFILE and AWS_REGION")
-        key = credentials.get_frozen_credentials()
         auth = AWS4Auth(
             key.access_key, key.secret_key, self._session.region_name, "execute-api", session_token=key.token
         )

@@ -19,10 +19,10 @@ import typer
 from task_cleanup.aws import AwsError
 from task_cleanup.sweep.store import encoded, sha256_of
 from task_cleanup_cli import doctor, policies, yaml12
+from task_cleanup_cli.commands import app
 from task_cleanup_cli.exits import EndedError
 from task_cleanup_cli.folder import BusyError, FolderStore
 from task_cleanup_cli.keys import VARIABLES
-from task_cleanup_cli.main import app
 from task_cleanup_cli.operations import operation, schemas
 from task_cleanup_cli.screen import Screen
 from task_cleanup_cli.stack import RefusedError
@@ -258,7 +258,7 @@ def test_what_the_file_system_refuses_is_told_as_the_core_knows_it(tmp_path: Pat
 _COUNT = """
 import sys, pathlib
 from task_cleanup_cli.keys import VARIABLES
-from task_cleanup_cli.main import app
+from task_cleanup_cli.commands import app
 from task_cleanup_cli.folder import FolderStore
 store = FolderStore(pathlib.Path(sys.argv[1]))
 for _ in range(int(sys.argv[2])):

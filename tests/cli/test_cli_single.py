@@ -1,5 +1,6 @@
 """Single operations on the command line, and what is installed."""
 
+import os
 import re
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from task_cleanup.errors import Category
 from task_cleanup_cli.operations import operation
 from task_cleanup_cli.single import Calls
 from tests.support.cli import Laptop
+from tests.support.cli_forks import PATHS
 from tests.support.functions import ROOT, function_folders, operation_name
 
 DELETE = ("call", "huawei.oms.DeleteTask", "region=cn-north-4")
@@ -114,6 +116,54 @@ def test_a_call_that_lists_tells_that_it_may_not_be_all(laptop: Laptop) -> None:
     ended = laptop.run("call", "huawei.oms.ListTasks", "region=cn-north-4", "limit=2")
 
     assert (ended.code, "this may not be all" in ended.err, "2 tasks" in ended.out) == (1, True, True), ended
+
+
+# A signal comes while the command is being imported, and something would keep the interpreter from its end.
+EARLY = """
+import os, signal, sys, threading, time
+class Stop:
+    def find_spec(self, name, *_):
+        if name == "typer":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Stop())
+threading.Thread(target=time.sleep, args=(100,)).start()
+from task_cleanup_cli.main import main
+main()
+"""
+
+
+def test_ctrl_c_at_the_start_is_no_traceback_and_waits_for_nothing() -> None:
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": PATHS}
+    done = subprocess.run(
+        [sys.executable, "-c", EARLY], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert (done.returncode, done.stderr) == (130, "broken off\n")
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({}, "there is no AWS region: set AWS_REGION"),
+        ({"AWS_PROFILE": "nobody"}, "The config profile (nobody) could not be found"),
+        ({"AWS_REGION": "eu-west-1"}, "Unable to locate credentials"),
+        ({"AWS_REGION": "eu_west:1"}, "doesn't match a supported format"),
+    ],
+)
+def test_an_aws_identity_that_is_not_set_up_is_told_in_one_line(
+    laptop: Laptop, more: dict[str, str], words: str
+) -> None:
+    laptop.more = {"AWS_EC2_METADATA_DISABLED": "true", **more}
+
+    ended = laptop.run("stack", "failures")
+
+    assert (ended.code, words in ended.err, len(ended.err.splitlines())) == (64, True, 1), ended
+
+
+def test_the_version(laptop: Laptop) -> None:
+    ended = laptop.run("--version")
+
+    assert (ended.code, ended.out.startswith("task-cleanup")) == (0, True), ended
 
 
 # -- what is installed ------------------------------------------------

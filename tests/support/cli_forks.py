@@ -19,7 +19,7 @@ from tests.support.functions import ROOT
 
 SOURCES = ("layers/task_cleanup/python", "cli")
 PATHS = os.pathsep.join(str(ROOT / source) for source in SOURCES)
-MODULES = ("task_cleanup_cli.main", "task_cleanup.handler", "boto3")
+MODULES = ("task_cleanup_cli.main", "task_cleanup_cli.commands", "task_cleanup.handler", "boto3")
 MOST = 65536  # bytes of a message
 
 Json = dict[str, Any]
