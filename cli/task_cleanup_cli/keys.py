@@ -16,6 +16,8 @@ from task_cleanup.credentials import DEFAULT_ACCOUNT
 from task_cleanup.providers.model import PROVIDERS
 from task_cleanup.system import Deadline
 
+_PROJECT = "project_id"
+_PROJECT_ID = re.compile("[0-9a-f]{32}")
 _LINE = re.compile(r"[!-~]+")  # the values go into HTTP headers
 
 
@@ -81,7 +83,19 @@ class EnvironmentKeys:
                     found.append(f"{name} is not set (key of account {account} at {PROVIDERS[provider]})")
                 if value and not _LINE.fullmatch(value):
                     found.append(f"{name} is not one line of printable ASCII without blanks")
+                elif value and variable.member == _PROJECT and not _PROJECT_ID.fullmatch(value):
+                    found.append(f"{name} is not 32 hex digits in small letters")
         return found
+
+    def without_project(self, accounts: Iterable[tuple[str, str]]) -> list[str]:
+        """A sentence for each of these accounts whose variables name no project. Nothing else names one for them."""
+        names = [
+            variable_name(account, variable.name)
+            for provider, account in sorted(set(accounts))
+            for variable in VARIABLES[provider]
+            if variable.member == _PROJECT
+        ]
+        return [f"{name} is not set, and no project_id is given" for name in names if not self._environment.get(name)]
 
     def get_secret_value(self, secret_id: str, deadline: Deadline) -> str:  # noqa: ARG002 - see AwsCalls
         """See ``AwsCalls``: the account's variables, as JSON of a secret."""
@@ -113,6 +127,10 @@ class SecretsManagerKeys(EnvironmentKeys):
 
     def wrong(self, accounts: Iterable[tuple[str, str]]) -> list[str]:  # noqa: ARG002 - as its parent
         """Nothing is known before a secret is read: the list then fails with the secret's name."""
+        return []
+
+    def without_project(self, accounts: Iterable[tuple[str, str]]) -> list[str]:  # noqa: ARG002 - as its parent
+        """See ``wrong``."""
         return []
 
     def get_secret_value(self, secret_id: str, deadline: Deadline) -> str:  # noqa: ARG002

@@ -190,7 +190,10 @@ class Calls:
     def run(self, request: Json) -> Result:
         """Call it. A signal raises nothing meanwhile: within a connection pool, that could lock it for good."""
         account = request.get("account", "default")
-        wrong = self._keys.wrong([(self._found.service.provider, account)]) if isinstance(account, str) else []
+        accounts = [(self._found.service.provider, account)] if isinstance(account, str) else []
+        wrong = self._keys.wrong(accounts)
+        if self._found.service.needs_project and not request.get("project_id"):
+            wrong += self._keys.without_project(accounts)
         if wrong:
             raise usage(*wrong)
         received = Received(Trigger.DIRECT, request, f"cli-{self._system.nonce()[:12]}")

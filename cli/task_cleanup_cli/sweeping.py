@@ -26,7 +26,7 @@ from task_cleanup_cli.keys import keys
 from task_cleanup_cli.options import DEFAULT_FOLDER, KEYS, AsJson, Folder, Secrets
 from task_cleanup_cli.runs import Runs, apply_id, find_report, settings_of, summary_of
 from task_cleanup_cli.screen import Counter, Screen
-from task_cleanup_cli.worker import LocalBus, Worker
+from task_cleanup_cli.worker import Journal, LocalBus, Worker, is_final_failure
 
 Json = dict[str, Any]
 
@@ -120,7 +120,7 @@ def apply(
     except (ValueError, KeyError, TypeError):
         raise usage(f"{path}: is no report of a sweep of this version") from None
     _check_keys(runs, targets)
-    consent = Consent(screen, most if yes else None)
+    consent = Consent(screen, most if yes else None, page=path.with_name("index.html"))
     try:
         with store.alone(apply_id(sha256)):
             return _apply(screen, runs, (path, sha256), consent, operations)
@@ -141,6 +141,8 @@ def _apply(
         screen.document(ended.summary)
         _end_of_run(screen, ended.summary)
         tables.refusals(screen, ended.summary["refusals"])
+        if any(it["code"] == SweepCode.REPORT_CHANGED for it in ended.summary["refusals"]):
+            screen.tell("it was edited after the sweep: sweep again")
         if ended.summary["dry_run"]:
             screen.say("DRY_RUN is set: nothing was deleted")
         return _exit_of(ended)
@@ -148,6 +150,8 @@ def _apply(
     if outstanding and not consent.given:
         screen.say(f"this report is being applied already: {outstanding:,} requests have no final result")
         consent.ask(outstanding, "go on with")
+    elif not consent.given:
+        screen.say("applied already: every request has its final result, and nothing is sent again")
     return _carry_out(screen, worker, run_id, outstanding)
 
 
@@ -161,18 +165,24 @@ def _carry_out(screen: Screen, worker: Worker, run_id: str, outstanding: int) ->
             Exit.BROKEN_OFF,
             f"broken off: {outstanding - left:,} requests have their result, {left:,} have none",
             "the same command goes on with them",
+            f"`task-cleanup report results {run_id}` tells what became of those that have one",
         ) from None
     summary = summary_of(worker.store, run_id) or {}
     saved = worker.store.path(results_key(run_id, "results.jsonl"))
     screen.document({**summary, "results": progress})
-    if progress is None:
-        screen.say("nothing was selected: nothing was deleted")
+    if progress is None or not progress["requested"]:
+        screen.say("nothing to do: nothing is selected now, so nothing was deleted")
         return Exit.DONE
-    tables.results(screen, progress, saved)
+    results = Journal(saved).read().values()
+    tables.results(screen, progress, saved, results)
     screen.say(f"each result: {saved}")
     screen.say(f"page: {saved.with_name('index.html')}")
     if progress["failed"] or progress["waiting"]:
-        screen.tell("some failed: the same command tries again what can succeed later")
+        final = sum(is_final_failure(it) for it in results)
+        if final:
+            screen.tell(f"{final:,} cannot succeed later")
+        if progress["failed"] + progress["waiting"] > final:
+            screen.tell("the same command tries again what can succeed later")
         return Exit.FAILED
     if progress["changed"]:
         screen.tell("some tasks were not as the report saw them any more, and were kept")
@@ -194,8 +204,8 @@ class _Watcher:
 class Consent:
     """Asks for the number of tasks to be typed. ``most``: nobody is asked, and so many may go."""
 
-    def __init__(self, screen: Screen, most: int | None) -> None:
-        self._screen, self._most = screen, most
+    def __init__(self, screen: Screen, most: int | None, page: Path | None = None) -> None:
+        self._screen, self._most, self._page = screen, most, page
         self.given = False
         self.before: Any = lambda: None
 
@@ -206,6 +216,8 @@ class Consent:
         tables.plan(screen, dict(report), "goes")
         screen.say("")
         tables.warnings(screen, dict(report))
+        if self._page is not None:
+            screen.say(f"page of the plan, as the sweep saw it: {self._page}")
         try:
             self.ask(report["totals"]["selected"], "delete")
         except EndedError as error:
@@ -255,7 +267,9 @@ def report_open(
 
 @reports.command("results", epilog="Example: task-cleanup report results apply-0a1b2c…")
 def report_results(
-    report: Annotated[str, typer.Argument(help="The report of a run that applied another, or the run's id.")],
+    report: Annotated[
+        str, typer.Argument(help="The report of an apply, or of the sweep that it applied, or the run's id.")
+    ],
     *,
     folder: Folder = DEFAULT_FOLDER,
     as_json: AsJson = False,
@@ -264,12 +278,17 @@ def report_results(
     screen = Screen(as_json=as_json)
     store, path = find_report(report, folder)
     run_id = path.parent.name
+    applied = store.get(key(run_id, "applied.json"))
+    if applied is not None:
+        run_id = str(applied.document["run_id"])
+        screen.say(f"the report was applied by {run_id}")
     progress = Results(store, LocalBus(), System()).progress(run_id)
     screen.document(progress)
     if progress is None:
         screen.say("this run has made no requests")
         return Exit.DONE
-    tables.results(screen, progress, store.path(results_key(run_id, "results.jsonl")))
+    saved = store.path(results_key(run_id, "results.jsonl"))
+    tables.results(screen, progress, saved, Journal(saved).read().values())
     if not progress["finished"]:
         screen.tell("the run has not ended: the same apply goes on with it")
     if progress["failed"] or not progress["finished"]:
@@ -281,9 +300,15 @@ def report_results(
 
 
 def _check_keys(runs: Runs, targets: list[Json]) -> None:
-    wrong = runs.keys.wrong((target["provider"], target.get("account", "default")) for target in targets)
+    accounts = [(it["provider"], it.get("account", "default"), _wants_project(it)) for it in targets]
+    wrong = runs.keys.wrong((provider, account) for provider, account, _ in accounts)
+    wrong += runs.keys.without_project((provider, account) for provider, account, wants in accounts if wants)
     if wrong:
         raise usage(*wrong)
+
+
+def _wants_project(target: Json) -> bool:
+    return not target.get("project_id") and SERVICES[f"{target['provider']}_{target['service']}"].needs_project
 
 
 def _report(store: FolderStore, run_id: str) -> Json | None:

@@ -1,7 +1,7 @@
 """Reports, plans and results as tables and sentences for people."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from task_cleanup.sweep.page.checks import flag
@@ -9,7 +9,7 @@ from task_cleanup.sweep.page.guards import CAUTIONS, bases, guards
 from task_cleanup.sweep.page.words import DECISIONS, FOUND, age_in_words, kept, target_label
 from task_cleanup.sweep.page.words import counted as tasks_in_words
 from task_cleanup.sweep.policy import duration
-from task_cleanup.sweep.results import target_of
+from task_cleanup.sweep.results import result_key, target_of
 from task_cleanup.sweep.selection import SINCE, Decision
 from task_cleanup.sweep.services import SERVICES
 from task_cleanup.times import parse_time
@@ -131,16 +131,24 @@ def refusals(screen: Screen, found: Sequence[Json]) -> None:
         screen.tell(f"{refusal['code']}: {refusal['message']}", style="yellow")
 
 
-def results(screen: Screen, progress: Json, place: object) -> None:
-    """What became of each request, counted, with the causes and the first that failed."""
+def results(screen: Screen, progress: Json, place: object, told: Iterable[Json] = ()) -> None:
+    """What became of each request, counted, with the causes and the first that failed.
+
+    ``told`` are whole results, where they are known: what is counted has codes, and no messages.
+    """
+    words = {result_key(it): it["error"]["message"] for it in told if it.get("error")}
+    messages = {_task(target_of(each)): text for each, text in words.items()}
     kinds = ("succeeded", "unchanged", "changed", "failed", "waiting")
     screen.table(("", "#requests"), [(kind, progress[kind]) for kind in kinds if progress[kind]])
     for cause, number in progress["by_cause"].items():
         screen.tell(f"failed: {number:,} with {cause}", style="red")
     failures = progress["failures"]
     if failures:
-        rows = [(it["target"]["task_id"], _where(it["target"]), it["code"]) for it in failures[:TOLD]]
-        screen.table(("!not deleted", "where", "why"), rows)
+        rows = [
+            (it["target"]["task_id"], _where(it["target"]), it["code"], messages.get(_task(it["target"]), ""))
+            for it in failures[:TOLD]
+        ]
+        screen.table(("!not deleted", "where", "why", ""), rows)
         if progress["failed"] + progress["changed"] > TOLD:
             screen.say(f"… all of them: {place}")
 
@@ -190,6 +198,10 @@ def _label(target: Json) -> str:
 
 def _service(target: Json) -> Any:  # noqa: ANN401 - a Service
     return SERVICES[f"{target['provider']}_{target['service']}"]
+
+
+def _task(target: Mapping[str, str]) -> str:
+    return f"{_where(target)} {target['task_id']}"
 
 
 def _where(target: Mapping[str, str]) -> str:

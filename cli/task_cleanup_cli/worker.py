@@ -19,8 +19,9 @@ from typing import Any, Protocol
 from task_cleanup.aws import AwsCalls
 from task_cleanup.calls import Dependencies
 from task_cleanup.credentials import CredentialStore
+from task_cleanup.errors import Code
 from task_cleanup.operation import Operation, run
-from task_cleanup.results import Result
+from task_cleanup.results import Outcome, Result
 from task_cleanup.settings import Settings
 from task_cleanup.sweep.delete_events import requests_of
 from task_cleanup.sweep.gathering import FinishElsewhereError, Results, results_key
@@ -212,6 +213,13 @@ class Worker:
                 self.results.gather(run_id, answers)
         else:
             self.results.finish_if_done(run_id)
+
+
+def is_final_failure(result: Json) -> bool:
+    """Whether it failed in a way that no later try changes. That the task had changed is no failure."""
+    error = result.get("error") or {}
+    done = result["outcome"] in (Outcome.SUCCEEDED, Outcome.UNCHANGED) or error.get("code") == Code.TASK_CHANGED
+    return not done and not result["retryable"]
 
 
 def _is_due(result: Json | None) -> bool:

@@ -1,6 +1,7 @@
 """``task-cleanup apply`` as a process: it asks, deletes what was shown, and goes on where it was broken off, once."""
 
 import json
+import re
 import signal
 import time
 from collections import Counter
@@ -37,6 +38,7 @@ def test_it_shows_what_goes_asks_for_the_number_and_deletes_exactly_that(laptop:
     screen = terminal.until("type their number:")
     assert "To delete 3 tasks for good" in screen
     assert "not in the plan 2" in screen
+    assert f"page of the plan, as the sweep saw it: {Path(report).with_name('index.html')}" in screen
     assert all(task_id in screen for task_id in gone)
     terminal.type("4")
     refused = terminal.end()
@@ -54,7 +56,37 @@ def test_it_shows_what_goes_asks_for_the_number_and_deletes_exactly_that(laptop:
 
     again = laptop.run("apply", report, "--json")
     assert (again.code, again.json["results"]["succeeded"], again.json["outcome"]) == (0, 3, "requested")
+    assert "applied already" in laptop.run("apply", report).out
     assert deletes(laptop) == Counter(gone)
+    followed = laptop.run("report", "results", Path(report).parent.name)
+    assert (followed.code, bool(re.search("succeeded +3", followed.out))) == (0, True), followed
+
+
+def test_an_apply_with_nothing_to_do_says_so(laptop: Laptop) -> None:
+    """And that a task is gone is no reason why another one stays."""
+    laptop.seed(1, age=1)
+    (gone,) = laptop.seed(1, first=20)
+    report = laptop.swept()
+    assert laptop.run("call", "huawei.oms.DeleteTask", "region=cn-north-4", f"task_id={gone}").code == 0
+
+    ended = laptop.run("apply", report, "--yes", "--max", "1")
+
+    assert (ended.code, "nothing to do" in ended.out) == (0, True), ended
+    assert re.search(r" 1 +0 +1 +too young 1 \(1 gone since\)$", ended.out, re.MULTILINE), ended.out
+
+
+def test_what_cannot_succeed_later_is_told_with_its_message(laptop: Laptop) -> None:
+    laptop.seed(2)
+    report = laptop.swept()
+    laptop.cloud.faults.add(
+        service="huawei_oms", operation="DeleteTask", kind="error", status=403, code="OMS.0206", message="no right"
+    )
+
+    ended = laptop.run("apply", report, "--yes", "--max", "2", "--wait", "0")
+
+    (first, _) = results(laptop)
+    assert (ended.code, "2 cannot succeed later" in ended.err, "tries again" in ended.err) == (1, True, False), ended
+    assert str(first["error"]["message"])[:20] in ended.out  # type: ignore[index]
 
 
 def test_a_pipeline_says_how_many_may_go(laptop: Laptop) -> None:
@@ -82,6 +114,7 @@ def test_a_report_that_somebody_has_changed_is_refused(laptop: Laptop) -> None:
 
     assert (ended.code, deletes(laptop)) == (2, Counter())
     assert "ReportChanged" in ended.err
+    assert "it was edited after the sweep: sweep again" in ended.err
 
 
 def test_dry_run_in_the_environment_deletes_nothing(laptop: Laptop) -> None:
@@ -171,6 +204,7 @@ def test_broken_off_it_goes_on_and_deletes_nothing_twice(laptop: Laptop, number:
         done = 12 - len(laptop.left())
         assert f"broken off: {done} requests have their result, {12 - done} have none" in broken.out
         assert known == done
+        assert "task-cleanup report results apply-" in broken.out
     unasked = laptop.run("apply", report)
     assert (unasked.code, "nobody can be asked here" in unasked.err) == (2, True)
     assert 0 < len(laptop.left()) < 12

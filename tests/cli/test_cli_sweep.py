@@ -97,6 +97,18 @@ def test_what_is_missing_of_a_key_is_told_by_name(laptop: Laptop) -> None:
     assert laptop.cloud.journal.as_json(0) == []
 
 
+def test_what_is_wrong_with_a_project_is_told_by_the_name_of_its_variable(laptop: Laptop) -> None:
+    told = []
+    for project in ("", "my-project"):
+        laptop.more = {"HUAWEICLOUD_SDK_PROJECT_ID": project}
+        told += [laptop.run("sweep", laptop.policy()), laptop.run("list", "huawei.oms", "region=cn-north-4")]
+
+    missing = "HUAWEICLOUD_SDK_PROJECT_ID is not set, and no project_id is given\n"
+    malformed = "HUAWEICLOUD_SDK_PROJECT_ID is not 32 hex digits in small letters\n"
+    assert [(it.code, it.err) for it in told] == [(64, missing)] * 2 + [(64, malformed)] * 2
+    assert laptop.cloud.journal.as_json(0) == []
+
+
 def test_an_alias_has_its_own_key_and_no_secret_is_written_down(laptop: Laptop) -> None:
     laptop.seed(1)
     laptop.cloud.add_key("huawei", "AKFAKEPROD", "testSecretFakeProd", project_id="0123456789abcdef0123456789abcdef")
