@@ -13,6 +13,7 @@ from task_cleanup.validation import NotJsonError, strict_json
 from task_cleanup_cli import policies
 from task_cleanup_cli.exits import EndedError
 from task_cleanup_cli.runs import settings_of
+from task_cleanup_cli.keys import NoBotoError
 from task_cleanup_cli.stack import RefusedError, Stack
 
 NOT_THERE = "ResourceNotFoundException"
@@ -35,6 +36,8 @@ def examined(stack: Stack) -> Iterator[Finding]:
         except RefusedError as error:
             to_do = "ask for this right, or look with another AWS_PROFILE"
             yield Finding("unknown", f"{look.__name__.strip('_')}: {error}", to_do)
+        except NoBotoError as error:
+            yield Finding("unknown", f"{look.__name__.strip('_')}: {error}")
 
 
 def _identity(stack: Stack) -> Iterator[Finding]:
