@@ -12,8 +12,8 @@ from task_cleanup.sweep.services import SERVICES
 from task_cleanup.validation import NotJsonError, strict_json
 from task_cleanup_cli import policies
 from task_cleanup_cli.exits import EndedError
-from task_cleanup_cli.runs import settings_of
 from task_cleanup_cli.keys import NoBotoError
+from task_cleanup_cli.runs import settings_of
 from task_cleanup_cli.stack import RefusedError, Stack
 
 NOT_THERE = "ResourceNotFoundException"
