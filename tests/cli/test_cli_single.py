@@ -121,6 +121,7 @@ def test_a_call_that_lists_tells_that_it_may_not_be_all(laptop: Laptop) -> None:
 # A signal comes while the command is being imported, and something would keep the interpreter from its end.
 EARLY = """
 import os, signal, sys, threading, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, where the tests were started in the background
 class Stop:
     def find_spec(self, name, *_):
         if name == "typer":

@@ -116,6 +116,9 @@ def _become(asked: Json, files: Sequence[int]) -> None:
     code = 70
     try:
         os.setsid()
+        # As in a terminal. Where the tests are started in the background, these are ignored, and would be here.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         for standard, file in enumerate(files):
             os.dup2(file, standard)
             os.close(file)
