@@ -1,6 +1,8 @@
 """How a command ends: its exit code, and the errors that end it early."""
 
+from collections.abc import Mapping
 from enum import IntEnum
+from typing import Any
 
 
 class Exit(IntEnum):
@@ -20,6 +22,13 @@ class EndedError(Exception):
         super().__init__("\n".join(lines))
         self.code = code
         self.lines = lines
+
+
+def of_progress(progress: Mapping[str, Any]) -> Exit:
+    """The code for the counts of a run's results."""
+    if progress["failed"] or progress["waiting"]:
+        return Exit.FAILED
+    return Exit.REFUSED if progress["changed"] else Exit.DONE
 
 
 def usage(*lines: str) -> EndedError:

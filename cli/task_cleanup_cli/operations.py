@@ -17,7 +17,7 @@ _PACKAGE = Path(__file__).parent
 # In a wheel the functions are beside this module, in the source tree they are at the root.
 FOLDER = next(it for it in (_PACKAGE / "functions", _PACKAGE.parents[1] / "functions") if it.is_dir())
 # A function reads its environment when it is imported. Its handler is made from these, and never called here.
-_UNUSED = {"AWS_REGION": "unused", "AWS_ACCESS_KEY_ID": "unused", "AWS_SECRET_ACCESS_KEY": "unused"}
+UNUSED_AWS = {"AWS_REGION": "unused", "AWS_ACCESS_KEY_ID": "unused", "AWS_SECRET_ACCESS_KEY": "unused"}
 
 
 @cache
@@ -67,7 +67,7 @@ def operation(name: str) -> Operation:
 def _function_environment() -> Iterator[None]:
     before = dict(os.environ)
     os.environ.clear()
-    os.environ.update(_UNUSED)
+    os.environ.update(UNUSED_AWS)
     try:
         yield
     finally:

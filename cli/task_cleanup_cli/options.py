@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from task_cleanup.sweep.store import PREFIX
+from task_cleanup_cli.exits import usage
 from task_cleanup_cli.keys import explained
 
 KEYS = (
@@ -32,6 +32,11 @@ Folder = Annotated[
 DEFAULT_FOLDER = Path(os.path.expanduser("~")) / ".task-cleanup"  # noqa: PTH111 - Path.home() raises without a home
 
 
-def reports_of(folder: Path) -> Path:
-    """The folder of the reports."""
-    return folder / PREFIX
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask. Only with --max.")]
+Most = Annotated[int | None, typer.Option("--max", min=0, help="The most that may go. Only with --yes.")]
+
+
+def check_consent(*, yes: bool, most: int | None) -> None:
+    """Refuse one of the two without the other."""
+    if yes != (most is not None):
+        raise usage("--yes and --max N go together: a pipeline says how many may go at most")

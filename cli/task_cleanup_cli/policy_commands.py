@@ -16,8 +16,6 @@ from task_cleanup_cli.screen import Screen
 
 app = typer.Typer(help="Write and check policies: what to list, and what may be deleted.", rich_markup_mode=None)
 
-TRIES = 3
-
 
 @app.command(epilog="Example: task-cleanup policy new nightly.yaml")
 def new(

@@ -13,7 +13,7 @@ from typing import Any
 from task_cleanup.settings import Settings, SettingsError
 from task_cleanup.sweep.claims import digest_of
 from task_cleanup.sweep.gathering import Results
-from task_cleanup.sweep.lister import Lister
+from task_cleanup.sweep.lister import Lister, credential_stores
 from task_cleanup.sweep.run import Sweeper
 from task_cleanup.sweep.services import SERVICES
 from task_cleanup.sweep.state import RunResult
@@ -25,8 +25,8 @@ from task_cleanup_cli.exits import usage
 from task_cleanup_cli.folder import BusyError, FolderStore
 from task_cleanup_cli.interrupts import Interrupts
 from task_cleanup_cli.keys import EnvironmentKeys
-from task_cleanup_cli.operations import operation, sweep_schema
-from task_cleanup_cli.worker import LocalBus, Worker, credential_stores
+from task_cleanup_cli.operations import UNUSED_AWS, operation, sweep_schema
+from task_cleanup_cli.worker import LocalBus, Worker
 
 RUN_SECONDS = 3600.0  # of a sweep; of an apply, until its requests are made
 Json = dict[str, Any]
@@ -34,7 +34,6 @@ Approve = Callable[[Mapping[str, Any]], str | None]
 
 # The core's settings, as far as they are about this machine. Those of AWS are never used.
 _TAKEN = ("CREDENTIALS_SECRET_PREFIX", "DRY_RUN", "EXTRA_REGIONS")
-_UNUSED = {"AWS_REGION": "unused", "AWS_ACCESS_KEY_ID": "unused", "AWS_SECRET_ACCESS_KEY": "unused"}
 
 
 def settings_of(environment: Mapping[str, str]) -> Settings:
@@ -48,7 +47,7 @@ def settings_of(environment: Mapping[str, str]) -> Settings:
     names = (*_TAKEN, *(f"{service.upper()}_ENDPOINT" for service in SERVICES))
     known = {name: environment[name] for name in names if name in environment}
     try:
-        settings = Settings.from_env(SERVICES, {**_UNUSED, **known})
+        settings = Settings.from_env(SERVICES, {**UNUSED_AWS, **known})
     except SettingsError as error:
         raise usage(str(error)) from None
     if not settings.extra_regions.keys() <= SERVICES.keys():

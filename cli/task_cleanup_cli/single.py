@@ -24,10 +24,10 @@ from task_cleanup_cli.options import KEYS, AsJson, Secrets
 from task_cleanup_cli.policies import service_named
 from task_cleanup_cli.runs import settings_of
 from task_cleanup_cli.screen import Screen
+from task_cleanup_cli.worker import REQUEST_SECONDS
 
 Json = dict[str, Any]
 
-CALL_SECONDS = 28.0  # as a function has
 LIST_SECONDS = 240.0
 LEAST_WATCH = 2.0  # seconds between two lists
 
@@ -60,7 +60,7 @@ def call(
     request = _request(found, [*(fields or ()), *([f"account={account}"] if account else [])])
     if dry_run:
         request["dry_run"] = True
-    calls = Calls(found, CALL_SECONDS, secrets=secrets)
+    calls = Calls(found, REQUEST_SECONDS, secrets=secrets)
     with screen.busy(name):
         result = calls.run(request)
     if found.listing is not None:
@@ -178,13 +178,13 @@ class Calls:
         # After Ctrl-C, a list is not gone on with; what changes something ends in its time.
         self._system = system = System() if found.listing is None else INTERRUPTS.system
         service = found.service
-        self._dependencies = Dependencies(
-            credentials=CredentialStore(self._keys, settings.secret_prefix, service.provider, system),
-            transport=Transport(system),
-            system=system,
-            endpoint=settings.provider_endpoints.get(service.id),
+        self._dependencies = Dependencies.of(
+            service,
+            settings,
+            CredentialStore(self._keys, settings.secret_prefix, service.provider, system),
+            Transport(system),
+            system,
             dry_run=settings.dry_run and found.listing is None,
-            extra_regions=settings.extra_regions.get(service.id, ()),
         )
 
     def run(self, request: Json) -> Result:

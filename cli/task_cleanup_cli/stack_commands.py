@@ -11,9 +11,9 @@ import typer
 from task_cleanup.sweep.report import SweepOutcome
 from task_cleanup.system import System
 from task_cleanup_cli import doctor, policies, tables
-from task_cleanup_cli.exits import EndedError, Exit, usage
+from task_cleanup_cli.exits import EndedError, Exit, of_progress, usage
 from task_cleanup_cli.operations import operation, schemas
-from task_cleanup_cli.options import AsJson
+from task_cleanup_cli.options import AsJson, Most, Yes, check_consent
 from task_cleanup_cli.screen import Screen
 from task_cleanup_cli.stack import DeadLetter, NoAnswerError, Stack
 from task_cleanup_cli.sweeping import Consent
@@ -29,8 +29,6 @@ Name = Annotated[str, typer.Option("--stack", envvar="TASK_CLEANUP_STACK", help=
 ApiUrl = Annotated[
     str | None, typer.Option("--api-url", envvar="API_URL", help="Its HTTP API; else the output ApiUrl.")
 ]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask. Only with --max.")]
-Most = Annotated[int | None, typer.Option("--max", min=0, help="The most that may go. Only with --yes.")]
 
 
 @app.command(epilog="Example: task-cleanup stack sweep nightly.yaml")
@@ -65,7 +63,7 @@ def apply(
     as_json: AsJson = False,
 ) -> int:
     """Let the stack apply a report, after asking for the number of tasks, and wait for the results."""
-    consent_of(yes=yes, most=most)
+    check_consent(yes=yes, most=most)
     screen, stack = Screen(as_json=as_json), Stack(name, api_url)
     plan = _summary(stack, run_id)
     if plan.get("outcome") != SweepOutcome.REPORTED or not plan.get("report"):
@@ -147,7 +145,7 @@ def redrive(
 
     A cancel that does not say how old it is stays: it names no task, and would stop whatever runs now.
     """
-    consent_of(yes=yes, most=most)
+    check_consent(yes=yes, most=most)
     screen, stack = Screen(as_json=as_json), Stack(name)
     known = stack.operations()
     if named not in known:
@@ -208,12 +206,6 @@ def doctor_(*, name: Name = "task-cleanup", as_json: AsJson = False) -> int:
 
 
 # -- runs ------------------------------------------------
-
-
-def consent_of(*, yes: bool, most: int | None) -> None:
-    """Refuse one of the two without the other."""
-    if yes != (most is not None):
-        raise usage("--yes and --max N go together: a pipeline says how many may go at most")
 
 
 def _needs_age(named: str) -> bool:
@@ -286,6 +278,4 @@ def _told(screen: Screen, summary: Json, next_step: str) -> Exit:
 def _told_results(screen: Screen, summary: Json) -> int:
     progress = summary["results"]
     tables.results(screen, progress, f"results/{summary['run_id']}/ in the report bucket")
-    if progress["failed"] or progress["waiting"]:
-        return Exit.FAILED
-    return Exit.REFUSED if progress["changed"] else Exit.DONE
+    return of_progress(progress)

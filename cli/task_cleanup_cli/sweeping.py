@@ -19,11 +19,11 @@ from task_cleanup.sweep.state import RunResult
 from task_cleanup.sweep.store import key, sha256_of
 from task_cleanup.system import System
 from task_cleanup_cli import policies, tables
-from task_cleanup_cli.exits import EndedError, Exit, usage
+from task_cleanup_cli.exits import EndedError, Exit, of_progress, usage
 from task_cleanup_cli.folder import BusyError, FolderStore
 from task_cleanup_cli.interrupts import INTERRUPTS
 from task_cleanup_cli.keys import keys
-from task_cleanup_cli.options import DEFAULT_FOLDER, KEYS, AsJson, Folder, Secrets
+from task_cleanup_cli.options import DEFAULT_FOLDER, KEYS, AsJson, Folder, Most, Secrets, Yes, check_consent
 from task_cleanup_cli.runs import Runs, apply_id, find_report, settings_of, summary_of
 from task_cleanup_cli.screen import Counter, Screen
 from task_cleanup_cli.worker import Journal, LocalBus, Worker, is_final_failure
@@ -93,10 +93,8 @@ def apply(
         str, typer.Argument(help="The report.json that `sweep` has written, its folder, or the run's id.")
     ],
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask. Only with --max.")] = False,
-    most: Annotated[
-        int | None, typer.Option("--max", min=0, help="The most tasks that may go. Only with --yes.")
-    ] = None,
+    yes: Yes = False,
+    most: Most = None,
     wait: Annotated[
         float, typer.Option("--wait", min=0, help="For how many seconds what can succeed later is tried again.")
     ] = 780.0,
@@ -108,8 +106,7 @@ def apply(
 
     If it is broken off, the same command goes on where it stopped, and deletes nothing twice.
     """
-    if yes != (most is not None):
-        raise usage("--yes and --max N go together: a pipeline says how many tasks may go at most")
+    check_consent(yes=yes, most=most)
     screen, settings = Screen(as_json=as_json), settings_of(os.environ)
     store, path = find_report(report, folder)
     runs = Runs(store, settings, keys(os.environ, secrets=secrets), INTERRUPTS, patience=wait)
@@ -183,11 +180,9 @@ def _carry_out(screen: Screen, worker: Worker, run_id: str, outstanding: int) ->
             screen.tell(f"{final:,} cannot succeed later")
         if progress["failed"] + progress["waiting"] > final:
             screen.tell("the same command tries again what can succeed later")
-        return Exit.FAILED
-    if progress["changed"]:
+    elif progress["changed"]:
         screen.tell("some tasks were not as the report saw them any more, and were kept")
-        return Exit.REFUSED
-    return Exit.DONE
+    return of_progress(progress)
 
 
 class _Watcher:
@@ -291,9 +286,8 @@ def report_results(
     tables.results(screen, progress, saved, Journal(saved).read().values())
     if not progress["finished"]:
         screen.tell("the run has not ended: the same apply goes on with it")
-    if progress["failed"] or not progress["finished"]:
         return Exit.FAILED
-    return Exit.REFUSED if progress["changed"] else Exit.DONE
+    return of_progress(progress)
 
 
 # -- shared ------------------------------------------------

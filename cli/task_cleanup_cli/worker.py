@@ -16,7 +16,6 @@ from pathlib import Path
 from threading import local
 from typing import Any, Protocol
 
-from task_cleanup.aws import AwsCalls
 from task_cleanup.calls import Dependencies
 from task_cleanup.credentials import CredentialStore
 from task_cleanup.errors import Code
@@ -26,7 +25,6 @@ from task_cleanup.settings import Settings
 from task_cleanup.sweep.delete_events import requests_of
 from task_cleanup.sweep.gathering import FinishElsewhereError, Results, results_key
 from task_cleanup.sweep.results import Answer, result_key
-from task_cleanup.sweep.services import SERVICES
 from task_cleanup.sweep.store import key
 from task_cleanup.system import Deadline, System
 from task_cleanup.transport import Transport
@@ -131,8 +129,9 @@ class Worker:
         """
         with self.interrupts.asked_for():
             journal = Journal(self.store.path(results_key(run_id, "results.jsonl")))
-            self._gather(run_id, journal.read().values())
-            due, waits, left = self._due(run_id, journal), iter(WAITS), self.patience
+            known = journal.read()
+            self._gather(run_id, known.values())
+            due, waits, left = self._due(run_id, known), iter(WAITS), self.patience
             while due and not self.interrupts.ending:
                 wait = min(next(waits, 0.0), left)
                 due, left = self._round(due, run_id, journal, watcher, may_wait=wait > 0), left - wait
@@ -146,10 +145,9 @@ class Worker:
 
     def outstanding(self, run_id: str) -> int:
         """How many requests have no final result."""
-        return len(self._due(run_id, Journal(self.store.path(results_key(run_id, "results.jsonl")))))
+        return len(self._due(run_id, Journal(self.store.path(results_key(run_id, "results.jsonl"))).read()))
 
-    def _due(self, run_id: str, journal: Journal) -> list[Json]:
-        known = journal.read()
+    def _due(self, run_id: str, known: Mapping[str, Json]) -> list[Json]:
         return [request for request in self._requests(run_id) if _is_due(known.get(result_key(request)))]
 
     def _requests(self, run_id: str) -> list[Json]:
@@ -197,13 +195,13 @@ class Worker:
 
     def _dependencies(self, operation: Operation, transport: Transport) -> Dependencies:
         service = operation.service
-        return Dependencies(
-            credentials=self.keys[service.provider],
-            transport=transport,
-            system=self.system,
-            endpoint=self.settings.provider_endpoints.get(service.id),
+        return Dependencies.of(
+            service,
+            self.settings,
+            self.keys[service.provider],
+            transport,
+            self.system,
             dry_run=self.settings.dry_run,
-            extra_regions=self.settings.extra_regions.get(service.id, ()),
         )
 
     def _gather(self, run_id: str, results: Iterable[Json]) -> None:
@@ -223,10 +221,4 @@ def is_final_failure(result: Json) -> bool:
 
 
 def _is_due(result: Json | None) -> bool:
-    return result is None or bool(result["retryable"] and result["outcome"] not in ("succeeded", "unchanged"))
-
-
-def credential_stores(keys: AwsCalls, settings: Settings, system: System) -> dict[str, CredentialStore]:
-    """One for each provider."""
-    providers = {service.provider for service in SERVICES.values()}
-    return {provider: CredentialStore(keys, settings.secret_prefix, provider, system) for provider in providers}
+    return result is None or bool(result["retryable"])

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection
 from datetime import datetime
 from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from task_cleanup.credentials import CredentialStore
@@ -23,6 +24,9 @@ from task_cleanup.startup import wired
 from task_cleanup.system import Deadline, System
 from task_cleanup.transport import MAX_LIST_BYTES, MAX_REPLY_BYTES, FinishedCall, Sign, Transport
 
+if TYPE_CHECKING:
+    from task_cleanup.settings import Settings
+
 
 @wired
 class Dependencies:
@@ -34,6 +38,24 @@ class Dependencies:
     endpoint: str | None  # base URL instead of the region's
     dry_run: bool
     extra_regions: Collection[str] = ()  # of the operation's service, beside its own
+
+    @classmethod
+    def of(
+        cls,
+        service: Service,
+        settings: "Settings",
+        credentials: CredentialStore,
+        transport: Transport,
+        system: System,
+        *,
+        dry_run: bool,
+    ) -> "Dependencies":
+        """Those of a service's operations, with what the settings say of the service."""
+        endpoint, extra_regions = (
+            settings.provider_endpoints.get(service.id),
+            settings.extra_regions.get(service.id, ()),
+        )
+        return cls(credentials, transport, system, endpoint, dry_run, extra_regions)
 
 
 @wired

@@ -68,13 +68,9 @@ class _Handler:
         self._system = system
         self._delivery = Delivery(aws, settings)
         self._observability = Observability(settings)
-        self._dependencies = Dependencies(
-            credentials=CredentialStore(aws, settings.secret_prefix, service.provider, system),
-            transport=transport,
-            system=system,
-            endpoint=settings.provider_endpoints.get(service.id),
-            dry_run=settings.dry_run,
-            extra_regions=settings.extra_regions.get(service.id, ()),
+        credentials = CredentialStore(aws, settings.secret_prefix, service.provider, system)
+        self._dependencies = Dependencies.of(
+            service, settings, credentials, transport, system, dry_run=settings.dry_run
         )
 
     def __call__(self, event: Any, context: LambdaContext) -> Any:  # noqa: ANN401 - any trigger's event and reply

@@ -60,10 +60,7 @@ class Lister:
         }
         self._settings = settings
         self._system = system
-        providers = {service.provider for service in SERVICES.values()}
-        self._stores = {
-            provider: CredentialStore(aws, settings.secret_prefix, provider, system) for provider in providers
-        }
+        self._stores = credential_stores(aws, settings, system)
 
     def list_all(self, targets: Sequence[SweepTarget], run_id: str, deadline: Deadline) -> list[TargetListing]:
         """One listing for each target and each instance found, in the order of the targets.
@@ -150,14 +147,21 @@ class Lister:
 
     def _dependencies(self, operation: Operation) -> Dependencies:
         """The dependencies for one target, with its own session, since threads must not share one."""
-        return Dependencies(
-            credentials=self._stores[operation.service.provider],
-            transport=Transport(self._system),
-            system=self._system,
-            endpoint=self._settings.provider_endpoints.get(operation.service.id),
+        service, transport = operation.service, Transport(self._system)
+        return Dependencies.of(
+            service,
+            self._settings,
+            self._stores[service.provider],
+            transport,
+            self._system,
             dry_run=False,  # a list changes nothing
-            extra_regions=self._settings.extra_regions.get(operation.service.id, ()),
         )
+
+
+def credential_stores(aws: AwsCalls, settings: Settings, system: System) -> dict[str, CredentialStore]:
+    """One for each provider of a service that sweeps list."""
+    providers = {service.provider for service in SERVICES.values()}
+    return {provider: CredentialStore(aws, settings.secret_prefix, provider, system) for provider in providers}
 
 
 def _within_limit(targets: Sequence[SweepTarget], found: Mapping[int, _Found]) -> dict[int, _Found]:
