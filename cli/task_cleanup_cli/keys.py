@@ -109,6 +109,10 @@ class EnvironmentKeys:
             raise AwsError("ResourceNotFoundException")
         return json.dumps(value)
 
+    def identity_token(self, audience: str, deadline: Deadline) -> str:  # noqa: ARG002 - see IdentityTokens
+        """The token at hand, for an account without a stored key."""
+        raise AwsError("NoTokenFile")
+
     def put_event(self, entry: Mapping[str, str], deadline: Deadline) -> None:
         """Not for the command line: it has no event bus."""
         raise NotImplementedError

@@ -15,7 +15,7 @@ from task_cleanup.sweep.claims import digest_of
 from task_cleanup.sweep.gathering import Results
 from task_cleanup.sweep.lister import Lister, credential_stores
 from task_cleanup.sweep.run import Sweeper
-from task_cleanup.sweep.services import SERVICES
+from task_cleanup.sweep.services import CALLED, SERVICES
 from task_cleanup.sweep.state import RunResult
 from task_cleanup.sweep.store import PREFIX, key
 from task_cleanup.system import Deadline, System
@@ -44,10 +44,10 @@ def settings_of(environment: Mapping[str, str]) -> Settings:
     EndedError
         If a variable is malformed.
     """
-    names = (*_TAKEN, *(f"{service.upper()}_ENDPOINT" for service in SERVICES))
+    names = (*_TAKEN, *(f"{service.upper()}_ENDPOINT" for service in CALLED))
     known = {name: environment[name] for name in names if name in environment}
     try:
-        settings = Settings.from_env(SERVICES, {**UNUSED_AWS, **known})
+        settings = Settings.from_env(CALLED, {**UNUSED_AWS, **known})
     except SettingsError as error:
         raise usage(str(error)) from None
     if not settings.extra_regions.keys() <= SERVICES.keys():
@@ -94,7 +94,7 @@ class Runs:
             store=self.store,
             results=Results(self.store, LocalBus(), system),
             operations={name: operation(name) for name in providers_operations},
-            keys=credential_stores(self.keys, self.settings, system),
+            keys=credential_stores(self.keys, self.settings, self.keys.identity_token, system),
             settings=self.settings,
             system=system,
             interrupts=self.interrupts,
@@ -109,9 +109,10 @@ class Runs:
 
     def _sweeper(self, approve: Approve) -> Sweeper:
         schema, system = sweep_schema(), self.interrupts.system
+        stores = credential_stores(self.keys, self.settings, self.keys.identity_token, system)
         return Sweeper(
             validator=RequestValidator(schema),
-            lister=Lister(schema, self.settings, self.keys, system),
+            lister=Lister(schema, self.settings, stores, system),
             store=self.store,
             bus=LocalBus(),
             system=system,

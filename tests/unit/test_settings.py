@@ -17,6 +17,7 @@ BASE = {
 SERVICES = ["alibaba_elasticsearch", "huawei_oms", "otc_dms"]
 ENDPOINTS = ["ALIBABA_ELASTICSEARCH_ENDPOINT", "HUAWEI_OMS_ENDPOINT", "OTC_DMS_ENDPOINT"]
 AWS_ENDPOINTS = {
+    "AWS_ENDPOINT_URL_STS": "sts",
     "AWS_ENDPOINT_URL_SECRETS_MANAGER": "secretsmanager",
     "AWS_ENDPOINT_URL_EVENTBRIDGE": "events",
     "AWS_ENDPOINT_URL_SQS": "sqs",

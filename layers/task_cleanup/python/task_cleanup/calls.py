@@ -164,10 +164,10 @@ def judge(
     service: Service, answers: Answers, reply: Reply, request: SignedRequest, credentials: Credentials
 ) -> Verdict:
     """What a reply means, by the provider's code first and the HTTP status only where there is none."""
-    authorization = request.headers["Authorization"]
+    authorization = request.headers.get("Authorization", "")  # a token is sent without one
     signature = authorization.rpartition("Signature=")[2]
-    secrets = [credentials.access_key_id, credentials.secret_access_key, credentials.security_token]
-    clean = partial(redact, secrets=[secret for secret in (*secrets, authorization, signature) if secret])
+    secrets = [secret for secret in (*credentials.secrets, authorization, signature) if secret]
+    clean = partial(redact, secrets=secrets)
     provider_error = service.read_error(reply)
     known: Category | None = None
     if provider_error is not None:

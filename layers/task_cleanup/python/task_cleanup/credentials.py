@@ -1,14 +1,21 @@
-"""Provider credentials from Secrets Manager: cached with a time limit, suspended after a rejected signature."""
+"""Provider credentials: from Secrets Manager or by an exchange, cached with a time limit.
+
+They are suspended after a rejected signature.
+"""
 
 import hashlib
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime
+from threading import Lock
 from typing import Any
 
 from task_cleanup.aws import AwsCalls, AwsError
 from task_cleanup.errors import Category, CleanupError, Code, invalid_request
+from task_cleanup.federation import MARGIN, Federation
 from task_cleanup.providers.model import Credentials
+from task_cleanup.startup import wired
 from task_cleanup.system import Deadline, System
 
 CACHE_SECONDS = 300.0
@@ -29,41 +36,90 @@ _PRINTABLE = re.compile(r"[!-~]+")  # no blanks, no controls: the values go into
 _PROJECT_ID = re.compile(r"[0-9a-f]{32}")
 
 
-class CredentialStore:
-    """The credentials of one provider, by account alias."""
+@wired
+class _Kept:
+    credentials: Credentials
+    read_at: float  # on the monotonic clock
+    ends_at: datetime | None  # of temporary keys
 
-    def __init__(self, aws: AwsCalls, prefix: str, provider: str, system: System) -> None:
+
+class CredentialStore:
+    """The credentials of one provider, by account alias. ``federation`` has the accounts without a stored key."""
+
+    def __init__(
+        self,
+        aws: AwsCalls,
+        prefix: str,
+        provider: str,
+        system: System,
+        federation: Federation | None = None,
+    ) -> None:
         self._aws = aws
         self._prefix = f"{prefix}/{provider}"
         self._system = system
-        self._cache: dict[str, tuple[float, Credentials]] = {}
+        self._federation = federation
+        self._cache: dict[str, _Kept] = {}
+        self._exchanging: dict[str, Lock] = {}  # one exchange at a time for an account; the others wait for its keys
         self._suspended: dict[tuple[str, str | None], float] = {}  # by key and project; None means every project
 
     def get(self, account: str, deadline: Deadline) -> Credentials:
-        """The account's credentials, at most ``CACHE_SECONDS`` old.
+        """The account's credentials: a secret's at most ``CACHE_SECONDS`` old, temporary keys until near their end.
 
         Raises
         ------
         CleanupError
             ``invalid_request`` if this account has no secret; ``internal`` if the default account has none, or a
             secret is marked for deletion, denied or malformed; ``unavailable`` if it cannot be read now. The message
-            has the secret's name, never its content.
+            has the secret's name, never its content. For an account without a stored key see ``Federation.keys``.
         """
-        fetched_at, credentials = self._cache.get(account, (float("-inf"), None))
-        if credentials is not None and self._system.monotonic() - fetched_at < CACHE_SECONDS:
-            return credentials
-        return self.refetch(account, deadline)
+        kept = self._kept(account)
+        if kept is not None:
+            return kept
+        if not self.is_federated(account):
+            return self.refetch(account, deadline)
+        with self._exchanging.setdefault(account, Lock()):
+            return self._kept(account) or self.refetch(account, deadline)
+
+    def is_federated(self, account: str) -> bool:
+        """Whether the account's keys come by an exchange, and no secret is read for it."""
+        return self._federation is not None and account in self._federation
+
+    def identity_token(self, deadline: Deadline) -> str:
+        """A fresh identity token, for the doctor. Raises like ``Federation.keys``."""
+        if self._federation is None:
+            raise AssertionError("asked for accounts that are federated only")
+        return self._federation.identity_token(deadline)
+
+    def ends_at(self, account: str) -> datetime | None:
+        """When the account's temporary keys end; None for a secret's."""
+        return self._cache[account].ends_at
+
+    def _kept(self, account: str) -> Credentials | None:
+        kept = self._cache.get(account)
+        if kept is None:
+            return None
+        if kept.ends_at is not None:  # by the wall clock: the monotonic one may stand still while Lambda freezes us
+            return kept.credentials if self._system.now() < kept.ends_at - MARGIN else None
+        return kept.credentials if self._system.monotonic() - kept.read_at < CACHE_SECONDS else None
 
     def refetch(self, account: str, deadline: Deadline) -> Credentials:
-        """Read the account's credentials from the secret again, and cache them. Raises like ``get``."""
+        """Read the account's secret again, or exchange again, and cache what it has. Raises like ``get``."""
+        ends_at = None
+        if self._federation is not None and account in self._federation:
+            keys = self._federation.keys(account, deadline)
+            credentials, ends_at = keys.credentials, keys.expires_at
+        else:
+            credentials = self._read(account, deadline)
+        self._cache[account] = _Kept(credentials, self._system.monotonic(), ends_at)
+        return credentials
+
+    def _read(self, account: str, deadline: Deadline) -> Credentials:
         name = f"{self._prefix}/{account}"
         try:
             text = self._aws.get_secret_value(name, deadline)
         except AwsError as error:
             raise _secret_error(name, account, error.code) from None
-        credentials = _parse(name, text)
-        self._cache[account] = (self._system.monotonic(), credentials)
-        return credentials
+        return _parse(name, text)
 
     def suspend(self, credentials: Credentials, project_id: str | None = None) -> None:
         """Refuse these credentials for ``CACHE_SECONDS``: six bad signatures lock a Huawei key for every user of it.
@@ -94,7 +150,8 @@ class CredentialStore:
 
 def digest_of(credentials: Credentials) -> str:
     """What tells two keys apart, without showing either: their SHA-256 in hex."""
-    parts = (credentials.access_key_id, credentials.secret_access_key, credentials.security_token or "")
+    key = (credentials.access_key_id, credentials.secret_access_key, credentials.security_token or "")
+    parts = key if credentials.auth_token is None else (credentials.auth_token,)
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 

@@ -43,15 +43,19 @@ class Code(StrEnum):
 
     CREDENTIAL_SUSPENDED = "CredentialSuspended"
     CONNECTION_FAILED = "ConnectionFailed"
+    EXCHANGE_REFUSED = "ExchangeRefused"  # the provider gives no keys for our identity token
+    EXCHANGE_UNAVAILABLE = "ExchangeUnavailable"
     EXPIRED = "Expired"
     FAILED_ENTRY = "FailedEntry"  # the bus did not take an event, and did not say why
+    IDENTITY_TOKEN_DENIED = "IdentityTokenDenied"  # noqa: S105 - a code, not a password
+    IDENTITY_TOKEN_UNAVAILABLE = "IdentityTokenUnavailable"  # noqa: S105
     INTERNAL_ERROR = "InternalError"
     NOT_JSON = "NotJson"
     PROJECT_ID_MISSING = "ProjectIdMissing"
     REPLY_TOO_LARGE = "ReplyTooLarge"
     RESULT_FALSE = "ResultFalse"
     SCHEMA_VIOLATION = "SchemaViolation"
-    SECRET_DENIED = "SecretDenied"  # noqa: S105 - a code, not a password
+    SECRET_DENIED = "SecretDenied"  # noqa: S105
     SECRET_MALFORMED = "SecretMalformed"  # noqa: S105
     SECRET_NOT_FOUND = "SecretNotFound"  # noqa: S105
     SECRET_STORE_UNAVAILABLE = "SecretStoreUnavailable"  # noqa: S105

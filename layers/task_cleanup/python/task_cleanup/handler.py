@@ -16,6 +16,7 @@ with UncollectedImports():
     from task_cleanup.credentials import CredentialStore
     from task_cleanup.delivery import Delivery, MessageEnd
     from task_cleanup.errors import TaskCleanupError
+    from task_cleanup.federation import Federation
     from task_cleanup.observability import Observability
     from task_cleanup.operation import Operation, run
     from task_cleanup.reply_size import fitted
@@ -56,7 +57,8 @@ def make_handler(operation: Operation, system: System | None = None) -> Callable
     SettingsError
         If an environment variable is missing or malformed.
     """
-    return _Handler(operation, Settings.from_env([operation.service.id]), system or System())
+    service = operation.service
+    return _Handler(operation, Settings.from_env([service.id, service.exchange.id]), system or System())
 
 
 class _Handler:
@@ -68,7 +70,8 @@ class _Handler:
         self._system = system
         self._delivery = Delivery(aws, settings)
         self._observability = Observability(settings)
-        credentials = CredentialStore(aws, settings.secret_prefix, service.provider, system)
+        federation = Federation.of(service.exchange, settings, aws.get_web_identity_token, system)
+        credentials = CredentialStore(aws, settings.secret_prefix, service.provider, system, federation)
         self._dependencies = Dependencies.of(
             service, settings, credentials, transport, system, dry_run=settings.dry_run
         )
@@ -92,6 +95,8 @@ class _Handler:
             case Trigger.HTTP:
                 received = triggers.from_http(event, self._operation.validator, request_id)
                 return triggers.http_reply(self._run(received, deadline))
+            case Trigger.DIRECT if triggers.is_check(event):
+                return self._check(event, deadline)
             case Trigger.DIRECT:
                 return self._direct(triggers.from_direct(event, request_id), deadline)
 
@@ -111,6 +116,11 @@ class _Handler:
             except AwsError as error:
                 self._observability.unpublished(result.correlation_id, error.code)
         return result.to_dict()
+
+    def _check(self, event: dict[str, Any], deadline: Deadline) -> dict[str, Any]:
+        from task_cleanup.doctor import check  # noqa: PLC0415 - hardly ever asked for
+
+        return check(event, {self._operation.service: self._dependencies}, deadline)
 
     def _event(self, received: Received, deadline: Deadline) -> dict[str, Any]:
         result = self._run(received, deadline.less(DELIVERY_RESERVE))

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import field
 from ipaddress import ip_address
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from task_cleanup.errors import TaskCleanupError
@@ -22,7 +22,11 @@ _AWS_SERVICES = {
     "events": "EVENTBRIDGE",
     "sqs": "SQS",
     "s3": "S3",
+    "sts": "STS",
 }
+_ACCOUNT = re.compile("[a-z0-9][a-z0-9-]{0,62}")  # an alias, as in every schema
+
+Accounts = Mapping[str, Mapping[str, str]]  # alias -> the members that its provider asks for
 
 
 class SettingsError(TaskCleanupError):
@@ -51,14 +55,19 @@ class Settings:
     report_bucket: str | None
     provider_endpoints: Mapping[str, str]  # service id ("huawei_oms") -> base URL
     extra_regions: Mapping[str, tuple[str, ...]]  # service id -> regions beside the service's own
+    federation: Mapping[str, Accounts]  # provider -> accounts without a stored key
     aws_endpoints: Mapping[str, str]  # signing name ("sqs") -> base URL
     aws: AwsIdentity
     metrics_namespace: str
     service_name: str
+    function_name: str
 
     @classmethod
     def from_env(cls, services: Iterable[str] = (), env: Mapping[str, str] = os.environ) -> Self:
-        """Read and check all variables; ``services`` are the ids whose ``<ID>_ENDPOINT`` may be set.
+        """Read and check all variables.
+
+        ``services`` are the ids (``huawei_oms``, ``huawei_sts``) whose ``<ID>_ENDPOINT`` may be set, and whose
+        providers' ``<PROVIDER>_FEDERATION`` is read.
 
         Raises
         ------
@@ -68,6 +77,8 @@ class Settings:
         region = env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or ""
         if not region:
             raise SettingsError("AWS_REGION is not set")
+        services = tuple(services)
+        providers = dict.fromkeys(service.partition("_")[0] for service in services)
         return cls(
             secret_prefix=env.get("CREDENTIALS_SECRET_PREFIX") or "task-cleanup",
             dry_run=_boolean(env, "DRY_RUN"),
@@ -77,6 +88,7 @@ class Settings:
             report_bucket=env.get("REPORT_BUCKET") or None,
             provider_endpoints=_provider_endpoints(env, services),
             extra_regions=_extra_regions(env, "EXTRA_REGIONS"),
+            federation={name: _federation(env, f"{name.upper()}_FEDERATION") for name in providers},
             aws_endpoints={name: _aws_endpoint(env, name, region) for name in _AWS_SERVICES},
             aws=AwsIdentity(
                 access_key_id=_required(env, "AWS_ACCESS_KEY_ID"),
@@ -86,6 +98,7 @@ class Settings:
             ),
             metrics_namespace=env.get("POWERTOOLS_METRICS_NAMESPACE") or "TaskCleanup",
             service_name=env.get("POWERTOOLS_SERVICE_NAME") or "task-cleanup",
+            function_name=env.get("AWS_LAMBDA_FUNCTION_NAME") or "task-cleanup",
         )
 
 
@@ -124,6 +137,14 @@ def _extra_regions(env: Mapping[str, str], name: str) -> dict[str, tuple[str, ..
     Only the sweep checks that the services exist: it imports them all, which would make every other function's cold
     start longer. In the other functions, an unknown service has no effect.
     """
+    value = _object(env, name, "of lists of regions")
+    if not all(_SERVICE.fullmatch(service) for service in value):
+        raise SettingsError(f"{name}: a service is written like huawei.oms")
+    return {service.replace(".", "_"): _regions(name, regions) for service, regions in value.items()}
+
+
+def _object(env: Mapping[str, str], name: str, of_what: str) -> dict[str, Any]:
+    """The variable's JSON object; an empty one if the variable is not set."""
     if not env.get(name):
         return {}
     try:
@@ -131,10 +152,19 @@ def _extra_regions(env: Mapping[str, str], name: str) -> dict[str, tuple[str, ..
     except ValueError:
         raise SettingsError(f"{name} is not JSON, or has a name twice") from None
     if not isinstance(value, dict) or not value:
-        raise SettingsError(f"{name} must be a JSON object of lists of regions")
-    if not all(_SERVICE.fullmatch(service) for service in value):
-        raise SettingsError(f"{name}: a service is written like huawei.oms")
-    return {service.replace(".", "_"): _regions(name, regions) for service, regions in value.items()}
+        raise SettingsError(f"{name} must be a JSON object {of_what}")
+    return value
+
+
+def _federation(env: Mapping[str, str], name: str) -> Accounts:
+    """Parse ``{"default": {"role_arn": …}}``. Which members there must be, the provider's exchange knows."""
+    accounts = _object(env, name, "of accounts by alias")
+    for alias, members in accounts.items():
+        if not _ACCOUNT.fullmatch(alias):
+            raise SettingsError(f"{name}: an alias is 1 to 63 lower-case letters, digits and hyphens")
+        if not isinstance(members, dict) or not all(isinstance(value, str) for value in members.values()):
+            raise SettingsError(f"{name}: the account {alias} must be an object of strings")
+    return accounts
 
 
 def _regions(name: str, regions: object) -> tuple[str, ...]:

@@ -139,6 +139,11 @@ def from_direct(event: object, request_id: str) -> Received:
     return Received(Trigger.DIRECT, event, request_id)
 
 
+def is_check(event: object) -> bool:
+    """Whether a direct request is the doctor's: ``{"check": …}``. No operation has a field of that name."""
+    return isinstance(event, dict) and "check" in event
+
+
 # -- EventBridge ------------------------------------------------
 
 

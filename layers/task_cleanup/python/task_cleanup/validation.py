@@ -49,6 +49,12 @@ def load_schema(path: Path, definitions: Mapping[str, Any] | None = None) -> dic
     return filled
 
 
+def filled_in(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A schema made in code, with its references to shared rules replaced by these. Raises like ``load_schema``."""
+    filled: dict[str, Any] = _filled(schema, _shared_rules(), ())
+    return filled
+
+
 def reference(name: str) -> dict[str, str]:
     """The ``$ref`` object that refers to the shared rule of this name."""
     return {"$ref": f"urn:task-cleanup:common#/$defs/{name}"}
@@ -75,7 +81,7 @@ def shared_pattern(name: str) -> re.Pattern[str]:
 def _filled(part: Any, shared: Mapping[str, Any], own: Collection[str]) -> Any:  # noqa: ANN401 - any part of a schema
     if isinstance(part, list):
         return [_filled(item, shared, own) for item in part]
-    if not isinstance(part, dict):
+    if not isinstance(part, Mapping):
         return part
     if "$ref" not in part:
         return {name: _filled(value, shared, own) for name, value in part.items()}

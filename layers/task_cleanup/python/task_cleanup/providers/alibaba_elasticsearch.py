@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from task_cleanup.errors import Category, Code
+from task_cleanup.providers import alibaba_sts
+from task_cleanup.providers.alibaba_gateway import read_error, request_id
 from task_cleanup.providers.model import (
     Call,
     Credentials,
@@ -18,7 +20,7 @@ from task_cleanup.providers.model import (
     ErrorTable,
     ListCall,
     Look,
-    ProviderError,
+    Probe,
     Reply,
     Request,
     Service,
@@ -109,21 +111,6 @@ def sign(call: Call, host: str, credentials: Credentials, *, now: datetime, nonc
         now=now,
         nonce=nonce,
     )
-
-
-def read_error(reply: Reply) -> ProviderError | None:
-    """The error in a reply of any status: other operations of this service send errors with HTTP 200."""
-    body = reply.json_object()
-    if body is None:
-        return None
-    code = text_member(body, ("Code", "code"))
-    return ProviderError(code, text_member(body, ("Message", "message"))) if code else None
-
-
-def request_id(reply: Reply) -> str | None:
-    """The request id from the body, else from the gateway's header."""
-    body = reply.json_object() or {}
-    return text_member(body, ("RequestId", "requestId")) or reply.headers.get("x-acs-request-id") or None
 
 
 def check_success(reply: Reply) -> Error | None:
@@ -254,6 +241,12 @@ def _time(value: object) -> datetime | None:
         return None
 
 
+def regions_call(request: Request) -> Call:
+    """``GET /openapi/regions`` (DescribeRegions): reads nothing of the account."""
+    del request
+    return Call("GET", ("openapi", "regions"), action="DescribeRegions")
+
+
 LOOK = Look(
     identity=("provider_status", "name", "created_at"),
     # No page tells how an unknown id is answered. These come where a parameter, of which the id is one, is not right.
@@ -279,5 +272,7 @@ SERVICE = Service(
         required=("instance_id",),
     ),
     look=LOOK,
+    exchange=alibaba_sts.EXCHANGE,
+    probe=Probe("alibaba.elasticsearch.DescribeRegions", regions_call, "elasticsearch:DescribeRegions"),
     instances=(ListCall("alibaba.elasticsearch.ListInstance", list_instances_call, read_instances, by_number=True),),
 )

@@ -5,19 +5,20 @@ endpoints. Throttling can come as HTTP 404 (``DMS.10240407``), and no code is kn
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from task_cleanup.errors import Category
-from task_cleanup.providers import huawei_gateway
+from task_cleanup.providers import huawei_gateway, huawei_sts, otc_iam
 from task_cleanup.providers.model import (
     Call,
     DeleteRequest,
     ErrorTable,
     ListCall,
     Look,
+    Probe,
     Reply,
     Request,
     Service,
@@ -26,6 +27,7 @@ from task_cleanup.providers.model import (
     instance_record,
     text_member,
 )
+from task_cleanup.providers.token_exchange import TokenExchange
 from task_cleanup.tasks import AgeBasis, Page, Status, StatusTable, Task
 from task_cleanup.times import parse_time, plausible
 
@@ -234,8 +236,13 @@ def _instances(provider: str, engines: Collection[str]) -> tuple[ListCall, ...]:
 
 
 def _service(
-    provider: str, instance: str, engines: Collection[str], regions: Collection[str], host: Callable[[str], str]
+    exchange: TokenExchange,
+    instance: str,
+    engines: Sequence[str],
+    regions: Collection[str],
+    host: Callable[[str], str],
 ) -> Service:
+    provider = exchange.provider
     return Service(
         provider=provider,
         name="dms",
@@ -255,11 +262,21 @@ def _service(
             required=("instance_id",),
         ),
         look=LOOK,
+        exchange=exchange,
+        probe=Probe(
+            f"{provider}.dms.ListInstances",
+            partial(list_instances_call, received=0, engine=engines[0]),
+            "dms:instance:list",
+        ),
         instances=_instances(provider, engines),
     )
 
 
-HUAWEI = _service("huawei", "a Huawei Cloud DMS instance", HUAWEI_ENGINES, HUAWEI_REGIONS, _huawei_host)
+HUAWEI = _service(huawei_sts.EXCHANGE, "a Huawei Cloud DMS instance", HUAWEI_ENGINES, HUAWEI_REGIONS, _huawei_host)
 OTC = _service(
-    "otc", "an Open Telekom Cloud DMS instance", OTC_ENGINES, OTC_REGIONS, "dms.{}.otc.t-systems.com".format
+    otc_iam.EXCHANGE,
+    "an Open Telekom Cloud DMS instance",
+    OTC_ENGINES,
+    OTC_REGIONS,
+    "dms.{}.otc.t-systems.com".format,
 )

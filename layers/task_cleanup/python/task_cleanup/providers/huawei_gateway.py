@@ -83,8 +83,10 @@ def check_success(reply: Reply) -> Error | None:
 
 
 def sign(call: Call, host: str, credentials: Credentials, *, now: datetime, nonce: str) -> dict[str, str]:
-    """Sign with ``SDK-HMAC-SHA256``; the scheme has no nonce."""
+    """Sign with ``SDK-HMAC-SHA256``, which has no nonce; an ``auth_token`` is sent as it is."""
     del nonce
+    if credentials.auth_token is not None:
+        return {"X-Auth-Token": credentials.auth_token}
     return sdk_hmac_sha256.sign(
         method=call.method,
         host=host,

@@ -6,16 +6,18 @@ OMS sends nearly every error with HTTP 400, also for internal errors and missing
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeGuard
 
 from task_cleanup.errors import Category
-from task_cleanup.providers import huawei_gateway
+from task_cleanup.providers import huawei_gateway, huawei_sts
 from task_cleanup.providers.model import (
     Call,
     DeleteRequest,
     ErrorTable,
     ListCall,
     Look,
+    Probe,
     Reply,
     Request,
     Service,
@@ -201,4 +203,6 @@ SERVICE = Service(
     delete=DeleteRequest("huawei.oms.DeleteTask", "oms_task_id", can_stop=True),
     target=TargetRules("Migration tasks of a Huawei Cloud project", {"project_id": "project_id"}),
     look=LOOK,
+    exchange=huawei_sts.EXCHANGE,
+    probe=Probe("huawei.oms.ListTasks", partial(list_call, received=0), "oms:task:list"),
 )

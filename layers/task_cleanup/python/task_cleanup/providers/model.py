@@ -6,13 +6,16 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from task_cleanup.errors import Category
 from task_cleanup.signing import canonical_query, percent_encode
 from task_cleanup.startup import wired
 from task_cleanup.tasks import BUSY, Page, Status, StatusTable, Task
 from task_cleanup.validation import Violation, not_one_of, violation_error
+
+if TYPE_CHECKING:
+    from task_cleanup.providers.token_exchange import TokenExchange
 
 Request = Mapping[str, Any]  # validated, with its defaults
 
@@ -26,12 +29,22 @@ PROVIDERS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Credentials:
-    """One account's key. ``project_id`` is Huawei's and OTC's, and optional even there."""
+    """One account's key. ``project_id`` is Huawei's and OTC's, and optional even there.
+
+    ``auth_token`` is a token of OTC's IAM that is sent instead of a signature; there is no key then.
+    """
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
     security_token: str | None = field(default=None, repr=False)
     project_id: str | None = None
+    auth_token: str | None = field(default=None, repr=False)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no log and no result may have in it. The key's id is not secret, and is not shown either."""
+        parts = (self.access_key_id, self.secret_access_key, self.security_token, self.auth_token)
+        return tuple(part for part in parts if part)
 
 
 @dataclass(frozen=True)
@@ -207,6 +220,15 @@ class TargetRules:
     required: Collection[str] = ()
 
 
+@wired
+class Probe:
+    """A read that needs no task: the ``operation``, its call, and the right that it needs at the provider."""
+
+    operation: str
+    call: Callable[[Request], Call]
+    right: str
+
+
 class Signer(Protocol):
     """Signs one call for one base URL: the headers to send."""
 
@@ -222,7 +244,8 @@ class Service:
     ``title`` is its name for people; ``regions`` is its own list of them; ``host`` makes a host name of any region.
     ``has_money``: a delete releases something that is paid for, so that only our own table says what is deleted.
     Where its tasks belong to instances, ``instances`` are the lists that have all of them between them: their records
-    are ``instance_record``.
+    are ``instance_record``. ``exchange`` gives temporary keys for the function's own identity, and ``probe`` shows
+    whether the credentials are accepted.
     """
 
     provider: str
@@ -239,6 +262,8 @@ class Service:
     delete: DeleteRequest
     target: TargetRules
     look: Look
+    exchange: "TokenExchange"
+    probe: Probe
     has_money: bool = False
     instances: tuple[ListCall, ...] = ()
 

@@ -9,7 +9,7 @@ from typing import Any
 from botocore.config import Config
 
 from task_cleanup import triggers
-from task_cleanup.aws import AwsError
+from task_cleanup.aws import Aws, AwsError
 from task_cleanup.delivery import Delivery, MessageEnd
 from task_cleanup.errors import TaskCleanupError
 from task_cleanup.event_types import EventType
@@ -19,15 +19,16 @@ from task_cleanup.sweep.api import ANSWER_SECONDS, AWS_CALL_SECONDS, Api
 from task_cleanup.sweep.boto import Boto, bucket_and_bus
 from task_cleanup.sweep.bus import EventBus
 from task_cleanup.sweep.gathering import Results
-from task_cleanup.sweep.lister import Lister
+from task_cleanup.sweep.lister import Lister, credential_stores
 from task_cleanup.sweep.observability import SweepObservability, short
 from task_cleanup.sweep.policy import Mode
 from task_cleanup.sweep.report import SweepOutcome
 from task_cleanup.sweep.run import Sweeper
-from task_cleanup.sweep.services import SERVICES
+from task_cleanup.sweep.services import CALLED, SERVICES
 from task_cleanup.sweep.state import RunResult
 from task_cleanup.sweep.store import BucketStore, key
 from task_cleanup.system import Deadline, System
+from task_cleanup.transport import new_session
 from task_cleanup.triggers import QueueMessage, Received, Trigger
 from task_cleanup.validation import RequestValidator
 
@@ -61,16 +62,19 @@ def make_sweep_handler(
     SettingsError
         If an environment variable is missing or malformed.
     """
-    settings = Settings.from_env(SERVICES)
+    settings = Settings.from_env(CALLED)
     if not settings.extra_regions.keys() <= SERVICES.keys():
         raise SettingsError("EXTRA_REGIONS names an unknown service")
     bucket, bus = bucket_and_bus(settings)
     system = system or System()
     validator = RequestValidator(schema)
     boto = Boto(settings, _AWS_CONFIG)
+    # Not by boto3: Lambda's own may be older than the call for identity tokens.
+    session = new_session(system, settings.aws_endpoints.values())
+    tokens = Aws(settings, lambda: session).get_web_identity_token
     sweeper = Sweeper(
         validator=validator,
-        lister=Lister(schema, settings, boto, system),
+        lister=Lister(schema, settings, credential_stores(boto, settings, tokens, system), system),
         store=BucketStore(boto, bucket),
         bus=EventBus(boto, bus, system),
         system=system,
@@ -101,8 +105,16 @@ class _Handler:
             case Trigger.HTTP:
                 received = triggers.from_http(event, self._sweeper.validator, context.aws_request_id, "run_id")
                 return self._http(received, event["requestContext"]["http"].get("method"), deadline)
+            case Trigger.DIRECT if triggers.is_check(event):
+                return self._check(event, deadline)
             case Trigger.DIRECT:
                 return self._direct(triggers.from_direct(event, context.aws_request_id), deadline)
+
+    def _check(self, event: dict[str, Any], deadline: Deadline) -> dict[str, Any]:
+        from task_cleanup.doctor import check  # noqa: PLC0415 - hardly ever asked for
+
+        lister = self._sweeper.lister
+        return check(event, {service: lister.dependencies(service) for service in SERVICES.values()}, deadline)
 
     def _direct(self, received: Received, deadline: Deadline) -> dict[str, Any]:
         """Return the summary. Publish it too if the run did not succeed: an asynchronous caller gets no reply.

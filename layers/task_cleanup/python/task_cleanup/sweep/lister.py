@@ -14,7 +14,9 @@ from task_cleanup.aws import AwsCalls
 from task_cleanup.calls import Dependencies
 from task_cleanup.credentials import CredentialStore, digest_of
 from task_cleanup.errors import Category, CleanupError, SweepCode
-from task_cleanup.operation import Operation, list_operation, run
+from task_cleanup.federation import Federation, IdentityTokens
+from task_cleanup.operation import list_operation, run
+from task_cleanup.providers.model import Service
 from task_cleanup.results import Error, Result, TaskList
 from task_cleanup.settings import Settings
 from task_cleanup.sweep.policy import SweepTarget
@@ -52,7 +54,13 @@ _Found = TargetListing | tuple[SweepTarget, ...]
 class Lister:
     """Lists targets with the code of the list operations. ``schema`` is that of the sweep's requests."""
 
-    def __init__(self, schema: Mapping[str, Any], settings: Settings, aws: AwsCalls, system: System) -> None:
+    def __init__(
+        self,
+        schema: Mapping[str, Any],
+        settings: Settings,
+        stores: Mapping[str, CredentialStore],
+        system: System,
+    ) -> None:
         self._operations = {key: list_operation(service, schema["$defs"][key]) for key, service in SERVICES.items()}
         self._instance_lists = {
             key: [list_operation(service, schema["$defs"][key], each) for each in service.instances]
@@ -60,7 +68,7 @@ class Lister:
         }
         self._settings = settings
         self._system = system
-        self._stores = credential_stores(aws, settings, system)
+        self._stores = stores
 
     def list_all(self, targets: Sequence[SweepTarget], run_id: str, deadline: Deadline) -> list[TargetListing]:
         """One listing for each target and each instance found, in the order of the targets.
@@ -129,7 +137,7 @@ class Lister:
     def _list(self, target: SweepTarget, run_id: str, deadline: Deadline) -> TargetListing:
         operation = self._operations[target.service_id]
         received = Received(Trigger.DIRECT, target.to_dict(), run_id)
-        result = run(operation, received, self._dependencies(operation), deadline.within(TARGET_SECONDS))
+        result = run(operation, received, self.dependencies(operation.service), deadline.within(TARGET_SECONDS))
         return _listing(target, result)
 
     def _look_up(self, target: SweepTarget, run_id: str, deadline: Deadline) -> _Found:
@@ -137,7 +145,7 @@ class Lister:
         until, ids = deadline.within(TARGET_SECONDS), dict[str, str]()
         for operation in self._instance_lists[target.service_id]:
             received = Received(Trigger.DIRECT, {**target.to_dict(), "limit": _ALL}, run_id)
-            result = run(operation, received, self._dependencies(operation), until)
+            result = run(operation, received, self.dependencies(operation.service), until)
             if result.listed is None or not result.listed.complete:
                 failed = _listing(target, result)
                 return replace(failed, tasks=(), error=failed.error or _not_whole(result.listed))
@@ -145,9 +153,9 @@ class Lister:
             ids |= {task.task_id.lower(): task.task_id for task in result.listed.tasks}
         return tuple(target.instance(instance_id) for instance_id in ids.values())
 
-    def _dependencies(self, operation: Operation) -> Dependencies:
+    def dependencies(self, service: Service) -> Dependencies:
         """The dependencies for one target, with its own session, since threads must not share one."""
-        service, transport = operation.service, Transport(self._system)
+        transport = Transport(self._system)
         return Dependencies.of(
             service,
             self._settings,
@@ -158,10 +166,23 @@ class Lister:
         )
 
 
-def credential_stores(aws: AwsCalls, settings: Settings, system: System) -> dict[str, CredentialStore]:
-    """One for each provider of a service that sweeps list."""
-    providers = {service.provider for service in SERVICES.values()}
-    return {provider: CredentialStore(aws, settings.secret_prefix, provider, system) for provider in providers}
+def credential_stores(
+    aws: AwsCalls, settings: Settings, tokens: IdentityTokens, system: System
+) -> dict[str, CredentialStore]:
+    """One for each provider of a service that sweeps list.
+
+    Raises
+    ------
+    SettingsError
+        If an account without a stored key is not configured as its provider's exchange needs it.
+    """
+    exchanges = {service.provider: service.exchange for service in SERVICES.values()}
+    return {
+        provider: CredentialStore(
+            aws, settings.secret_prefix, provider, system, Federation.of(exchange, settings, tokens, system)
+        )
+        for provider, exchange in exchanges.items()
+    }
 
 
 def _within_limit(targets: Sequence[SweepTarget], found: Mapping[int, _Found]) -> dict[int, _Found]:

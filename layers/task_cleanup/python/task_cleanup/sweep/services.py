@@ -12,6 +12,9 @@ SERVICES: Mapping[str, Service] = {
     service.id: service for service in (alibaba_elasticsearch.SERVICE, huawei_oms.SERVICE, dms.HUAWEI, dms.OTC)
 }
 
+# The ids whose ``<ID>_ENDPOINT`` may be set, and whose providers' ``<PROVIDER>_FEDERATION`` is read.
+CALLED: Collection[str] = tuple(dict.fromkeys([*SERVICES, *(service.exchange.id for service in SERVICES.values())]))
+
 
 def region_violations(request: Mapping[str, Any], extra: Mapping[str, Collection[str]]) -> Iterator[Violation]:
     """A violation for every target whose region its service does not have.
