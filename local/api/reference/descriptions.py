@@ -48,6 +48,11 @@ SETTINGS: Mapping[str, str] = {
     "EXTRA_REGIONS": 'Regions that a service has beside its own, a JSON object such as `{"huawei.oms": '
     '["xx-name-1"]}`. With a value that cannot be read, no function starts; with a service that does not exist, the '
     "sweep does not start.",
+    "*_FEDERATION": "Accounts of this provider that have no stored key, a JSON object by alias: "
+    "[what is in it](../keyless.md). With a value that cannot be read, the function does not start. Accounts that "
+    "are not there have a secret.",
+    "AWS_LAMBDA_FUNCTION_NAME": "Lambda sets it. Providers' audit logs show it for the calls of accounts without a "
+    "stored key.",
     "EVENT_BUS_NAME": "The bus on which results are published. If this, `DEAD_LETTER_QUEUE_URL` or `MAX_RECEIVES` is "
     "not set, the function moves no message itself: a failed message comes again until SQS moves it.",
     "DEAD_LETTER_QUEUE_URL": "The queue to which the function moves messages that failed for good. Lists have none.",
@@ -153,6 +158,12 @@ CODES: Mapping[Code, str] = {
     Code.REPLY_TOO_LARGE: "The reply is longer than 1 MiB (a page of a list: 16 MiB) and was not read to its end.",
     Code.RESULT_FALSE: "Alibaba answered `Result: false`, without a reason.",
     Code.SCHEMA_VIOLATION: "A field is missing, unknown or wrong: `error.detail.violations`.",
+    Code.EXCHANGE_REFUSED: "The provider gives no keys for the function's identity token. `error.detail` has the "
+    "provider's code, the token's claims, and what to compare ([keyless.md](../keyless.md)).",
+    Code.EXCHANGE_UNAVAILABLE: "The provider's STS or IAM throttled the exchange, was down or slow.",
+    Code.IDENTITY_TOKEN_DENIED: "AWS STS gives the function no identity token: it is not switched on for the "
+    "account, or the role or the organisation forbids it.",
+    Code.IDENTITY_TOKEN_UNAVAILABLE: "AWS STS throttled the call, was down or slow.",
     Code.SECRET_DENIED: "The function may not read the secret: its role, or the secret's own policy or key.",
     Code.SECRET_MALFORMED: "The secret is not the JSON object that "
     "[credentials](../operations.md#first-steps-in-an-account) are. Its content is never told.",

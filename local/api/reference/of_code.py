@@ -24,7 +24,7 @@ from task_cleanup.sweep.gatherer import GATHERER, GathererObservability
 from task_cleanup.sweep.observability import EndTelemetry, SweepObservability
 from task_cleanup.sweep.report import SweepOutcome
 from task_cleanup.sweep.selection import Decision
-from task_cleanup.sweep.services import SERVICES
+from task_cleanup.sweep.services import CALLED, SERVICES
 from task_cleanup.tasks import Status
 from task_cleanup.triggers import HTTP_STATUS, Trigger
 
@@ -51,7 +51,7 @@ def variables_read() -> list[str]:
     given = _Recorder(
         AWS_DEFAULT_REGION="eu-central-1", AWS_ACCESS_KEY_ID="testKey", AWS_SECRET_ACCESS_KEY="testFake"
     )
-    Settings.from_env(SERVICES, given)
+    Settings.from_env(CALLED, given)
     return list(dict.fromkeys(given.asked))
 
 

@@ -17,8 +17,8 @@ from task_cleanup.system import Deadline
 from task_cleanup.times import rfc3339
 from task_cleanup.validation import RequestValidator, Violation, filled_in, pointer, reference
 
-Step = dict[str, Any]
-Services = Mapping[Service, Dependencies]
+_Step = dict[str, Any]
+_Services = Mapping[Service, Dependencies]
 
 _SCHEMA = {
     "type": "object",
@@ -32,7 +32,7 @@ _SCHEMA = {
 }
 
 
-def check(event: Mapping[str, Any], services: Services, deadline: Deadline) -> dict[str, Any]:
+def check(event: Mapping[str, Any], services: _Services, deadline: Deadline) -> dict[str, Any]:
     """Check the account's credentials for each service.
 
     Returns
@@ -58,7 +58,7 @@ def check(event: Mapping[str, Any], services: Services, deadline: Deadline) -> d
     return {"check": "credentials", "account": request["account"], "ok": ok, "services": checked}
 
 
-def _unknown_region(request: Mapping[str, Any], services: Services) -> list[Violation]:
+def _unknown_region(request: Mapping[str, Any], services: _Services) -> list[Violation]:
     """A violation if a region is asked for that no service has: nothing would be tried there."""
     region = request.get("region")
     if region is None or any(_has_region(service, services[service], region) for service in services):
@@ -73,14 +73,10 @@ def _has_region(service: Service, dependencies: Dependencies, region: object) ->
 
 def _of_service(service: Service, dependencies: Dependencies, request: Request, deadline: Deadline) -> dict[str, Any]:
     is_federated = dependencies.credentials.is_federated(request["account"])
-    steps: list[Step] = []
-    try:
-        if is_federated:
-            steps.append(_token(dependencies, deadline))
+    steps = [_token(dependencies, deadline)] if is_federated else []
+    if _all_ok(steps):
         steps.append(_keys(dependencies, request["account"], deadline))
-    except _StepError as failed:
-        steps.append(failed.step)
-    if all(step["state"] == "ok" for step in steps):
+    if _all_ok(steps):
         steps.append(_call(service, dependencies, request, deadline))
     else:
         steps.append(_step("call", "skipped", "there are no credentials to call with"))
@@ -93,45 +89,43 @@ def _of_service(service: Service, dependencies: Dependencies, request: Request, 
     }
 
 
-class _StepError(Exception):
-    def __init__(self, name: str, error: CleanupError) -> None:
-        super().__init__(name)
-        self.step = _failed(name, Error.of(error))
+def _all_ok(steps: list[_Step]) -> bool:
+    return all(step["state"] == "ok" for step in steps)
 
 
-def _step(name: str, state: str, message: str, **more: Any) -> Step:  # noqa: ANN401 - JSON values
+def _step(name: str, state: str, message: str, **more: Any) -> _Step:  # noqa: ANN401 - JSON values
     return {"step": name, "state": state, "message": message, **more}
 
 
-def _failed(name: str, error: Error) -> Step:
+def _failed(name: str, error: Error) -> _Step:
     detail = {} if error.detail is None else {"detail": dict(error.detail)}
     return _step(name, "failed", error.message, code=str(error.code), **detail)
 
 
-def _token(dependencies: Dependencies, deadline: Deadline) -> Step:
+def _token(dependencies: Dependencies, deadline: Deadline) -> _Step:
     try:
         token = dependencies.credentials.identity_token(deadline)
     except CleanupError as error:
-        raise _StepError("identity token", error) from None
+        return _failed("identity token", Error.of(error))
     message = "AWS STS gives this function an identity token: trust policies must name these claims"
     return _step("identity token", "ok", message, detail={"claims": dict(claims_of(token))})
 
 
-def _keys(dependencies: Dependencies, account: str, deadline: Deadline) -> Step:
+def _keys(dependencies: Dependencies, account: str, deadline: Deadline) -> _Step:
     """Read or exchange anew: keys that are kept would hide what is wrong since."""
     store = dependencies.credentials
     name = "exchange" if store.is_federated(account) else "secret"
     try:
         store.refetch(account, deadline)
     except CleanupError as error:
-        raise _StepError(name, error) from None
+        return _failed(name, Error.of(error))
     ends_at = store.ends_at(account)
     if ends_at is None:
         return _step(name, "ok", "the secret is there and well-formed")
     return _step(name, "ok", f"the provider gives keys for the token, until {rfc3339(ends_at)}")
 
 
-def _call(service: Service, dependencies: Dependencies, request: Request, deadline: Deadline) -> Step:
+def _call(service: Service, dependencies: Dependencies, request: Request, deadline: Deadline) -> _Step:
     probe = service.probe
     if "region" not in request:
         return _step("call", "skipped", f"name a region, and {probe.operation} is tried there")

@@ -18,7 +18,7 @@ from task_cleanup import transport
 from task_cleanup.aws import STALE_SIGNATURE, AwsError
 from task_cleanup.errors import Category, CleanupError, Code
 from task_cleanup.providers.model import Reply
-from task_cleanup.providers.token_exchange import KEY_LIFETIME, Asked, TemporaryKeys, TokenExchange
+from task_cleanup.providers.token_exchange import KEY_LIFETIME, StepInput, TemporaryKeys, TokenExchange
 from task_cleanup.redaction import redact
 from task_cleanup.settings import Accounts, Settings, SettingsError
 from task_cleanup.system import Deadline, System
@@ -133,8 +133,8 @@ class Federation:
         # The exchange changes nothing, so the session may repeat its requests as it may those to AWS.
         with closing(transport.new_session(self._system, [base])) as session:
             for step in self.exchange.steps(account):
-                asked = Asked(base, account, secrets[-1], self._session_name, self._system.now())
-                reply = self._sent(session, asked, step.request, within)
+                given = StepInput(base, account, secrets[-1], self._session_name, self._system.now())
+                reply = self._sent(session, given, step.request, within)
                 found = step.read(reply, account) if 200 <= reply.status < 300 else None
                 if isinstance(found, TemporaryKeys):
                     return self._limited(found)
@@ -144,10 +144,10 @@ class Federation:
         raise AssertionError("the last step of an exchange reads keys")
 
     def _sent(
-        self, session: requests.Session, asked: Asked, request: Callable[[Asked], Any], deadline: Deadline
+        self, session: requests.Session, given: StepInput, request: Callable[[StepInput], Any], deadline: Deadline
     ) -> Reply:
         try:
-            return transport.exchange(session, request(asked), deadline)
+            return transport.exchange(session, request(given), deadline)
         except NoAnswerError as error:
             message = f"{self.exchange.title} did not answer: {error}"
             raise CleanupError(Category.UNAVAILABLE, Code.EXCHANGE_UNAVAILABLE, message) from None
@@ -160,7 +160,7 @@ class Federation:
         return TemporaryKeys(keys.credentials, min(keys.expires_at, self._system.now() + KEY_LIFETIME))
 
     def _refusal(self, alias: str, reply: Reply, secrets: list[str]) -> CleanupError:
-        """The error for a reply without what was asked for. Its detail names what the operator has to compare."""
+        """The error for a reply without what was given for. Its detail names what the operator has to compare."""
         told = self.exchange.read_error(reply)
         if told is None and 200 <= reply.status < 300:
             message = f"{self.exchange.title}: HTTP {reply.status} without usable keys"

@@ -11,13 +11,13 @@ from urllib.parse import urlencode
 from task_cleanup.providers.alibaba_gateway import read_error, request_id
 from task_cleanup.providers.model import Reply, SignedRequest
 from task_cleanup.providers.token_exchange import (
+    HOST_LABEL,
     KEY_LIFETIME,
-    REGION,
     SUBJECT_HINT,
     Account,
-    Asked,
+    ExchangeStep,
     Member,
-    Step,
+    StepInput,
     TemporaryKeys,
     TokenExchange,
     read_keys,
@@ -33,23 +33,23 @@ def _host(account: Account) -> str:
     return "sts.aliyuncs.com" if region is None or region in _WITHOUT_HOST else f"sts.{region}.aliyuncs.com"
 
 
-def assume_role(asked: Asked) -> SignedRequest:
+def assume_role(given: StepInput) -> SignedRequest:
     """``POST /?Action=AssumeRoleWithOIDC…``. The token is in the body: proxies and servers log URLs."""
     query = {
         "Action": "AssumeRoleWithOIDC",
         "Format": "JSON",
-        "Timestamp": f"{asked.now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        "Timestamp": f"{given.now.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
         "Version": "2015-04-01",
     }
     body = {
-        "OIDCProviderArn": asked.account["provider_arn"],
-        "OIDCToken": asked.bearer,
-        "RoleArn": asked.account["role_arn"],
-        "RoleSessionName": asked.session,
+        "OIDCProviderArn": given.account["provider_arn"],
+        "OIDCToken": given.bearer,
+        "RoleArn": given.account["role_arn"],
+        "RoleSessionName": given.session,
         "DurationSeconds": f"{KEY_LIFETIME.total_seconds():.0f}",
     }
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
-    return SignedRequest("POST", f"{asked.base}/?{canonical_query(query.items())}", headers, urlencode(body).encode())
+    return SignedRequest("POST", f"{given.base}/?{canonical_query(query.items())}", headers, urlencode(body).encode())
 
 
 def read_assumed(reply: Reply, account: Account) -> TemporaryKeys | None:
@@ -78,10 +78,10 @@ EXCHANGE = TokenExchange(
             re.compile(r"acs:ram::[0-9]{1,32}:oidc-provider/[\w.-]{1,128}", re.ASCII),
             "acs:ram::1234567890123456:oidc-provider/aws",
         ),
-        "sts_region": Member(REGION, "eu-central-1", required=False),
+        "sts_region": Member(HOST_LABEL, "eu-central-1", required=False),
     },
     host=_host,
-    steps=lambda _: (Step(assume_role, read_assumed),),
+    steps=lambda _: (ExchangeStep(assume_role, read_assumed),),
     read_error=read_error,
     request_id=request_id,
     temporary=frozenset({_FAILED + "IssuerConfigurationBroken"}),  # it could not fetch the issuer's keys

@@ -14,9 +14,9 @@ from task_cleanup.providers.token_exchange import (
     PROJECT_ID,
     SUBJECT_HINT,
     Account,
-    Asked,
+    ExchangeStep,
     Member,
-    Step,
+    StepInput,
     TemporaryKeys,
     TokenExchange,
     read_keys,
@@ -39,16 +39,16 @@ REGIONS = (
 )
 
 
-def assume_agency(asked: Asked) -> SignedRequest:
+def assume_agency(given: StepInput) -> SignedRequest:
     """``POST /v5/agencies/assume-with-oidc``."""
     body = {
-        "provider_urn": asked.account["provider_urn"],
-        "agency_urn": asked.account["agency_urn"],
-        "agency_session_name": asked.session,
-        "id_token": asked.bearer,
+        "provider_urn": given.account["provider_urn"],
+        "agency_urn": given.account["agency_urn"],
+        "agency_session_name": given.session,
+        "id_token": given.bearer,
         "duration_seconds": int(KEY_LIFETIME.total_seconds()),
     }
-    url = f"{asked.base}/v5/agencies/assume-with-oidc"
+    url = f"{given.base}/v5/agencies/assume-with-oidc"
     return SignedRequest("POST", url, {"Content-Type": "application/json"}, json.dumps(body).encode())
 
 
@@ -74,7 +74,7 @@ EXCHANGE = TokenExchange(
         "project_id": Member(PROJECT_ID, "0123456789abcdef0123456789abcdef", required=False),
     },
     host=lambda account: f"sts.{account['sts_region']}.myhuaweicloud.com",
-    steps=lambda _: (Step(assume_agency, read_assumed),),
+    steps=lambda _: (ExchangeStep(assume_agency, read_assumed),),
     read_error=huawei_gateway.read_error,
     request_id=huawei_gateway.request_id,
     temporary=frozenset(),

@@ -16,9 +16,9 @@ from task_cleanup.providers.token_exchange import (
     PROJECT_ID,
     SUBJECT_HINT,
     Account,
-    Asked,
+    ExchangeStep,
     Member,
-    Step,
+    StepInput,
     TemporaryKeys,
     TokenExchange,
     read_keys,
@@ -28,12 +28,12 @@ from task_cleanup.providers.token_exchange import (
 _JSON = {"Content-Type": "application/json;charset=utf8"}
 
 
-def project_token(asked: Asked) -> SignedRequest:
+def project_token(given: StepInput) -> SignedRequest:
     """``POST /v3.0/OS-AUTH/id-token/tokens``, for a token of the account's project."""
-    project = {"id": asked.account["project_id"]}
-    body = {"auth": {"id_token": {"id": asked.bearer}, "scope": {"project": project}}}
-    headers = {**_JSON, "X-Idp-Id": asked.account["provider_id"]}
-    return SignedRequest("POST", f"{asked.base}/v3.0/OS-AUTH/id-token/tokens", headers, json.dumps(body).encode())
+    project = {"id": given.account["project_id"]}
+    body = {"auth": {"id_token": {"id": given.bearer}, "scope": {"project": project}}}
+    headers = {**_JSON, "X-Idp-Id": given.account["provider_id"]}
+    return SignedRequest("POST", f"{given.base}/v3.0/OS-AUTH/id-token/tokens", headers, json.dumps(body).encode())
 
 
 def read_project_token(reply: Reply, account: Account) -> str | TemporaryKeys | None:
@@ -50,12 +50,12 @@ def read_project_token(reply: Reply, account: Account) -> str | TemporaryKeys | 
     return TemporaryKeys(Credentials("", "", project_id=account["project_id"], auth_token=token), expires_at)
 
 
-def security_token(asked: Asked) -> SignedRequest:
+def security_token(given: StepInput) -> SignedRequest:
     """``POST /v3.0/OS-CREDENTIAL/securitytokens``. The member ``id`` in the body is about to be dropped there."""
     wanted = {"duration_seconds": int(KEY_LIFETIME.total_seconds())}
     body = {"auth": {"identity": {"methods": ["token"], "token": wanted}}}
-    headers = {**_JSON, "X-Auth-Token": asked.bearer}
-    url = f"{asked.base}/v3.0/OS-CREDENTIAL/securitytokens"
+    headers = {**_JSON, "X-Auth-Token": given.bearer}
+    url = f"{given.base}/v3.0/OS-CREDENTIAL/securitytokens"
     return SignedRequest("POST", url, headers, json.dumps(body).encode())
 
 
@@ -65,7 +65,7 @@ def read_security_token(reply: Reply, account: Account) -> TemporaryKeys | None:
     return read_keys((reply.json_object() or {}).get("credential"), names, account["project_id"])
 
 
-_FIRST, _SECOND = Step(project_token, read_project_token), Step(security_token, read_security_token)
+_FIRST, _SECOND = ExchangeStep(project_token, read_project_token), ExchangeStep(security_token, read_security_token)
 
 EXCHANGE = TokenExchange(
     provider="otc",

@@ -19,7 +19,7 @@ KEY_LIFETIME = timedelta(seconds=900)  # the least that all three providers allo
 Account = Mapping[str, str]  # the members of one account in ALIBABA_FEDERATION and its siblings
 
 PROJECT_ID = re.compile("[0-9a-f]{32}")
-REGION = re.compile("[a-z][a-z0-9-]{0,61}[a-z0-9]")  # one label of a host name
+HOST_LABEL = re.compile("[a-z][a-z0-9-]{0,61}[a-z0-9]")  # a region with a dot could name another host
 LINE = re.compile(r"[!-~]+")  # no blanks, no controls: the values go into HTTP headers
 SUBJECT_HINT = (
     "The subject (sub) is the ARN of this function's role, which changes when the role is replaced: pin each ARN of "
@@ -45,8 +45,8 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One request to make: ``bearer`` is the identity token, or what the step before this one has read.
+class StepInput:
+    """What a request is made of: ``bearer`` is the identity token, or what the step before this one has read.
 
     ``session`` is the name under which the provider's audit log shows the calls.
     """
@@ -59,10 +59,10 @@ class Asked:
 
 
 @wired
-class Step:
+class ExchangeStep:
     """One request of an exchange, and what its reply holds: the next bearer, or the keys; None if neither."""
 
-    request: Callable[[Asked], SignedRequest]
+    request: Callable[[StepInput], SignedRequest]
     read: Callable[[Reply, Account], str | TemporaryKeys | None]
 
 
@@ -82,7 +82,7 @@ class TokenExchange:
     audience: str
     members: Mapping[str, Member]
     host: Callable[[Account], str]
-    steps: Callable[[Account], Sequence[Step]]
+    steps: Callable[[Account], Sequence[ExchangeStep]]
     read_error: Callable[[Reply], ProviderError | None]
     request_id: Callable[[Reply], str | None]
     temporary: frozenset[str]
