@@ -157,7 +157,7 @@ class AwsSts(StandIn[AwsStsSwitches]):
             result = {"Expiration": int(ends_at), "WebIdentityToken": token}
             metadata = {"RequestId": exchange.request_id}
             content = {f"{OPERATION}Response": {f"{OPERATION}Result": result, "ResponseMetadata": metadata}}
-            return Reply(200, (("Content-Type", "application/json"),), json.dumps(content).encode())
+            return Reply(200, (("Content-Type", "application/json"),), _json(content))
         return _xml_reply(
             200,
             f'<{OPERATION}Response xmlns="{_NAMESPACE}"><{OPERATION}Result>'
@@ -171,8 +171,8 @@ class AwsSts(StandIn[AwsStsSwitches]):
         kind = "Sender" if refusal.status < 500 else "Receiver"
         if self._wants_json(exchange):
             error = {"Code": refusal.code, "Message": refusal.message, "Type": kind}
-            content = json.dumps({"Error": error, "RequestId": exchange.request_id})
-            return Reply(refusal.status, (("Content-Type", "application/json"),), content.encode())
+            content = _json({"Error": error, "RequestId": exchange.request_id})
+            return Reply(refusal.status, (("Content-Type", "application/json"),), content)
         return _xml_reply(
             refusal.status,
             f'<ErrorResponse xmlns="{_NAMESPACE}"><Error><Type>{kind}</Type><Code>{escape(refusal.code)}</Code>'
@@ -225,6 +225,10 @@ def _own_claims(role: AwsRole, region: str) -> dict[str, object]:
         "lambda_source_function_arn": role.function_arn,
     }
     return {"https://sts.amazonaws.com/": {name: value for name, value in own.items() if value is not None}}
+
+
+def _json(content: object) -> bytes:
+    return json.dumps(content, separators=(",", ":")).encode()
 
 
 def _xml_reply(status: int, text: str) -> Reply:

@@ -28,6 +28,8 @@ class OtcIamSwitches:
     """The code for a subject that the mapping does not name."""
     otc_iam_foreign_project: Literal["IAM.0003", "IAM.0001"] = "IAM.0003"
     """The code for a scope in which the group has no rights."""
+    otc_iam_disabled: Literal["IAM.0004", "IAM.0001", "IAM.0003"] = "IAM.0004"
+    """The code for an identity provider that is not enabled."""
     otc_iam_alg_needed: bool = False
     """Whether an uploaded key without `alg` is of no use."""
     otc_iam_token_size: int = switch(256, 16_000)
@@ -132,9 +134,11 @@ class OtcIam(StandIn[OtcIamSwitches]):
         trust = self.trusts.find(provider_id)
         if trust is None:
             raise refuse("IAM.0004")
+        if not trust.enabled:
+            raise refuse(self.switches.otc_iam_disabled)
         configured = self.configurations.find(provider_id)
         keys = read_keys(configured["signing_key"]) if configured else None
-        if configured is None or keys is None or not trust.enabled:
+        if configured is None or keys is None:
             raise refuse("IAM.0001")
         if self.switches.otc_iam_alg_needed:
             keys = {"keys": [key for key in keys["keys"] if "alg" in key]}
