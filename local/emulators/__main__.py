@@ -14,10 +14,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Start the emulators and wait for a signal."""
     parser = argparse.ArgumentParser(prog="python -m local.emulators", description=__doc__)
     parser.add_argument(
-        "--port-base", type=int, default=0, help="first port, of as many as services and one; 0: free ones"
+        "--port-base", type=int, default=0, help="first port, of as many as services, one and four; 0: free ones"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the dice for faults and of generated ids")
-    parser.add_argument("--state", type=Path, help='JSON file: {"keys": [..], "tasks": [..]}')
+    parser.add_argument("--state", type=Path, help='JSON file: {"keys": [..], "identity": [..], "tasks": [..]}')
     options = parser.parse_args(arguments)
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -26,9 +26,12 @@ def main(arguments: list[str] | None = None) -> int:
         state = json.loads(options.state.read_text(encoding="utf-8")) if options.state else {}
         for key in state.get("keys", []):
             cloud.add_key(**key)
+        for record in state.get("identity", []):
+            cloud.identity.register(record)
         for record in state.get("tasks", []):
             cloud.seed(record)
-        sys.stdout.write(json.dumps({"urls": cloud.urls, "admin_url": cloud.admin_url}) + "\n")
+        addresses = {"urls": cloud.urls, "admin_url": cloud.admin_url, "identity_urls": cloud.identity.urls}
+        sys.stdout.write(json.dumps(addresses) + "\n")
         sys.stdout.flush()
         stopped.wait()
     return 0

@@ -28,6 +28,7 @@ class Admin:
             ("GET", "tasks"): lambda _, __: self._cloud.tasks(),
             ("POST", "tasks"): self._seed,
             ("POST", "keys"): self._add_key,
+            ("POST", "identity"): self._register,
             ("GET", "switches"): lambda _, __: self._cloud.switches.as_json(),
             ("POST", "switches"): self._switch,
             ("GET", "faults"): lambda _, __: self._cloud.faults.as_json(),
@@ -70,6 +71,10 @@ class Admin:
     def _add_key(self, body: dict[str, Any], _request: Request) -> object:
         key = self._cloud.add_key(**body)
         return {"provider": key.provider, "access_key_id": key.access_key_id}
+
+    def _register(self, body: dict[str, Any], _request: Request) -> object:
+        self._cloud.identity.register(body)
+        return {"urls": self._cloud.identity.urls}
 
     def _switch(self, body: dict[str, Any], _request: Request) -> object:
         self._cloud.switches.update(**body)

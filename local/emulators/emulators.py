@@ -2,12 +2,14 @@
 
 import threading
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
 from .admin import Admin
 from .clock import Clock
 from .faults import Faults
+from .identity import Identity
 from .journal import Journal
 from .keys import AccessKey, KeyRing
 from .messages import Delivery, Request
@@ -24,15 +26,18 @@ class Emulators:
     """All clouds on loopback. Use it in a `with` block, or call `start` and `stop`."""
 
     def __init__(self, seed: int = 0, port_base: int = 0) -> None:
-        """Take ports from this one on, one for each service and then one for the admin API; 0 takes free ones."""
+        """Take ports from this one on: one a service, one for the admin API, one a stand-in; 0 takes free ones."""
         self._platform = Platform(seed)
         self.services = make_services(self._platform)
         self.responders = {name: self._responder(name) for name in sorted({s.name for s in self.services.values()})}
-        responders = {**self.responders, ADMIN: Admin(self).respond}
+        self.identity = Identity(self._platform)
+        stand_ins = {name: stand_in.respond for name, stand_in in self.identity.stand_ins.items()}
+        responders = {**self.responders, ADMIN: Admin(self).respond, **stand_ins}
         self._servers = {
             name: LoopbackServer(port_base and port_base + place, respond, self._platform.stopping)
             for place, (name, respond) in enumerate(responders.items())
         }
+        self.identity.urls.update({name: self._servers[name].url for name in stand_ins})
         self._stop_once = threading.Lock()
 
     # -- life ------------------------------------------------------------------------------------------------
@@ -48,8 +53,8 @@ class Emulators:
         with self._stop_once:
             if not self._platform.stopping.is_set():
                 self._platform.stopping.set()
-                for server in self._servers.values():
-                    server.stop()
+                with ThreadPoolExecutor(len(self._servers)) as pool:  # each waits for its threads
+                    list(pool.map(LoopbackServer.stop, self._servers.values()))
 
     def __enter__(self) -> Self:
         """Start."""
@@ -62,8 +67,12 @@ class Emulators:
         self.stop()
 
     def reset(self, seed: int | None = None, *, keys: bool = False) -> None:
-        """Forget tasks, journal, faults, switches, lock-outs and the shifted clock; the keys too if asked."""
+        """Forget tasks, journal, faults, switches, lock-outs, changed identity tokens and the shifted clock.
+
+        If asked, forget the keys too, and whatever was registered with the stand-ins for identity.
+        """
         self._platform.reset(seed)
+        self.identity.reset(registrations=keys)
         for service in self.services.values():
             service.clear()
         if keys:
@@ -83,7 +92,7 @@ class Emulators:
     @property
     def urls(self) -> dict[str, str]:
         """Base URL of each service."""
-        return {name: server.url for name, server in self._servers.items() if name != ADMIN}
+        return {name: self._servers[name].url for name in self.responders}
 
     @property
     def admin_url(self) -> str:

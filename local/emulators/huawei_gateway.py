@@ -16,7 +16,7 @@ from task_cleanup.providers.model import Service as Provided
 from . import signatures
 from .clock import rfc3339
 from .faults import Dialect, Fault
-from .keys import AccessKey
+from .keys import AccessKey, LockOut
 from .messages import Reply, Request
 from .service import CLOCK_WINDOW_SECONDS, Exchange, Platform, R, Refusal, S, Service, json_reply
 from .switches import switch
@@ -35,6 +35,14 @@ class GatewaySwitches:
     otc_gateway_prefix: Literal["APIGW", "APIG"] = "APIGW"
 
 
+@dataclass
+class OtcSwitches:
+    """What is open about the keys of Open Telekom Cloud alone."""
+
+    otc_temporary_keys: bool = True
+    """Whether DMS takes the temporary keys that IAM gives for an identity token."""
+
+
 class GatewayRefusal(Refusal):
     """A refusal by the gateway; the code is without its prefix."""
 
@@ -51,6 +59,7 @@ class HuaweiService(Service[R, S]):
         """Start on this platform, with the gateway's switches."""
         super().__init__(platform, provided)
         self.gateway = platform.switches.part(GatewaySwitches, self.name)
+        self.otc = OtcSwitches() if provided.provider != "otc" else platform.switches.part(OtcSwitches, self.name)
 
     @property
     def prefix(self) -> str:
@@ -108,16 +117,18 @@ class HuaweiService(Service[R, S]):
 
     def _authenticate(self, exchange: Exchange) -> AccessKey:
         request = exchange.request
-        claim = _read_claim(request)
-        exchange.access_key_id = claim.access_key_id
-        key = self.platform.keys.find(self.provided.provider, claim.access_key_id)
-        if key is None or key.disabled:
-            raise _unauthenticated(f"access key {claim.access_key_id} not found")
-        if self.platform.lock_out.is_locked(key):
-            raise _unauthenticated(f"access key {key.access_key_id} is locked, try again in 5 minutes")
-        self._check_token(request, key)
-        _check_date(request, exchange.now)
-        self._check_signature(exchange, claim, key)
+        token = request.header("x-auth-token")
+        if self.provided.provider == "otc" and token is not None and request.header("authorization") is None:
+            return self._bearer(token)
+        key = authenticate(self.platform, self.gateway, self.provided.provider, exchange)
+        if key.security_token is not None and not self.otc.otc_temporary_keys:
+            raise _unauthenticated("the security token cannot be decrypted")
+        return key
+
+    def _bearer(self, token: str) -> AccessKey:
+        key = self.platform.keys.bearers.recall(token)
+        if key is None:
+            raise _unauthenticated("the token cannot be decrypted")
         return key
 
     def _check_project(self, key: AccessKey, project_id: str) -> None:
@@ -127,29 +138,43 @@ class HuaweiService(Service[R, S]):
             raise self.refuse(self.foreign_project)
         raise GatewayRefusal(403, "0310", "The project is not usable with this access key.")
 
-    def _check_token(self, request: Request, key: AccessKey) -> None:
-        if request.header("x-security-token") != key.security_token:
-            raise _unauthenticated("the security token cannot be decrypted")
-        if key.token_expired:
-            code = self.gateway.gateway_expired_token
-            raise GatewayRefusal(401, code, "The token has expired and must be renewed.")
 
-    def _check_signature(self, exchange: Exchange, claim: signatures.Claim, key: AccessKey) -> None:
-        request = exchange.request
-        exchange.signature_ok = False
-        faulty = signatures.unsigned_headers(request, claim, ("host", "x-sdk-date"))
-        if faulty:
-            raise _unauthenticated(f"headers not signed or not sent: {', '.join(faulty)}")
-        unsigned_token = key.security_token is not None and "x-security-token" not in claim.signed_headers
-        if unsigned_token and not self.gateway.gateway_unsigned_token_accepted:
-            raise GatewayRefusal(400, "0602", "The security token is not among the signed headers.")
-        computed = signatures.compute_sdk_hmac(request, claim, key.secret_access_key)
-        if not computed.confirms(claim):
-            self.platform.lock_out.failed(key, self.gateway.gateway_lock_after)
-            echoed = computed.canonical_request.replace("\n", "|")
-            raise _unauthenticated(f"verify aksk signature fail, server canonical request: {echoed}")
-        self.platform.lock_out.succeeded(key)
-        exchange.signature_ok = True
+def authenticate(platform: Platform, switches: GatewaySwitches, provider: str, exchange: Exchange) -> AccessKey:
+    """Return the key whose signature the request has; raise `GatewayRefusal` if it has none."""
+    request = exchange.request
+    claim = _read_claim(request)
+    exchange.access_key_id = claim.access_key_id
+    key = platform.keys.find(provider, claim.access_key_id)
+    if key is None or key.disabled:
+        raise _unauthenticated(f"access key {claim.access_key_id} not found")
+    if platform.lock_out.is_locked(key):
+        raise _unauthenticated(f"access key {key.access_key_id} is locked, try again in 5 minutes")
+    if request.header("x-security-token") != key.security_token:
+        raise _unauthenticated("the security token cannot be decrypted")
+    if key.token_expired:
+        raise GatewayRefusal(401, switches.gateway_expired_token, "The token has expired and must be renewed.")
+    _check_date(request, exchange.now)
+    exchange.signature_ok = False
+    _check_signature(request, claim, key, switches, platform.lock_out)
+    exchange.signature_ok = True
+    return key
+
+
+def _check_signature(
+    request: Request, claim: signatures.Claim, key: AccessKey, switches: GatewaySwitches, lock_out: LockOut
+) -> None:
+    faulty = signatures.unsigned_headers(request, claim, ("host", "x-sdk-date"))
+    if faulty:
+        raise _unauthenticated(f"headers not signed or not sent: {', '.join(faulty)}")
+    unsigned_token = key.security_token is not None and "x-security-token" not in claim.signed_headers
+    if unsigned_token and not switches.gateway_unsigned_token_accepted:
+        raise GatewayRefusal(400, "0602", "The security token is not among the signed headers.")
+    computed = signatures.compute_sdk_hmac(request, claim, key.secret_access_key)
+    if not computed.confirms(claim):
+        lock_out.failed(key, switches.gateway_lock_after)
+        echoed = computed.canonical_request.replace("\n", "|")
+        raise _unauthenticated(f"verify aksk signature fail, server canonical request: {echoed}")
+    lock_out.succeeded(key)
 
 
 def query_pairs(request: Request, names: Iterable[str]) -> dict[str, str]:

@@ -23,6 +23,8 @@ class AccessKey:
     disabled: bool = False
     token_expired: bool = False
     denied: tuple[str, ...] = ()
+    ends_at: float | None = None
+    """When its token expires, on the emulators' timer; None: never, unless `token_expired` says so."""
 
     @property
     def name(self) -> tuple[str, str]:
@@ -32,42 +34,6 @@ class AccessKey:
     def may(self, operation: str) -> bool:
         """Whether the permissions allow the operation (`*` in `denied` forbids all)."""
         return operation not in self.denied and "*" not in self.denied
-
-
-class KeyRing:
-    """All access keys by provider and id."""
-
-    def __init__(self) -> None:
-        """Start empty."""
-        self.providers: set[str] = set()
-        """Whose keys there can be. A provider's keys work for all of its services."""
-        self._keys: dict[tuple[str, str], AccessKey] = {}
-        self._lock = threading.Lock()
-
-    def add(self, **values: object) -> AccessKey:
-        """Add a key, or replace the one with that id."""
-        key = AccessKey(**converted(AccessKey, values))
-        if key.provider not in self.providers:
-            raise InvalidRecordError(f"provider must be one of {', '.join(sorted(self.providers))}")
-        with self._lock:
-            self._keys[key.name] = key
-        return key
-
-    def change(self, provider: str, access_key_id: str, **values: object) -> AccessKey:
-        """Change fields of a key: rotate its secret, disable it, let its token expire, deny operations."""
-        with self._lock:
-            key = replace(self._keys[provider, access_key_id], **converted(AccessKey, values))
-            self._keys[key.name] = key
-        return key
-
-    def find(self, provider: str, access_key_id: str) -> AccessKey | None:
-        """The key with this id of this provider, or None."""
-        return self._keys.get((provider, access_key_id))
-
-    def clear(self) -> None:
-        """Forget all keys."""
-        with self._lock:
-            self._keys.clear()
 
 
 class Memory(Generic[T]):
@@ -105,6 +71,48 @@ class Memory(Generic[T]):
         for name in list(self._entries)[:2]:
             if self._entries[name][0] <= now:
                 del self._entries[name]
+
+
+class KeyRing:
+    """All access keys by provider and id."""
+
+    def __init__(self, clock: Clock) -> None:
+        """Start empty; the clock ends temporary keys."""
+        self._clock = clock
+        self.providers: set[str] = set()
+        """Whose keys there can be. A provider's keys work for all of its services."""
+        self.bearers: Memory[AccessKey] = Memory(clock)
+        """Tokens that replace a signature, each with whom it stands for (Open Telekom Cloud, `X-Auth-Token`)."""
+        self._keys: dict[tuple[str, str], AccessKey] = {}
+        self._lock = threading.Lock()
+
+    def add(self, **values: object) -> AccessKey:
+        """Add a key, or replace the one with that id."""
+        key = AccessKey(**converted(AccessKey, values))
+        if key.provider not in self.providers:
+            raise InvalidRecordError(f"provider must be one of {', '.join(sorted(self.providers))}")
+        with self._lock:
+            self._keys[key.name] = key
+        return key
+
+    def change(self, provider: str, access_key_id: str, **values: object) -> AccessKey:
+        """Change fields of a key: rotate its secret, disable it, let its token expire, deny operations."""
+        with self._lock:
+            key = replace(self._keys[provider, access_key_id], **converted(AccessKey, values))
+            self._keys[key.name] = key
+        return key
+
+    def find(self, provider: str, access_key_id: str) -> AccessKey | None:
+        """The key with this id of this provider, or None; after its end its token has expired."""
+        key = self._keys.get((provider, access_key_id))
+        over = key is not None and key.ends_at is not None and self._clock.elapsed() >= key.ends_at
+        return replace(key, token_expired=True) if key is not None and over else key
+
+    def clear(self) -> None:
+        """Forget all keys and bearers."""
+        self.bearers.clear()
+        with self._lock:
+            self._keys.clear()
 
 
 class LockOut:

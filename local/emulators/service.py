@@ -1,4 +1,4 @@
-"""The base class of all emulated services: answers each request and writes one entry into the journal for it."""
+"""The base classes of all that is emulated: answers each request and writes one entry into the journal for it."""
 
 import json
 import random
@@ -63,16 +63,17 @@ class Platform:
 
     seed: int
     clock: Clock = field(default_factory=Clock)
-    keys: KeyRing = field(default_factory=KeyRing)
     switches: Switches = field(default_factory=Switches)
     journal: Journal = field(default_factory=Journal)
     stopping: threading.Event = field(default_factory=threading.Event)
+    keys: KeyRing = field(init=False)
     faults: Faults = field(init=False)
     lock_out: LockOut = field(init=False)
     ids: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
         """Seed the two random sources: one decides which requests a fault hits, the other makes ids."""
+        self.keys = KeyRing(self.clock)
         self.faults = Faults(self.clock, self.seed)
         self.lock_out = LockOut(self.clock)
         self.ids = random.Random(self.seed)
@@ -130,34 +131,15 @@ class Exchange:
             raise self.gate
 
 
-class Service(ABC, Generic[R, S]):
-    """One emulated service.
+class Answering(ABC):
+    """What answers on a port: decides each request in its provider's manner, and writes the journal."""
 
-    A gateway, a subclass, authenticates the caller and has its error shape. A service, a subclass of a gateway,
-    has the records of its tasks (`R`), its switches (`S`), its codes and its routes.
-    """
-
-    emulates: ClassVar[tuple[Provided, ...]]
-    """The layer's services that this class emulates, each with data of its own."""
-    family: ClassVar[str] = ""
-    """Only where a service has several kinds of tasks, at one address: which of them, if not the first."""
-    kind: ClassVar[Kind[Any]]
-    own_switches: ClassVar[type[Any]] = NoSwitches
-    codes: ClassVar[Mapping[str, tuple[int, str]]]
-    """The HTTP status and the text of each error code."""
-    no_place: ClassVar[str | None] = None
-    """The code for a place that does not exist; None: any place is there, and empty."""
     routes: ClassVar[tuple[Route, ...]]
 
-    def __init__(self, platform: Platform, provided: Provided) -> None:
-        """Start without tasks; `platform` is the process's."""
+    def __init__(self, platform: Platform, name: str) -> None:
+        """Take the process's platform, and the name in the journal, in faults and in switches."""
         self.platform = platform
-        self.provided = provided
-        self.name = provided.id
-        self.key = f"{self.name}_{self.family}" if self.family else self.name
-        self.shared = platform.switches.part(SharedSwitches, self.name)
-        self.switches: S = platform.switches.part(self.own_switches, self.name)
-        self.store: Store[R] = Store(self.kind, platform.clock)
+        self.name = name
 
     def respond(self, request: Request) -> Delivery:
         """Decide a request, write its journal entry, and return how the answer is sent."""
@@ -205,6 +187,99 @@ class Service(ABC, Generic[R, S]):
     @abstractmethod
     def throttled(self, fault: Fault) -> Refusal:
         """Refuse for the rate of calls, in the provider's dialect."""
+
+    # -- one request ------------------------------------------------
+
+    def _open(self, request: Request) -> Exchange:
+        return Exchange(
+            request=request,
+            call=self.identify(request),
+            arrived=self.platform.clock.now(),
+            request_id=self.new_request_id(),
+        )
+
+    def _decide(self, exchange: Exchange, outcome: Fault | None) -> Reply | None:
+        if outcome is None:
+            return self._attempt(exchange)
+        if outcome.after_change:
+            self._attempt(exchange)
+            return self._replaced(outcome, exchange)
+        if outcome.kind in REFUSALS:
+            exchange.gate = self._refusal(outcome)
+            return self._attempt(exchange)
+        return self._replaced(outcome, exchange)
+
+    def _attempt(self, exchange: Exchange) -> Reply:
+        try:
+            return self.answer(exchange)
+        except Refusal as refusal:
+            return self._rendered(refusal, exchange)
+
+    def _rendered(self, refusal: Refusal, exchange: Exchange) -> Reply:
+        exchange.code = refusal.code
+        return self.render(refusal, exchange)
+
+    def _refusal(self, fault: Fault) -> Refusal:
+        if fault.kind is FaultKind.THROTTLE:
+            return self.throttled(fault)
+        return Refusal(fault.status or 500, fault.code, fault.message)
+
+    def _replaced(self, fault: Fault, exchange: Exchange) -> Reply | None:
+        """The answer that a fault sends instead of the real one; None is a reset."""
+        exchange.code = None
+        if fault.kind in REFUSALS:
+            return self._rendered(self._refusal(fault), exchange)
+        if fault.kind is FaultKind.AWAY and fault.variant is not Variant.RESET:
+            return self._rendered(self.unavailable(), exchange)
+        return _raw_reply(fault)
+
+    def _entry(self, exchange: Exchange, plan: Plan, reply: Reply | None) -> Entry:
+        return Entry(
+            time=rfc3339(exchange.arrived),
+            service=self.name,
+            operation=exchange.call.operation if exchange.call else None,
+            method=exchange.request.method,
+            path=exchange.request.path,
+            ids=dict(exchange.ids),
+            client_token=exchange.client_token,
+            access_key_id=exchange.access_key_id,
+            signature_ok=exchange.signature_ok,
+            nonce=exchange.nonce,
+            status=reply.status if reply else None,
+            code=exchange.code,
+            effect=exchange.effect,
+            faults=plan.kinds,
+            request_id=exchange.request_id,
+            carried_out=exchange.carried_out,
+        )
+
+
+class Service(Answering, Generic[R, S]):
+    """One emulated service.
+
+    A gateway, a subclass, authenticates the caller and has its error shape. A service, a subclass of a gateway,
+    has the records of its tasks (`R`), its switches (`S`), its codes and its routes.
+    """
+
+    emulates: ClassVar[tuple[Provided, ...]]
+    """The layer's services that this class emulates, each with data of its own."""
+    family: ClassVar[str] = ""
+    """Only where a service has several kinds of tasks, at one address: which of them, if not the first."""
+    kind: ClassVar[Kind[Any]]
+    own_switches: ClassVar[type[Any]] = NoSwitches
+    codes: ClassVar[Mapping[str, tuple[int, str]]]
+    """The HTTP status and the text of each error code."""
+    no_place: ClassVar[str | None] = None
+    """The code for a place that does not exist; None: any place is there, and empty."""
+
+    def __init__(self, platform: Platform, provided: Provided) -> None:
+        """Start without tasks; `platform` is the process's."""
+        super().__init__(platform, provided.id)
+        self.provided = provided
+        self.key = f"{self.name}_{self.family}" if self.family else self.name
+        self.shared = platform.switches.part(SharedSwitches, self.name)
+        self.switches: S = platform.switches.part(self.own_switches, self.name)
+        self.store: Store[R] = Store(self.kind, platform.clock)
 
     def clear(self) -> None:
         """Forget all tasks and all memory of earlier requests."""
@@ -273,71 +348,6 @@ class Service(ABC, Generic[R, S]):
         """Delete a task at once."""
         self.place(exchange).remove(task.task_id, self.platform.clock.elapsed())
         exchange.effect = "deleted"
-
-    # -- one request ------------------------------------------------
-
-    def _open(self, request: Request) -> Exchange:
-        return Exchange(
-            request=request,
-            call=self.identify(request),
-            arrived=self.platform.clock.now(),
-            request_id=self.new_request_id(),
-        )
-
-    def _decide(self, exchange: Exchange, outcome: Fault | None) -> Reply | None:
-        if outcome is None:
-            return self._attempt(exchange)
-        if outcome.after_change:
-            self._attempt(exchange)
-            return self._replaced(outcome, exchange)
-        if outcome.kind in REFUSALS:
-            exchange.gate = self._refusal(outcome)
-            return self._attempt(exchange)
-        return self._replaced(outcome, exchange)
-
-    def _attempt(self, exchange: Exchange) -> Reply:
-        try:
-            return self.answer(exchange)
-        except Refusal as refusal:
-            return self._rendered(refusal, exchange)
-
-    def _rendered(self, refusal: Refusal, exchange: Exchange) -> Reply:
-        exchange.code = refusal.code
-        return self.render(refusal, exchange)
-
-    def _refusal(self, fault: Fault) -> Refusal:
-        if fault.kind is FaultKind.THROTTLE:
-            return self.throttled(fault)
-        return Refusal(fault.status or 500, fault.code, fault.message)
-
-    def _replaced(self, fault: Fault, exchange: Exchange) -> Reply | None:
-        """The answer that a fault sends instead of the real one; None is a reset."""
-        exchange.code = None
-        if fault.kind in REFUSALS:
-            return self._rendered(self._refusal(fault), exchange)
-        if fault.kind is FaultKind.AWAY and fault.variant is not Variant.RESET:
-            return self._rendered(self.unavailable(), exchange)
-        return _raw_reply(fault)
-
-    def _entry(self, exchange: Exchange, plan: Plan, reply: Reply | None) -> Entry:
-        return Entry(
-            time=rfc3339(exchange.arrived),
-            service=self.name,
-            operation=exchange.call.operation if exchange.call else None,
-            method=exchange.request.method,
-            path=exchange.request.path,
-            ids=dict(exchange.ids),
-            client_token=exchange.client_token,
-            access_key_id=exchange.access_key_id,
-            signature_ok=exchange.signature_ok,
-            nonce=exchange.nonce,
-            status=reply.status if reply else None,
-            code=exchange.code,
-            effect=exchange.effect,
-            faults=plan.kinds,
-            request_id=exchange.request_id,
-            carried_out=exchange.carried_out,
-        )
 
 
 def json_reply(status: int, content: object, headers: HeaderList = ()) -> Reply:

@@ -16,6 +16,7 @@ from local.emulators import SERVICES
 ROOT = Path(__file__).parents[2]
 STATE = {
     "keys": [{"provider": "huawei", "access_key_id": "AKFAKE1", "secret_access_key": "testSecretFake1"}],
+    "identity": [{"stand_in": "otc_iam", "provider_id": "aws", "audience": "fake", "subjects": ["fake"]}],
     "tasks": [{"service": "huawei_oms", "project_id": "f" * 32, "task_id": 5}],
 }
 
@@ -31,6 +32,7 @@ def test_it_prints_its_urls_and_ends_on_a_signal(tmp_path: Path, number: signal.
         assert process.stdout is not None
         printed = json.loads(process.stdout.readline())
         assert list(printed["urls"]) == list(SERVICES)
+        assert list(printed["identity_urls"]) == ["aws_sts", "alibaba_sts", "huawei_sts", "otc_iam"]
         connection = http.client.HTTPConnection(urlsplit(printed["admin_url"]).netloc, timeout=5)
         connection.request("GET", "/_emulator/tasks")
         seeded = json.loads(connection.getresponse().read())
