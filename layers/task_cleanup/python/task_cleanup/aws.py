@@ -16,7 +16,7 @@ from task_cleanup.errors import Code, TaskCleanupError
 from task_cleanup.providers.model import Reply, SignedRequest
 from task_cleanup.settings import Settings
 from task_cleanup.startup import wired
-from task_cleanup.system import Deadline
+from task_cleanup.system import Deadline, System
 from task_cleanup.transport import NoAnswerError, ReplyTooLargeError, exchange
 
 CALL_TIMEOUT = 2.5  # seconds for one call with its repetitions
@@ -71,7 +71,8 @@ _SEND_MESSAGE = _Action("sqs", "AmazonSQS.SendMessage", "1.0")
 class Aws:
     """Calls AWS with the function's own role. ``session`` is called each time, since the session can be replaced."""
 
-    def __init__(self, settings: Settings, session: Callable[[], requests.Session]) -> None:
+    def __init__(self, settings: Settings, session: Callable[[], requests.Session], system: System) -> None:
+        self._system = system
         self._endpoints = settings.aws_endpoints
         self._identity = settings.aws
         self._session = session
@@ -183,7 +184,7 @@ class Aws:
         prepared = requests.Request(
             "POST",
             url,
-            headers=dict(headers),
+            headers={**headers, "X-Amz-Date": f"{self._system.now():%Y%m%dT%H%M%SZ}"},
             data=body,
             auth=AWS4Auth(
                 identity.access_key_id,

@@ -64,7 +64,7 @@ def make_handler(operation: Operation, system: System | None = None) -> Callable
 class _Handler:
     def __init__(self, operation: Operation, settings: Settings, system: System) -> None:
         transport = Transport(system, lambda system: new_session(system, settings.aws_endpoints.values()))
-        aws = Aws(settings, lambda: transport.session)
+        aws = Aws(settings, lambda: transport.session, system)
         service = operation.service
         self._operation = operation
         self._system = system

@@ -71,7 +71,7 @@ def make_sweep_handler(
     boto = Boto(settings, _AWS_CONFIG)
     # Not by boto3: Lambda's own may be older than the call for identity tokens.
     session = new_session(system, settings.aws_endpoints.values())
-    tokens = Aws(settings, lambda: session).get_web_identity_token
+    tokens = Aws(settings, lambda: session, system).get_web_identity_token
     sweeper = Sweeper(
         validator=validator,
         lister=Lister(schema, settings, credential_stores(boto, settings, tokens, system), system),
