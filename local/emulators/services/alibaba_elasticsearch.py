@@ -98,6 +98,11 @@ class AlibabaElasticsearch(AlibabaService[DataTask, ElasticsearchSwitches]):
         """All data tasks of the instance: there are no pages."""
         return _result(exchange, [self.store.look(task) for task in self.tasks(exchange)])
 
+    def list_regions(self, exchange: Exchange) -> Reply:
+        """The regions, without any of the account's data."""
+        regions = [{"regionId": region, "status": "available"} for region in self.provided.regions]
+        return _result(exchange, regions)
+
     def list_instances(self, exchange: Exchange) -> Reply:
         """A page of the instances, by its number from 1; they are in the order in which they were added."""
         query = query_of(exchange.request)
@@ -162,6 +167,7 @@ class AlibabaElasticsearch(AlibabaService[DataTask, ElasticsearchSwitches]):
             required=("ClientToken", "taskId"),
             token="ClientToken",
         ),
+        Route("DescribeRegions", "GET", "/openapi/regions", list_regions),
         Route("ListInstance", "GET", "/openapi/instances", list_instances),
         Route("ListDataTasks", "GET", "/openapi/instances/{instance_id}/data-task", list_tasks),
         Route(
