@@ -1,9 +1,9 @@
 """``template.yaml`` without its loops: every operation written out, for tools that know SAM's own transform only.
 
 Of ``AWS::LanguageExtensions`` it knows what the template uses, and raises an error for the rest: loops over literal
-lists directly in a section, and in them the loop's variable in keys, ``Ref`` and ``Fn::Sub``, ``Fn::FindInMap`` with keys
-that are known then, and ``Fn::Select`` of a written list. CloudFormation ignores ``${Variable}`` in a plain string; here
-that is an error.
+lists directly in a section, and in them the loop's variable in keys, ``Ref`` and ``Fn::Sub``, ``Fn::FindInMap`` with
+keys that are known then, and ``Fn::Select`` of a written list. CloudFormation ignores ``${Variable}`` in a plain
+string; here that is an error.
 ``python -m local.aws.expand`` (``make build``) writes ``template.expanded.yaml``.
 """
 
