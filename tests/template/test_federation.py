@@ -61,7 +61,8 @@ def broken(provider: str) -> Iterator[str]:
     yield from (f'{{"default": {it}}}' for it in ("{}", "[]", '"text"', f"[{account}]", f"{account},", account[:-1]))
     yield f'{{"default": {account} "team-b": {account}}}'
     yield f'{{"Default": {account}}}'
-    yield from (json.dumps({"default": {name: it}}) for it in (1, None, True, ["text"], {}, "", 'a"b', "a\\b", "é"))
+    values: list[Any] = [1, None, True, ["text"], {}, "", 'a"b', "a\\b", "é"]
+    yield from (json.dumps({"default": {name: it}}) for it in values)
     yield f'{{"default": {{"{name}": "é"}}}}'
 
 

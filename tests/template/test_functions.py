@@ -106,10 +106,10 @@ def test_environment_is_complete(operation: Operation) -> None:
 
     of_queue = {} if operation.is_list else {"MAX_RECEIVES": "5", **letters}
 
-    federation = {f"{it.upper()}_FEDERATION": "" for it in PROVIDERS}
-    federation[f"{operation.provider.upper()}_FEDERATION"] = {"Ref": parameter_of(operation.provider)}
+    others = {f"{it.upper()}_FEDERATION": "" for it in PROVIDERS}
+    federation = {f"{operation.provider.upper()}_FEDERATION": {"Ref": parameter_of(operation.provider)}}
 
-    assert variables == {**COMMON_ENVIRONMENT, **of_queue, **federation}
+    assert variables == {**COMMON_ENVIRONMENT, **of_queue, **others, **federation}
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,8 @@ SETTINGS: Mapping[str, str] = {
     "EXTRA_REGIONS": 'Regions that a service has beside its own, a JSON object such as `{"huawei.oms": '
     '["xx-name-1"]}`. With a value that cannot be read, no function starts; with a service that does not exist, the '
     "sweep does not start.",
+    "*_FEDERATION": "Accounts of this provider without a stored key, a JSON object by account. Not set or empty: "
+    "none. Accounts that are not named have a secret. The functions of other providers have it empty.",
     "EVENT_BUS_NAME": "The bus on which results are published. If this, `DEAD_LETTER_QUEUE_URL` or `MAX_RECEIVES` is "
     "not set, the function moves no message itself: a failed message comes again until SQS moves it.",
     "DEAD_LETTER_QUEUE_URL": "The queue to which the function moves messages that failed for good. Lists have none.",
