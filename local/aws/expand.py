@@ -1,8 +1,9 @@
 """``template.yaml`` without its loops: every operation written out, for tools that know SAM's own transform only.
 
 Of ``AWS::LanguageExtensions`` it knows what the template uses, and raises an error for the rest: loops over literal
-lists directly in a section, and in them the loop's variable in keys, ``Ref`` and ``Fn::Sub``, and ``Fn::FindInMap``
-with keys that are known then. CloudFormation ignores ``${Variable}`` in a plain string; here that is an error.
+lists directly in a section, and in them the loop's variable in keys, ``Ref`` and ``Fn::Sub``, ``Fn::FindInMap`` with
+keys that are known then, and ``Fn::Select`` of a written list. CloudFormation ignores ``${Variable}`` in a plain
+string; here that is an error.
 ``python -m local.aws.expand`` (``make build``) writes ``template.expanded.yaml``.
 """
 
@@ -17,7 +18,7 @@ from samtranslator.yaml_helper import yaml_parse
 
 SAM = "AWS::Serverless-2016-10-31"
 _LOOP = "Fn::ForEach::"
-_KNOWN = frozenset({"Fn::Sub", "Fn::GetAtt", "Fn::If", "Fn::FindInMap"})
+_KNOWN = frozenset({"Fn::Sub", "Fn::GetAtt", "Fn::If", "Fn::FindInMap", "Fn::Select"})
 
 Json = dict[str, Any]
 
@@ -67,6 +68,8 @@ def _written(node: Any, names: Mapping[str, str], mappings: Json) -> Any:  # noq
     written = {key: _written(value, names, mappings) for key, value in node.items()}
     if "Fn::FindInMap" in written:
         return _found(written["Fn::FindInMap"], mappings)
+    if "Fn::Select" in written:
+        return _selected(written["Fn::Select"])
     return names.get(written["Ref"], written) if "Ref" in written else written
 
 
@@ -76,6 +79,13 @@ def _found(keys: list[str], mappings: Json) -> Any:  # noqa: ANN401 - a string, 
         return mappings[mapping][first][second]
     except (KeyError, TypeError, ValueError):
         raise ExpansionError(f"nothing is at {keys} of the mappings") from None
+
+
+def _selected(arguments: Any) -> Any:  # noqa: ANN401 - any YAML
+    match arguments:
+        case [str(index), [*items]] if index.isdecimal() and int(index) < len(items):
+            return items[int(index)]
+    raise ExpansionError(f"Fn::Select cannot choose by {arguments}")
 
 
 def _substituted(text: str, variables: Json, names: Mapping[str, str]) -> Any:  # noqa: ANN401 - a string or a function

@@ -188,6 +188,8 @@ def _as_if_deployed(value: Any, resources: Mapping[str, Any], known: Collection[
         case {"Ref": str() as id_} if id_ not in known:
             properties = resources.get(id_, {}).get("Properties", {})
             return properties.get("Name", properties.get("DashboardName", value))
+        case {"Fn::Join": [separator, list() as parts]}:
+            return {"Fn::Join": [separator, [_as_if_deployed(part, resources, known, stack) for part in parts]]}
     return value
 
 

@@ -4,6 +4,7 @@ The template goes through the SAM translator; what is left of CloudFormation's f
 roles, policies and functions use them. What nobody has met yet raises.
 """
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
@@ -12,15 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from local.aws.stack import REGION, ROOT, STACK_NAME, translate
+from tests.support.federation import FEDERATIONS, parameter_of
 from tests.support.sweep_world import BUCKET
 
 Json = dict[str, Any]
 
 ACCOUNT = "123456789012"
 KEY_ARN = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/11111111-2222-4333-8444-555555555501"
-# With everything that is optional: a key of one's own, and a VPC.
+# With everything that is optional: a key of one's own, accounts without a stored key, and a VPC.
 OPTIONS: Mapping[str, str] = {
     "KmsKeyArn": KEY_ARN,
+    **{parameter_of(provider): json.dumps(accounts) for provider, accounts in FEDERATIONS.items()},
     "SubnetIds": "subnet-0a1b2c3d",
     "SecurityGroupIds": "sg-0a1b2c3d",
 }

@@ -7,6 +7,7 @@ from local.aws.stack import REGION
 from tests.rights.recorded import SWEEP, SWEEP_RESULTS, put_events
 from tests.rights.resolved import ACCOUNT, KEY_ARN, Function, Json, Rights
 from tests.rights.simulator import Request, through_key
+from tests.support.federation import AUDIENCES
 from tests.support.functions import operation_name
 from tests.support.sweep_world import BUCKET
 from tests.support.template import OPERATIONS
@@ -41,6 +42,8 @@ EXECUTION = "Defining Lambda function permissions with an execution role"
 VPC = "Giving Lambda functions access to resources in an Amazon VPC"
 VARIABLES = "Securing Lambda environment variables"
 CONTEXT_KEYS = "kms:EncryptionContextKeys"
+# Of STS's API Reference:
+TOKENS = "GetWebIdentityToken"
 # What the sweep does in the bucket beside its reports, of docs/sweep.md:
 SWEEPS_OWN = "A sweep of many tasks"
 # Of EventBridge's and EventBridge Scheduler's User Guides, and of SQS's Developer Guide:
@@ -117,8 +120,22 @@ def variables(function: Function) -> Request:
     return Request(function.role, "kms:Decrypt", KEY_ARN, {CONTEXT_KEYS: ["aws:lambda:FunctionArn"]})
 
 
+def token(role: str, *providers: str) -> Request:
+    """A role asks for a token for these providers, as the functions do for their own one."""
+    audiences = [AUDIENCES[provider] for provider in providers]
+    context = {"sts:IdentityTokenAudience": audiences, "sts:SigningAlgorithm": "RS256", "sts:DurationSeconds": "300"}
+    return Request(role, "sts:GetWebIdentityToken", "*", context)
+
+
+def providers_of(folder: str) -> list[str]:
+    """The providers that a function calls."""
+    if folder in (SWEEP, SWEEP_RESULTS):
+        return PROVIDERS if folder == SWEEP else []
+    return [operation_name(folder).split(".")[0]]
+
+
 def with_options(rights: Rights, told: list[tuple[str, Request]]) -> Told:
-    """What comes on top with a key of one's own and a VPC."""
+    """What comes on top with a key of one's own, accounts without a stored key, and a VPC."""
     for _, request in told:
         if request.who in rights.identity and request.action in ("sqs:SendMessage", "sqs:ReceiveMessage"):
             actions = ("GenerateDataKey", "Decrypt") if request.action == "sqs:SendMessage" else ("Decrypt",)
@@ -136,6 +153,8 @@ def with_options(rights: Rights, told: list[tuple[str, Request]]) -> Told:
     }
     for function in rights.functions:
         yield VARIABLES, variables(function)
+        for provider in providers_of(function.folder):
+            yield TOKENS, token(function.role, provider)
         for action, places in resources.items():
             for place in places:
                 yield VPC, Request(function.role, f"ec2:{action}", place)
@@ -159,6 +178,7 @@ def forbidden(rights: Rights) -> Iterator[Forbidden]:
         yield from _foreign_places(rights, function)
         yield from _foreign_events(rights, function)
         yield from _key_elsewhere(function)
+        yield from _other_tokens(rights, function)
     yield from _bucket(rights)
     yield from _queues(rights)
     yield from _roles(rights)
@@ -172,9 +192,7 @@ def _secret(role: str, name: str) -> Request:
 def _foreign_places(rights: Rights, function: Function) -> Iterator[Forbidden]:
     """Secrets, queues and logs that are another's."""
     role, folder = function.role, function.folder
-    own = {SWEEP: PROVIDERS, SWEEP_RESULTS: []}.get(folder)
-    if own is None:
-        own = [operation_name(folder).split(".")[0]]
+    own = providers_of(folder)
     for provider in sorted({*PROVIDERS, "aws"} - set(own)):
         # The gatherer may read no secret: the sweep may.
         secret = _secret(role if own else "SweepRole", f"task-cleanup/{(own or PROVIDERS)[0]}/default")
@@ -238,6 +256,38 @@ def _key_elsewhere(function: Function) -> Iterator[Forbidden]:
     for why, context in (("a log", ["aws:logs:arn"]), ("what has no context", None)):
         yield Forbidden(f"decrypts {why}", own.but(context={CONTEXT_KEYS: context}), own)
     yield Forbidden("decrypts variables with another key", own.but(resource=another), own)
+
+
+def _other_tokens(rights: Rights, function: Function) -> Iterator[Forbidden]:
+    """Tokens for others than the function's own providers, and other ones than it needs; only with federations."""
+    role, own = function.role, providers_of(function.folder)
+    # The gatherer may ask for no token: the sweep may.
+    allowed = token(role if own else "SweepRole", (own or PROVIDERS)[0])
+    for provider in sorted({*PROVIDERS} - {*own}):
+        yield Forbidden(f"a token for {provider}", token(role, provider), allowed)
+    if not own:
+        return
+    audience = "sts:IdentityTokenAudience"
+    for provider in own:
+        usual = token(role, provider)
+        other = next(it for it in PROVIDERS if it != provider)
+        for why, context in (
+            ("for anybody", {audience: ["sts.amazonaws.com"]}),
+            ("for its provider and another one", {audience: [AUDIENCES[provider], AUDIENCES[other]]}),
+            ("for another one and its provider", {audience: [AUDIENCES[other], AUDIENCES[provider]]}),
+            ("for nobody", {audience: None}),
+            ("signed in another way", {"sts:SigningAlgorithm": "ES384"}),
+            ("signed in a way that is not named", {"sts:SigningAlgorithm": None}),
+            ("for a longer time", {"sts:DurationSeconds": "301"}),
+            ("for a time that is not named", {"sts:DurationSeconds": None}),
+        ):
+            yield Forbidden(f"a token {why}", usual.but(context=context), usual)
+    tag = Request(role, "sts:TagGetWebIdentityToken", "*", {"aws:RequestTag/a": "b", "aws:TagKeys": ["a"]})
+    yield Forbidden("a token with tags of its own", tag, allowed)
+    for action in ("AssumeRole", "AssumeRoleWithWebIdentity", "AssumeRoleWithSAML"):
+        for other_role in ("SchedulerRole", role):
+            assumed = Request(role, f"sts:{action}", rights.arns[other_role])
+            yield Forbidden(f"takes a role ({action})", assumed, allowed)
 
 
 def _bucket(rights: Rights) -> Iterator[Forbidden]:

@@ -14,8 +14,9 @@ from tests.rights import mutants, tables
 from tests.rights.recorded import SWEEP, SWEEP_RESULTS, Call, needed, record
 from tests.rights.resolved import OPTIONS, Rights, rights
 from tests.rights.simulator import ALLOWED, CannotJudgeError, Case, Request, distinct, judge
+from tests.support.federation import FEDERATIONS, parameter_of
 
-PLAIN, WITH_OPTIONS = "as it comes", "with a key and a VPC"
+PLAIN, WITH_OPTIONS = "as it comes", "with a key, federations and a VPC"
 LOCK = Path(__file__).with_name("package-lock.json")
 _RECORDED: list[Call] = []
 _JUDGED: dict[tuple[str, str], str] = {}
@@ -50,9 +51,9 @@ def of_services(variant: str) -> list[Request]:
 
 
 def forbidden(variant: str) -> list[tables.Forbidden]:
-    """Without a key there is none to be used."""
-    keyed = variant == WITH_OPTIONS
-    return [it for it in tables.forbidden(stack(variant)) if keyed or not it.request.action.startswith("kms:")]
+    """Without a key or a federation there is no neighbour that is allowed."""
+    options = () if variant == WITH_OPTIONS else ("kms:", "sts:GetWebIdentityToken")
+    return [it for it in tables.forbidden(stack(variant)) if not it.neighbour.action.startswith(options)]
 
 
 def judged(variant: str, requests: Sequence[Request]) -> list[str]:
@@ -159,6 +160,22 @@ def test_how_many_of_each_there_are(
     if request.config.getoption("capture") == "no":
         with capsys.disabled():
             print("", *lines, sep="\n")
+
+
+def test_token_is_denied_where_its_provider_has_no_federation() -> None:
+    """Without any, and with that of one provider alone: of the sweep, too, whose role has a statement for each."""
+    cases, wanted = [], []
+    for given in ([], *([provider] for provider in tables.PROVIDERS)):
+        own = rights({parameter_of(provider): json.dumps(FEDERATIONS[provider]) for provider in given})
+        for function in own.functions:
+            for provider in tables.PROVIDERS:
+                cases.append(Case(own, tables.token(function.role, provider)))
+                wanted.append(provider in given and provider in tables.providers_of(function.folder))
+
+    verdicts = judge(cases)
+
+    assert [verdict == ALLOWED for verdict in verdicts] == wanted
+    assert len(tables.PROVIDERS) < sum(wanted) < len(wanted)
 
 
 # -- the simulator sees it ------------------------------------------------

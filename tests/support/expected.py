@@ -29,6 +29,7 @@ COMMON_ENVIRONMENT: dict[str, Any] = {
     "AWS_ENDPOINT_URL_SECRETS_MANAGER": {"Fn::Sub": "https://secretsmanager.${AWS::Region}.${AWS::URLSuffix}"},
     "AWS_ENDPOINT_URL_EVENTBRIDGE": {"Fn::Sub": "https://events.${AWS::Region}.${AWS::URLSuffix}"},
     "AWS_ENDPOINT_URL_SQS": {"Fn::Sub": "https://sqs.${AWS::Region}.${AWS::URLSuffix}"},
+    "AWS_ENDPOINT_URL_STS": {"Fn::Sub": "https://sts.${AWS::Region}.${AWS::URLSuffix}"},
     "POWERTOOLS_SERVICE_NAME": {"Fn::Sub": "${AWS::StackName}"},
     "POWERTOOLS_METRICS_NAMESPACE": "TaskCleanup",
     "POWERTOOLS_LOG_LEVEL": {"Ref": "LogLevel"},

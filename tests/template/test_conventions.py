@@ -84,7 +84,7 @@ def test_every_star_resource_has_a_reason() -> None:
 
 def test_no_right_is_given_to_all_actions_or_principals() -> None:
     for node in walk(translated()):
-        if isinstance(node, dict) and node.get("Effect") == "Allow":
+        if isinstance(node, dict) and node.get("Effect", "Deny") != "Deny":
             actions = listed(node["Action"])
             assert not [action for action in actions if "*" in action], node
             assert node.get("Principal") != "*", node

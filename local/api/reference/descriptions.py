@@ -48,9 +48,9 @@ SETTINGS: Mapping[str, str] = {
     "EXTRA_REGIONS": 'Regions that a service has beside its own, a JSON object such as `{"huawei.oms": '
     '["xx-name-1"]}`. With a value that cannot be read, no function starts; with a service that does not exist, the '
     "sweep does not start.",
-    "*_FEDERATION": "Accounts of this provider that have no stored key, a JSON object by alias: "
-    "[what is in it](../keyless.md). With a value that cannot be read, the function does not start. Accounts that "
-    "are not there have a secret.",
+    "*_FEDERATION": "Accounts of this provider without a stored key, a JSON object by account: "
+    "[what is in it](../keyless.md). Not set or empty: none. Accounts that are not named have a secret. The functions "
+    "of other providers have it empty. With a value that cannot be read, the function does not start.",
     "AWS_LAMBDA_FUNCTION_NAME": "Lambda sets it. Providers' audit logs show it for the calls of accounts without a "
     "stored key.",
     "EVENT_BUS_NAME": "The bus on which results are published. If this, `DEAD_LETTER_QUEUE_URL` or `MAX_RECEIVES` is "

@@ -127,11 +127,11 @@ def _operation(name: str, template: Json) -> tuple[str, str]:
 
 
 def variables(template: Json) -> dict[str, set[str]]:
-    """The environment variables that the template sets, and from what."""
+    """The environment variables that the template sets, and from what; an empty value is from nothing."""
     found: dict[str, set[str]] = {}
     for values in _environments(template):
         for name, value in values.items():
-            found.setdefault(name, set()).add(_origin(value, template))
+            found.setdefault(name, set()).update({_origin(value, template)} - {""})
     return found
 
 
