@@ -1,5 +1,6 @@
 """The local cloud: emulated providers, local AWS with the deployed template, secrets, and the functions."""
 
+import hashlib
 import json
 import logging
 import os
@@ -156,8 +157,21 @@ class LocalCloud:
         variables = dict(self.stack.functions[name].environment)
         variables |= LOCAL_AWS_IDENTITY
         variables |= {name: self.aws_url for name in variables if name.startswith("AWS_ENDPOINT_URL")}
-        variables |= {f"{service.upper()}_ENDPOINT": url for service, url in self.emulators.urls.items()}
+        stand_ins = dict(self.emulators.identity.urls)
+        variables["AWS_ENDPOINT_URL_STS"] = stand_ins.pop("aws_sts")  # moto does not give identity tokens
+        addresses = {**self.emulators.urls, **stand_ins}
+        variables |= {f"{service.upper()}_ENDPOINT": url for service, url in addresses.items()}
+        variables["AWS_LAMBDA_FUNCTION_NAME"] = f"{self._stack_name}-{name}"
+        if any(name.endswith("_FEDERATION") and value for name, value in variables.items()):
+            variables["AWS_ACCESS_KEY_ID"] = self._own_key(name)
         return variables | self._variables
+
+    def _own_key(self, name: str) -> str:
+        """The id of a key by which AWS STS knows this function's role, and puts it into the token."""
+        key_id = f"AKIAFAKE{hashlib.sha256(name.encode()).hexdigest()[:12].upper()}"
+        role = f"arn:aws:iam::{stack.ACCOUNT}:role/{self._stack_name}-{name.removesuffix('Function')}Role"
+        self.emulators.identity.aws.add_role(role, key_id, LOCAL_AWS_IDENTITY["AWS_SECRET_ACCESS_KEY"])
+        return key_id
 
     def put_event(self, detail: Mapping[str, Any], detail_type: str = "Task Cleanup Requested") -> str:
         """Put an event on the stack's bus, as a user of the stack does, and return its id.

@@ -1,23 +1,32 @@
-"""Accounts without a stored key, by whole functions: tokens, exchanges and keys, against stand-ins that check them."""
+"""Accounts without a stored key, by whole functions: tokens, exchanges and keys, against stand-ins that check them.
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from local.emulators.faults import FaultKind
+from local.emulators.faults import FaultKind, Variant
+from local.emulators.identity import Identity
+from task_cleanup.settings import SettingsError
 from tests.support.handler_world import Function, HandlerWorld
-from tests.support.identities import PROJECT
+from tests.support.identities import AWS_VARIABLES, PROJECT, fake_secret
+from tests.support.runtime_log import runtime_log
 from tests.support.stand_ins import (
     ALIBABA_PROVIDER,
     ALIBABA_ROLE,
     HUAWEI_AGENCY,
     HUAWEI_PROVIDER,
     OTC_PROVIDER,
+    OTHER_ROLE,
+    ROLE,
     register_all,
 )
 
+INSTANCE = {"alibaba": "es-cn-oew1oxiro000f0001", "otc": "b9f1c1de-5b1a-4f0c-9e0e-3d2f7f6f1a11"}
 ACCOUNTS: Mapping[str, Mapping[str, str]] = {
     "alibaba": {"role_arn": ALIBABA_ROLE, "provider_arn": ALIBABA_PROVIDER},
     "huawei": {
@@ -34,37 +43,321 @@ FOLDERS = {
     "otc": "otc_dms_list_background_tasks",
 }
 REQUESTS: Mapping[str, Mapping[str, Any]] = {
-    "alibaba": {"region": "cn-hangzhou", "instance_id": "es-cn-oew1oxiro000f0001"},
+    "alibaba": {"region": "cn-hangzhou", "instance_id": INSTANCE["alibaba"]},
     "huawei": {"region": "cn-north-4"},
-    "otc": {"region": "eu-de", "instance_id": "b9f1c1de-5b1a-4f0c-9e0e-3d2f7f6f1a11"},
+    "otc": {"region": "eu-de", "instance_id": INSTANCE["otc"]},
 }
+EXCHANGE = {"alibaba": "alibaba_sts", "huawei": "huawei_sts", "otc": "otc_iam"}
+LAST_CALL = {
+    "alibaba": "AssumeRoleWithOIDC",
+    "huawei": "AssumeAgencyWithOIDC",
+    "otc": "CreateTemporaryAccessKey",
+}
+every_provider = pytest.mark.parametrize("provider", ACCOUNTS)
 
 
 @pytest.fixture
 def keyless(world: HandlerWorld) -> HandlerWorld:
+    """Every provider trusts the functions' role; nothing is in the secret store."""
     register_all(world.cloud)
     world.aws.secrets.clear()
+    world.cloud.alibaba_elasticsearch.add_place(INSTANCE["alibaba"])
+    world.cloud.otc_dms.add_place(PROJECT, INSTANCE["otc"])
     return world
 
 
-def function(world: HandlerWorld, provider: str, **account: str) -> Function:
-    urls = world.cloud.identity.urls
-    variables = {f"{name.upper()}_ENDPOINT": url for name, url in urls.items() if name != "aws_sts"}
-    federation = json.dumps({"default": {**ACCOUNTS[provider], **account}})
-    return world.function(
-        FOLDERS[provider],
-        {
-            **variables,
-            "AWS_ENDPOINT_URL_STS": urls["aws_sts"],
-            f"{provider.upper()}_FEDERATION": federation,
-            "AWS_LAMBDA_FUNCTION_NAME": "task-cleanup-fake-function",
-        },
+def function(world: HandlerWorld, provider: str, alias: str = "default", **members: str) -> Function:
+    """A list of the provider whose account ``alias`` has no stored key."""
+    addresses = {f"{name.upper()}_ENDPOINT": url for name, url in world.cloud.identity.urls.items()}
+    account = {**ACCOUNTS[provider], **members}
+    variables = {
+        **addresses,
+        "AWS_ENDPOINT_URL_STS": addresses.pop("AWS_STS_ENDPOINT"),
+        "AWS_LAMBDA_FUNCTION_NAME": "task-cleanup-fake-function",
+        f"{provider.upper()}_FEDERATION": json.dumps({alias: account}),
+    }
+    return world.function(FOLDERS[provider], variables)
+
+
+def exchanges(world: HandlerWorld, provider: str) -> int:
+    """How many keys were given."""
+    entries = world.cloud.journal.entries(service=EXCHANGE[provider])
+    return len([entry for entry in entries if entry.operation == LAST_CALL[provider] and (entry.status or 500) < 300])
+
+
+# -- keys ------------------------------------------------
+
+
+@every_provider
+def test_keys_are_used_until_five_minutes_before_their_end(keyless: HandlerWorld, provider: str) -> None:
+    called = function(keyless, provider)
+
+    given = []
+    for seconds in (0, 590, 20, 590):
+        keyless.pass_time(seconds)
+        assert called.result(REQUESTS[provider])["outcome"] == "succeeded"
+        given.append(exchanges(keyless, provider))
+
+    assert given == [1, 1, 2, 2]
+    tokens = keyless.cloud.journal.entries(service="aws_sts")
+    assert [(entry.status, entry.signature_ok) for entry in tokens] == [(200, True)] * 2
+
+
+@every_provider
+def test_a_rejected_signature_exchanges_once_anew(keyless: HandlerWorld, provider: str) -> None:
+    called = function(keyless, provider)
+    called.result(REQUESTS[provider])
+    (key_id,) = {entry.access_key_id for entry in keyless.cloud.journal.entries() if entry.service in REQUESTS_TO}
+    assert key_id is not None
+    keyless.cloud.keys.change(provider, key_id, disabled=True)
+
+    result = called.result(REQUESTS[provider])
+
+    assert (result["outcome"], result["attempts"], exchanges(keyless, provider)) == ("succeeded", 2, 2)
+
+
+REQUESTS_TO = ("alibaba_elasticsearch", "huawei_oms", "otc_dms")
+
+
+def test_keys_that_are_never_accepted_are_suspended(keyless: HandlerWorld) -> None:
+    keyless.cloud.switches.update(otc_temporary_keys=False)
+    called = function(keyless, "otc")
+
+    first, second = (called.result(REQUESTS["otc"])["error"] for _ in range(2))
+
+    assert (first["category"], exchanges(keyless, "otc")) == ("unauthenticated", 2)
+    assert second["code"] == "CredentialSuspended"
+
+
+def test_where_dms_takes_no_temporary_keys_the_token_itself_is_sent(keyless: HandlerWorld) -> None:
+    keyless.cloud.switches.update(otc_temporary_keys=False, otc_iam_token_size=16_000)
+    called = function(keyless, "otc", use="token")
+
+    for seconds in (0, 590, 20):
+        keyless.pass_time(seconds)
+        assert called.result(REQUESTS["otc"])["outcome"] == "succeeded"
+
+    operations = [entry.operation for entry in keyless.cloud.journal.entries(service="otc_iam")]
+    assert operations == ["CreateTokenWithIdToken"] * 2  # though the token would be good for a day
+
+
+def test_accounts_that_are_not_named_have_a_secret(keyless: HandlerWorld) -> None:
+    keyless.put_secret("huawei", fake_secret("huawei"))
+    called = function(keyless, "huawei", alias="archive")
+
+    stored = called.result(REQUESTS["huawei"])
+    exchanged = called.result({**REQUESTS["huawei"], "account": "archive"})
+    neither = called.result({**REQUESTS["huawei"], "account": "other"})
+
+    assert [stored["outcome"], exchanged["outcome"]] == ["succeeded"] * 2
+    assert exchanges(keyless, "huawei") == 1
+    assert neither["error"]["code"] == "SecretNotFound"
+
+
+def test_the_providers_log_names_the_function(keyless: HandlerWorld) -> None:
+    function(keyless, "huawei").result(REQUESTS["huawei"])
+
+    (entry,) = keyless.cloud.journal.entries(service="huawei_sts")
+    assert entry.ids["session"] == "task-cleanup-fake-function"
+
+
+def test_callers_at_the_same_time_share_one_exchange(keyless: HandlerWorld) -> None:
+    called = function(keyless, "huawei")
+    keyless.cloud.faults.add(FaultKind.LATENCY, service="huawei_sts", ms=100)
+    store = called.handler._dependencies.credentials  # type: ignore[attr-defined]
+    deadline = called.handler._system  # type: ignore[attr-defined]
+
+    from task_cleanup.system import Deadline
+
+    with ThreadPoolExecutor(8) as pool:
+        got = set(pool.map(lambda _: store.get("default", Deadline.after(20, deadline.monotonic)), range(8)))
+
+    assert (len(got), exchanges(keyless, "huawei")) == (1, 1)
+
+
+# -- refusals ------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that is not as it should be, and what the result says of it: code, category, the provider's code."""
+
+    make: Callable[[HandlerWorld], object]
+    code: str
+    category: str
+    own: str | None = None
+    provider: str = "huawei"
+
+
+def _identity(change: Callable[[Identity], object]) -> Callable[[HandlerWorld], object]:
+    return lambda world: change(world.cloud.identity)
+
+
+def _other_subject(identity: Identity) -> None:
+    for trust in (*identity.alibaba.trusts.all(), *identity.huawei.trusts.all(), *identity.otc.trusts.all()):
+        registry = {"AlibabaTrust": identity.alibaba, "HuaweiTrust": identity.huawei, "OtcTrust": identity.otc}
+        registry[type(trust).__name__].trust(**{**vars(trust), "subjects": [OTHER_ROLE]})
+
+
+def _expired(identity: Identity) -> None:
+    identity.issuer.faults.expired = True
+
+
+def _foreign(identity: Identity) -> None:
+    identity.issuer.faults.foreign_key = True
+
+
+def _problem(name: str) -> Callable[[HandlerWorld], object]:
+    return _identity(
+        lambda identity: identity.alibaba.trust(**{**vars(identity.alibaba.trusts.all()[0]), "issuer_problem": name})
     )
 
 
-@pytest.mark.parametrize("provider", ACCOUNTS)
-def test_smoke(keyless: HandlerWorld, provider: str) -> None:
-    result = function(keyless, provider).result(REQUESTS[provider])
-    print(json.dumps(result, indent=1)[:1500])
-    print(json.dumps(function(keyless, provider).result({"check": "credentials", "region": REQUESTS[provider]["region"]}), indent=1))
-    assert 0
+def _role(**fields: object) -> Callable[[HandlerWorld], object]:
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+    return lambda world: world.cloud.identity.aws.add_role(ROLE, *(AWS_VARIABLES[name] for name in names), **fields)
+
+
+def _disabled(identity: Identity) -> None:
+    identity.aws.enabled = False
+
+
+def _fault(service: str, kind: FaultKind, **values: Any) -> Callable[[HandlerWorld], object]:
+    return lambda world: world.cloud.faults.add(kind, service=service, **values)
+
+
+REFUSED, PASSING = ("ExchangeRefused", "internal"), ("ExchangeUnavailable", "unavailable")
+TOKEN_FAILURE = "AuthenticationFail.OIDCToken."
+TROUBLES = {
+    "alibaba: another subject": Trouble(
+        _identity(_other_subject), *REFUSED, "AuthenticationFail.NoPermission", "alibaba"
+    ),
+    "huawei: another subject": Trouble(_identity(_other_subject), *REFUSED, "STS5.1001", "huawei"),
+    "otc: another subject": Trouble(_identity(_other_subject), *REFUSED, "IAM.0001", "otc"),
+    "alibaba: expired": Trouble(_identity(_expired), *REFUSED, TOKEN_FAILURE + "Expired", "alibaba"),
+    "huawei: expired": Trouble(_identity(_expired), *REFUSED, None, "huawei"),
+    "otc: rotated keys": Trouble(_identity(lambda it: it.issuer.rotate()), *REFUSED, "IAM.0001", "otc"),
+    "alibaba: forged": Trouble(_identity(_foreign), *REFUSED, TOKEN_FAILURE + "InvalidSignature", "alibaba"),
+    "alibaba: fingerprint": Trouble(
+        _problem("PublicKeyFingerprintMismatch"), *REFUSED, TOKEN_FAILURE + "PublicKeyFingerprintMismatch", "alibaba"
+    ),
+    "alibaba: keys not fetched": Trouble(
+        _problem("IssuerConfigurationBroken"), *PASSING, TOKEN_FAILURE + "IssuerConfigurationBroken", "alibaba"
+    ),
+    "alibaba: throttled": Trouble(
+        _fault("alibaba_sts", FaultKind.THROTTLE), "ExchangeUnavailable", "throttled", "Throttling.User", "alibaba"
+    ),
+    "huawei: throttled": Trouble(
+        _fault("huawei_sts", FaultKind.THROTTLE), "ExchangeUnavailable", "throttled", "APIGW.0308"
+    ),
+    "huawei: away": Trouble(_fault("huawei_sts", FaultKind.HTTP_ERROR, status=503), *PASSING, "Http503"),
+    "otc: away": Trouble(_fault("otc_iam", FaultKind.RESET_BEFORE), *PASSING, provider="otc"),
+    "huawei: nonsense": Trouble(
+        _fault("huawei_sts", FaultKind.GARBAGE, variant=Variant.HTML), "UnexpectedReply", "provider_error"
+    ),
+    "aws: not switched on": Trouble(_identity(_disabled), "IdentityTokenDenied", "internal"),
+    "aws: no right": Trouble(_role(denied=True), "IdentityTokenDenied", "internal"),
+    "aws: another audience": Trouble(_role(audiences=("sts.aliyuncs.com",)), "IdentityTokenDenied", "internal"),
+    "aws: throttled": Trouble(_fault("aws_sts", FaultKind.THROTTLE), "IdentityTokenUnavailable", "unavailable"),
+    "aws: away": Trouble(
+        _fault("aws_sts", FaultKind.HTTP_ERROR, status=503), "IdentityTokenUnavailable", "unavailable"
+    ),
+}
+
+
+@pytest.mark.parametrize("in_json", [True, False], ids=["json", "xml"])
+@pytest.mark.parametrize("name", TROUBLES)
+def test_what_is_refused_is_no_success_and_says_why(keyless: HandlerWorld, name: str, in_json: bool) -> None:
+    trouble = TROUBLES[name]
+    called = function(keyless, trouble.provider)
+    keyless.cloud.switches.update(aws_sts_json=in_json)
+    trouble.make(keyless)
+
+    result = called.result(REQUESTS[trouble.provider])
+
+    error = result["error"]
+    assert (result["outcome"], error["code"], error["category"]) == ("failed", trouble.code, trouble.category)
+    assert result["retryable"] is (trouble.category in ("throttled", "unavailable"))
+    provider = (error["detail"] or {}).get("provider", {})
+    if trouble.own is not None:
+        assert provider["code"] == trouble.own
+        assert trouble.own in error["message"]
+    if error["code"] == "ExchangeRefused":
+        assert error["detail"]["claims"]["sub"] == ROLE
+        assert provider["http_status"] >= 400
+    assert {entry.service for entry in keyless.cloud.journal.entries()} <= {"aws_sts", EXCHANGE[trouble.provider]}
+
+
+@pytest.mark.parametrize("name", [name for name, it in TROUBLES.items() if it.code == "ExchangeRefused" and it.own])
+def test_every_refusal_says_what_to_compare(keyless: HandlerWorld, name: str) -> None:
+    called = function(keyless, TROUBLES[name].provider)
+    TROUBLES[name].make(keyless)
+
+    assert called.result(REQUESTS[TROUBLES[name].provider])["error"]["detail"]["hint"]
+
+
+# -- secrecy ------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["no trouble", *TROUBLES])
+def test_no_token_and_no_key_is_told(keyless: HandlerWorld, name: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    provider = TROUBLES[name].provider if name in TROUBLES else "otc"
+    given: list[str] = []
+    issue = keyless.cloud.identity.issuer.issue
+    keyless.monkeypatch.setattr(
+        keyless.cloud.identity.issuer, "issue", lambda *args, **more: given.append(issue(*args, **more)) or given[-1]
+    )
+    with runtime_log() as log:
+        called = function(keyless, provider)
+        if name in TROUBLES:
+            TROUBLES[name].make(keyless)
+        said = [
+            called.result(REQUESTS[provider]),
+            called.result({"check": "credentials", "region": REQUESTS[provider]["region"]}),
+        ]
+    keyless.log_lines()
+
+    text = "\n".join([json.dumps(said), keyless.output, caplog.text, *map(str, log.lines)])
+
+    keys = keyless.cloud.keys._keys.values()
+    minted = {part for key in keys for part in (key.access_key_id, key.secret_access_key, key.security_token) if part}
+    signatures = {token.rpartition(".")[2] for token in given}
+    assert given or name.startswith("aws")
+    for secret in {*given, *signatures, *minted, AWS_VARIABLES["AWS_SESSION_TOKEN"]}:
+        assert secret not in text
+
+
+# -- configuration ------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("provider", "members", "why"),
+    [
+        ("alibaba", {"role_arn": "testSecretFake"}, "has a malformed role_arn"),
+        ("alibaba", {"sts_region": "evil.example/"}, "has a malformed sts_region"),
+        ("huawei", {"sts_region": "eu-west-101"}, "has a malformed sts_region"),
+        ("huawei", {"agency_urn": HUAWEI_PROVIDER}, "has a malformed agency_urn"),
+        ("otc", {"region": "eu-ch2"}, "has a malformed region"),
+        ("otc", {"use": "tokens"}, "has a malformed use"),
+        ("otc", {"secret_access_key": "testSecretFake"}, "has members that are not known"),
+    ],
+)
+def test_a_function_with_a_wrong_account_does_not_start(
+    keyless: HandlerWorld, provider: str, members: dict[str, str], why: str
+) -> None:
+    with pytest.raises(SettingsError, match=f"{provider.upper()}_FEDERATION: the account default {why}") as raised:
+        function(keyless, provider, **members)
+
+    assert not any(value in str(raised.value) for value in members.values())
+
+
+@every_provider
+def test_every_required_member_is_required(keyless: HandlerWorld, provider: str) -> None:
+    called = function(keyless, provider)
+    members = called.operation.service.exchange.members
+    for name in (name for name, member in members.items() if member.required):
+        account = {key: value for key, value in ACCOUNTS[provider].items() if key != name}
+        variables = {f"{provider.upper()}_FEDERATION": json.dumps({"default": account})}
+        with pytest.raises(SettingsError, match=f"the account default has no {name}"):
+            keyless.function(FOLDERS[provider], variables)

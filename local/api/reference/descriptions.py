@@ -49,8 +49,8 @@ SETTINGS: Mapping[str, str] = {
     '["xx-name-1"]}`. With a value that cannot be read, no function starts; with a service that does not exist, the '
     "sweep does not start.",
     "*_FEDERATION": "Accounts of this provider without a stored key, a JSON object by account: "
-    "[what is in it](../keyless.md). Not set or empty: none. Accounts that are not named have a secret. The functions "
-    "of other providers have it empty. With a value that cannot be read, the function does not start.",
+    "[what is in it](../keyless.md). Not set or empty: none. Accounts that are not named have a secret. The "
+    "functions of other providers have it empty. With a value that cannot be read, the function does not start.",
     "AWS_LAMBDA_FUNCTION_NAME": "Lambda sets it. Providers' audit logs show it for the calls of accounts without a "
     "stored key.",
     "EVENT_BUS_NAME": "The bus on which results are published. If this, `DEAD_LETTER_QUEUE_URL` or `MAX_RECEIVES` is "
