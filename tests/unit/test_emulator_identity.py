@@ -679,6 +679,22 @@ def test_throttled_and_away(
     assert call().ok
 
 
+@pytest.mark.parametrize(
+    ("provider", "ids"),
+    [
+        ("alibaba", {"role_arn": ALIBABA_ROLE, "session": SESSION}),
+        ("huawei", {"agency_urn": HUAWEI_AGENCY, "session": SESSION}),
+        ("otc", {"provider_id": OTC_PROVIDER}),
+    ],
+)
+def test_the_journal_says_who_was_asked_for(exchange: Exchanger, provider: str, ids: dict[str, str]) -> None:
+    """So that a fault can be meant for one account, too."""
+    exchange.cloud.faults.add("error", status=500, match=next(iter(ids.values())))
+
+    assert exchange(provider).status_code == 500
+    assert exchange.cloud.journal[-1].ids == ids
+
+
 def otherwise(exchange: Exchanger, trust: dict[str, Any]) -> None:
     """Change what the one trust at Alibaba and at OTC says."""
     identity = exchange.cloud.identity

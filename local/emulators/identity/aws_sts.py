@@ -144,7 +144,7 @@ class AwsSts(StandIn[AwsStsSwitches]):
             raise Refusal(403, "InvalidClientTokenId", text)
         if role.session_expired:
             raise Refusal(403, "ExpiredToken", "The security token included in the request is expired")
-        # Clients sign AWS calls by the machine's clock; the emulators' clock, which can be shifted, is the providers'.
+        # AWS calls are signed by the machine's clock. The emulators' clock is the providers', and tests shift it.
         now = time.time() + exchange.now - self.platform.clock.now()
         flaw = aws_signature.flaw(request, claim, role, now)
         exchange.signature_ok = flaw is None

@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Literal
 from local.emulators.faults import Fault
 from local.emulators.huawei_gateway import GatewayRefusal, GatewaySwitches, authenticate
 from local.emulators.keys import AccessKey, Memory
-from local.emulators.messages import Reply
-from local.emulators.routing import Route
+from local.emulators.messages import Reply, Request
+from local.emulators.routing import Call, Route
 from local.emulators.service import Exchange, Platform, Refusal, json_reply
 from local.emulators.switches import switch
 
@@ -75,6 +75,12 @@ class OtcIam(StandIn[OtcIamSwitches]):
         """Forget tokens, and keys that were uploaded since the registration."""
         self._tokens.clear()
         self.configurations.reset()
+
+    def identify(self, request: Request) -> Call | None:
+        """Add the identity provider to what the journal says, where a header names it."""
+        found = super().identify(request)
+        named = request.header("x-idp-id")
+        return found if found is None or named is None else Call(found.route, {**found.ids, "provider_id": named})
 
     def answer(self, exchange: Exchange) -> Reply:
         """Answer one of the calls."""
