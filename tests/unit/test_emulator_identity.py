@@ -488,6 +488,17 @@ def test_otc_knows_only_uploaded_keys(exchange: Exchanger) -> None:
     assert entry.ids == {"provider_id": OTC_PROVIDER}
 
 
+def test_a_provider_that_is_registered_anew_has_its_new_configuration(exchange: Exchanger) -> None:
+    iam, known = exchange.cloud.identity.otc, vars(exchange.cloud.identity.otc.trusts.all()[0])
+    iam.upload_keys(OTC_PROVIDER)
+    token = exchange.cloud.identity.issuer.issue(ROLE, "another.invalid")
+    assert said(exchange("otc", token)) == (401, "IAM.0001")
+
+    iam.trust(**{**known, "audience": "another.invalid"})
+
+    assert exchange("otc", token).ok
+
+
 @pytest.mark.parametrize(
     ("method", "config", "expected"),
     [

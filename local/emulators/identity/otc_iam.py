@@ -193,7 +193,8 @@ class OtcIam(StandIn[OtcIamSwitches]):
         if not key.may(exchange.call.operation):
             raise refuse("IAM.0003")
         provider_id, method = exchange.ids["provider_id"], exchange.request.method
-        if self.trusts.find(provider_id) is None:
+        trust = self.trusts.find(provider_id)
+        if trust is None:
             raise refuse("IAM.0004")
         if method == "GET":
             found = self.configurations.find(provider_id)
@@ -201,7 +202,7 @@ class OtcIam(StandIn[OtcIamSwitches]):
                 raise refuse("IAM.0004")
             return json_reply(200, {"openid_connect_config": found})
         sent = member(json_body(exchange.request), "openid_connect_config")
-        written = self.configurations.write(provider_id, sent, new=method == "POST")
+        written = self.configurations.write(trust, sent, new=method == "POST")
         return json_reply(201 if method == "POST" else 200, {"openid_connect_config": written})
 
     # -- the dialect -------------------------------------------------------------------------------------------
