@@ -242,6 +242,7 @@ FLAWS: dict[str, tuple[Callable[[Exchanger, str], str], str, tuple[int, str]]] =
     "expired": (faulty(expired=True), "Expired", (400, "STS5.2001")),
     "clock behind": (faulty(clock_offset=-301.0), "Expired", (400, "STS5.2001")),
     "not yet": (faulty(clock_offset=60.0), "Invalid", (400, "STS5.2001")),
+    "not before": (faulty(claims={"nbf": 1 << 40}), "Invalid", (400, "STS5.2001")),
     "no end": (faulty(claims={"exp": None}), "Invalid", (400, "STS5.2001")),
 }
 
@@ -487,6 +488,17 @@ def test_otc_knows_only_uploaded_keys(exchange: Exchanger) -> None:
     assert entry.ids == {"provider_id": OTC_PROVIDER}
 
 
+def test_a_provider_that_is_registered_anew_has_its_new_configuration(exchange: Exchanger) -> None:
+    iam, known = exchange.cloud.identity.otc, vars(exchange.cloud.identity.otc.trusts.all()[0])
+    iam.upload_keys(OTC_PROVIDER)
+    token = exchange.cloud.identity.issuer.issue(ROLE, "another.invalid")
+    assert said(exchange("otc", token)) == (401, "IAM.0001")
+
+    iam.trust(**{**known, "audience": "another.invalid"})
+
+    assert exchange("otc", token).ok
+
+
 @pytest.mark.parametrize(
     ("method", "config", "expected"),
     [
@@ -611,9 +623,13 @@ def test_aws_refuses_a_role(exchange: Exchanger, role: dict[str, Any], expected:
     assert aws_said(ask(exchange)) == expected
 
 
-@pytest.mark.parametrize("seconds", [-301, 301])
+@pytest.mark.parametrize("seconds", [-302, 302])
 def test_aws_refuses_a_stale_signature(exchange: Exchanger, seconds: float) -> None:
+    """By the machine's clock, with which AWS calls are signed: the providers' clock may be shifted in a test."""
     exchange.cloud.clock.shift(seconds)
+    assert ask(exchange).ok
+
+    exchange.cloud.faults.add("stale_date", service="aws_sts", offset=seconds)
 
     assert aws_said(ask(exchange)) == (403, "SignatureDoesNotMatch")
 
@@ -672,6 +688,22 @@ def test_throttled_and_away(
         assert (aws_said if service == "aws_sts" else said)(call()) == expected
         assert exchange.cloud.journal[-1].faults == (fault,)
     assert call().ok
+
+
+@pytest.mark.parametrize(
+    ("provider", "ids"),
+    [
+        ("alibaba", {"role_arn": ALIBABA_ROLE, "session": SESSION}),
+        ("huawei", {"agency_urn": HUAWEI_AGENCY, "session": SESSION}),
+        ("otc", {"provider_id": OTC_PROVIDER}),
+    ],
+)
+def test_the_journal_says_who_was_asked_for(exchange: Exchanger, provider: str, ids: dict[str, str]) -> None:
+    """So that a fault can be meant for one account, too."""
+    exchange.cloud.faults.add("error", status=500, match=next(iter(ids.values())))
+
+    assert exchange(provider).status_code == 500
+    assert exchange.cloud.journal[-1].ids == ids
 
 
 def otherwise(exchange: Exchanger, trust: dict[str, Any]) -> None:
@@ -775,6 +807,18 @@ def test_what_keeps_alibaba_from_the_issuers_keys(exchange: Exchanger, problem: 
     assert said(exchange("alibaba")) == (401, ALIBABA_FAILURE + problem)
 
 
+def test_alibabas_limit_of_a_tokens_age(exchange: Exchanger) -> None:
+    """Where a token lives for longer than the limit that its provider was given there."""
+    tokens = {provider: exchange.token(provider, seconds=7200) for provider in ("alibaba", "huawei")}
+    exchange.cloud.clock.shift(3590)
+    assert exchange("alibaba", tokens["alibaba"]).ok
+
+    exchange.cloud.clock.shift(20)
+
+    assert said(exchange("alibaba", tokens["alibaba"])) == (401, ALIBABA_FAILURE + "Expired")
+    assert exchange("huawei", tokens["huawei"]).ok
+
+
 def test_a_token_of_iam_can_be_long(exchange: Exchanger) -> None:
     exchange.cloud.switches.update(otc_iam_token_size=16_000)
 
@@ -785,8 +829,8 @@ def test_a_token_of_iam_can_be_long(exchange: Exchanger) -> None:
 
 
 @pytest.mark.parametrize("signer", ["requests_aws4auth", "botocore_sigv4auth"])
-@pytest.mark.parametrize("broken", [False, True])
-def test_captured_signatures_of_aws(signer: str, broken: bool) -> None:
+@pytest.mark.parametrize("change", ["none", "body", "host", "unsigned header", "target"])
+def test_captured_signatures_of_aws(signer: str, change: str) -> None:
     vector = VECTORS["sigv4"]
     found = vector[signer]
     names = found["signed_headers"]
@@ -806,10 +850,15 @@ def test_captured_signatures_of_aws(signer: str, broken: bool) -> None:
     now = datetime(2026, 11, 25, 12, 1, tzinfo=UTC).timestamp()
     claim = aws_signature.read_claim(request)
     assert claim is not None
-    if broken:
-        request = replace(request, body=request.body + b"0")
+    changed = {
+        "none": request,
+        "body": replace(request, body=request.body + b"0"),
+        "host": replace(request, headers=tuple({**headers, "Host": "sts.invalid"}.items())),
+        "unsigned header": replace(request, headers=(*request.headers, ("X-Amz-More", "1"))),
+        "target": replace(request, target="/?more=1"),
+    }[change]
 
-    assert (aws_signature.flaw(request, claim, role, now) is not None) is broken
+    assert (aws_signature.flaw(changed, claim, role, now) is None) is (change == "none")
 
 
 CAPTURED = [

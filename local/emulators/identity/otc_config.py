@@ -26,7 +26,8 @@ class Configurations:
         """Start with what was registered."""
         self._trusts = trusts
         self._issuers = issuers
-        self._written: dict[str, dict[str, str]] = {}
+        self._written: dict[OtcTrust, dict[str, str]] = {}
+        """By registration: a provider that is registered anew has the configuration of its new registration."""
 
     def reset(self) -> None:
         """Go back to what was registered."""
@@ -37,7 +38,7 @@ class Configurations:
         trust = self._trusts.find(provider_id)
         if trust is None:
             return None
-        return self._written.get(provider_id) or (self._registered(trust) if trust.configured else None)
+        return self._written.get(trust) or (self._registered(trust) if trust.configured else None)
 
     def upload(self, provider_id: str, jwks: Mapping[str, Any] | str | None = None) -> None:
         """Upload keys, by default those that the issuer publishes now, as the daily job does."""
@@ -48,11 +49,11 @@ class Configurations:
         if jwks is None and issuer is not None:
             jwks = issuer.jwks()
         text = jwks if isinstance(jwks, str) else upload_form(jwks or {"keys": []})
-        self._written[provider_id] = {**(self.find(provider_id) or self._registered(trust)), "signing_key": text}
+        self._written[trust] = {**(self.find(provider_id) or self._registered(trust)), "signing_key": text}
 
-    def write(self, provider_id: str, sent: object, *, new: bool) -> dict[str, str]:
+    def write(self, trust: OtcTrust, sent: object, *, new: bool) -> dict[str, str]:
         """Check and keep a configuration that was sent; raise `Refusal` if it is not well formed."""
-        before = self.find(provider_id)
+        before = self.find(trust.provider_id)
         if new == (before is not None):
             raise Refusal(409, "IAM.0005", "There is a configuration.") if new else refuse("IAM.0004")
         if not isinstance(sent, dict) or not {*sent} <= {*_LENGTHS, *_BROWSER, "access_mode"}:
@@ -65,7 +66,7 @@ class Configurations:
                 raise bad_parameter(name)
         if read_keys(values["signing_key"]) is None:
             raise bad_parameter("signing_key")
-        self._written[provider_id] = values
+        self._written[trust] = values
         return values
 
     def _registered(self, trust: OtcTrust) -> dict[str, str]:

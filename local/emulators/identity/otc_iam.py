@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Literal
 from local.emulators.faults import Fault
 from local.emulators.huawei_gateway import GatewayRefusal, GatewaySwitches, authenticate
 from local.emulators.keys import AccessKey, Memory
-from local.emulators.messages import Reply
-from local.emulators.routing import Route
+from local.emulators.messages import Reply, Request
+from local.emulators.routing import Call, Route
 from local.emulators.service import Exchange, Platform, Refusal, json_reply
 from local.emulators.switches import switch
 
@@ -75,6 +75,12 @@ class OtcIam(StandIn[OtcIamSwitches]):
         """Forget tokens, and keys that were uploaded since the registration."""
         self._tokens.clear()
         self.configurations.reset()
+
+    def identify(self, request: Request) -> Call | None:
+        """Add the identity provider to what the journal says, where a header names it."""
+        found = super().identify(request)
+        named = request.header("x-idp-id")
+        return found if found is None or named is None else Call(found.route, {**found.ids, "provider_id": named})
 
     def answer(self, exchange: Exchange) -> Reply:
         """Answer one of the calls."""
@@ -187,7 +193,8 @@ class OtcIam(StandIn[OtcIamSwitches]):
         if not key.may(exchange.call.operation):
             raise refuse("IAM.0003")
         provider_id, method = exchange.ids["provider_id"], exchange.request.method
-        if self.trusts.find(provider_id) is None:
+        trust = self.trusts.find(provider_id)
+        if trust is None:
             raise refuse("IAM.0004")
         if method == "GET":
             found = self.configurations.find(provider_id)
@@ -195,7 +202,7 @@ class OtcIam(StandIn[OtcIamSwitches]):
                 raise refuse("IAM.0004")
             return json_reply(200, {"openid_connect_config": found})
         sent = member(json_body(exchange.request), "openid_connect_config")
-        written = self.configurations.write(provider_id, sent, new=method == "POST")
+        written = self.configurations.write(trust, sent, new=method == "POST")
         return json_reply(201 if method == "POST" else 200, {"openid_connect_config": written})
 
     # -- the dialect -------------------------------------------------------------------------------------------

@@ -80,7 +80,7 @@ def _check_claims(claims: Mapping[str, Any], audiences: Collection[str], now: fl
         raise FlawedTokenError(Flaw.MALFORMED)
     if now >= expires:
         raise FlawedTokenError(Flaw.EXPIRED)
-    if now < issued or now < claims.get("nbf", issued):
+    if now < max(issued, claims.get("nbf", issued)):
         raise FlawedTokenError(Flaw.EARLY)
     audience = claims.get("aud")
     if not isinstance(audience, str) or audience not in audiences:
