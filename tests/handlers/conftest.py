@@ -9,6 +9,7 @@ from local.emulators import Emulators
 from tests.support.aws import FakeAws
 from tests.support.handler_world import HandlerWorld
 from tests.support.identities import AWS_VARIABLES
+from tests.support.stand_ins import register_all
 
 
 def new_aws() -> FakeAws:
@@ -35,6 +36,14 @@ def world(
     world = HandlerWorld(*_clouds, monkeypatch, capsys)
     yield world
     assert world.aws.bad_signatures == []
+
+
+@pytest.fixture
+def keyless(world: HandlerWorld) -> HandlerWorld:
+    """Every provider trusts the functions' role, and the secret store is empty."""
+    register_all(world.cloud)
+    world.aws.secrets.clear()
+    return world
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
-"""Accounts without a stored key, by whole functions: tokens, exchanges and keys, against stand-ins that check them.
+"""Accounts without a stored key, by whole functions: tokens, exchanges and keys against stand-ins that check them."""
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -12,42 +12,21 @@ import pytest
 from local.emulators.faults import FaultKind, Variant
 from local.emulators.identity import Identity
 from task_cleanup.settings import SettingsError
+from task_cleanup.system import Deadline
 from tests.support.handler_world import Function, HandlerWorld
-from tests.support.identities import AWS_VARIABLES, PROJECT, fake_secret
+from tests.support.identities import AWS_VARIABLES, fake_secret
 from tests.support.runtime_log import runtime_log
 from tests.support.stand_ins import (
-    ALIBABA_PROVIDER,
-    ALIBABA_ROLE,
-    HUAWEI_AGENCY,
+    ACCOUNTS,
+    EXCHANGE,
+    FOLDERS,
     HUAWEI_PROVIDER,
-    OTC_PROVIDER,
     OTHER_ROLE,
+    REQUESTS,
     ROLE,
-    register_all,
+    federated,
 )
 
-INSTANCE = {"alibaba": "es-cn-oew1oxiro000f0001", "otc": "b9f1c1de-5b1a-4f0c-9e0e-3d2f7f6f1a11"}
-ACCOUNTS: Mapping[str, Mapping[str, str]] = {
-    "alibaba": {"role_arn": ALIBABA_ROLE, "provider_arn": ALIBABA_PROVIDER},
-    "huawei": {
-        "agency_urn": HUAWEI_AGENCY,
-        "provider_urn": HUAWEI_PROVIDER,
-        "sts_region": "ap-southeast-1",
-        "project_id": PROJECT,
-    },
-    "otc": {"provider_id": OTC_PROVIDER, "region": "eu-de", "project_id": PROJECT},
-}
-FOLDERS = {
-    "alibaba": "alibaba_elasticsearch_list_data_tasks",
-    "huawei": "huawei_oms_list_tasks",
-    "otc": "otc_dms_list_background_tasks",
-}
-REQUESTS: Mapping[str, Mapping[str, Any]] = {
-    "alibaba": {"region": "cn-hangzhou", "instance_id": INSTANCE["alibaba"]},
-    "huawei": {"region": "cn-north-4"},
-    "otc": {"region": "eu-de", "instance_id": INSTANCE["otc"]},
-}
-EXCHANGE = {"alibaba": "alibaba_sts", "huawei": "huawei_sts", "otc": "otc_iam"}
 LAST_CALL = {
     "alibaba": "AssumeRoleWithOIDC",
     "huawei": "AssumeAgencyWithOIDC",
@@ -56,27 +35,10 @@ LAST_CALL = {
 every_provider = pytest.mark.parametrize("provider", ACCOUNTS)
 
 
-@pytest.fixture
-def keyless(world: HandlerWorld) -> HandlerWorld:
-    """Every provider trusts the functions' role; nothing is in the secret store."""
-    register_all(world.cloud)
-    world.aws.secrets.clear()
-    world.cloud.alibaba_elasticsearch.add_place(INSTANCE["alibaba"])
-    world.cloud.otc_dms.add_place(PROJECT, INSTANCE["otc"])
-    return world
-
-
 def function(world: HandlerWorld, provider: str, alias: str = "default", **members: str) -> Function:
     """A list of the provider whose account ``alias`` has no stored key."""
-    addresses = {f"{name.upper()}_ENDPOINT": url for name, url in world.cloud.identity.urls.items()}
     account = {**ACCOUNTS[provider], **members}
-    variables = {
-        **addresses,
-        "AWS_ENDPOINT_URL_STS": addresses.pop("AWS_STS_ENDPOINT"),
-        "AWS_LAMBDA_FUNCTION_NAME": "task-cleanup-fake-function",
-        f"{provider.upper()}_FEDERATION": json.dumps({alias: account}),
-    }
-    return world.function(FOLDERS[provider], variables)
+    return world.function(FOLDERS[provider], federated(world.cloud, **{provider: {alias: account}}))
 
 
 def exchanges(world: HandlerWorld, provider: str) -> int:
@@ -162,17 +124,16 @@ def test_the_providers_log_names_the_function(keyless: HandlerWorld) -> None:
 
 
 def test_callers_at_the_same_time_share_one_exchange(keyless: HandlerWorld) -> None:
+    """As the threads of a sweep do."""
     called = function(keyless, "huawei")
     keyless.cloud.faults.add(FaultKind.LATENCY, service="huawei_sts", ms=100)
-    store = called.handler._dependencies.credentials  # type: ignore[attr-defined]
-    deadline = called.handler._system  # type: ignore[attr-defined]
-
-    from task_cleanup.system import Deadline
+    handler: Any = called.handler
+    store, deadline = handler._dependencies.credentials, Deadline.after(20, keyless.system.monotonic)
 
     with ThreadPoolExecutor(8) as pool:
-        got = set(pool.map(lambda _: store.get("default", Deadline.after(20, deadline.monotonic)), range(8)))
+        keys = {it.access_key_id for it in pool.map(lambda _: store.get("default", deadline), range(8))}
 
-    assert (len(got), exchanges(keyless, "huawei")) == (1, 1)
+    assert (len(keys), exchanges(keyless, "huawei")) == (1, 1)
 
 
 # -- refusals ------------------------------------------------
@@ -194,9 +155,9 @@ def _identity(change: Callable[[Identity], object]) -> Callable[[HandlerWorld], 
 
 
 def _other_subject(identity: Identity) -> None:
-    for trust in (*identity.alibaba.trusts.all(), *identity.huawei.trusts.all(), *identity.otc.trusts.all()):
-        registry = {"AlibabaTrust": identity.alibaba, "HuaweiTrust": identity.huawei, "OtcTrust": identity.otc}
-        registry[type(trust).__name__].trust(**{**vars(trust), "subjects": [OTHER_ROLE]})
+    for stand_in in (identity.alibaba, identity.huawei, identity.otc):
+        for trust in stand_in.trusts.all():
+            stand_in.trust(**{**vars(trust), "subjects": [OTHER_ROLE]})
 
 
 def _expired(identity: Identity) -> None:
@@ -213,7 +174,7 @@ def _problem(name: str) -> Callable[[HandlerWorld], object]:
     )
 
 
-def _role(**fields: object) -> Callable[[HandlerWorld], object]:
+def _role(**fields: Any) -> Callable[[HandlerWorld], object]:
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
     return lambda world: world.cloud.identity.aws.add_role(ROLE, *(AWS_VARIABLES[name] for name in names), **fields)
 
@@ -305,9 +266,12 @@ def test_no_token_and_no_key_is_told(keyless: HandlerWorld, name: str, caplog: p
     provider = TROUBLES[name].provider if name in TROUBLES else "otc"
     given: list[str] = []
     issue = keyless.cloud.identity.issuer.issue
-    keyless.monkeypatch.setattr(
-        keyless.cloud.identity.issuer, "issue", lambda *args, **more: given.append(issue(*args, **more)) or given[-1]
-    )
+
+    def issued(*arguments: Any, **more: Any) -> str:
+        given.append(issue(*arguments, **more))
+        return given[-1]
+
+    keyless.monkeypatch.setattr(keyless.cloud.identity.issuer, "issue", issued)
     with runtime_log() as log:
         called = function(keyless, provider)
         if name in TROUBLES:

@@ -625,11 +625,7 @@ def test_aws_refuses_a_role(exchange: Exchanger, role: dict[str, Any], expected:
 
 @pytest.mark.parametrize("seconds", [-302, 302])
 def test_aws_refuses_a_stale_signature(exchange: Exchanger, seconds: float) -> None:
-    """By the machine's clock, with which AWS calls are signed: the providers' clock may be shifted in a test."""
     exchange.cloud.clock.shift(seconds)
-    assert ask(exchange).ok
-
-    exchange.cloud.faults.add("stale_date", service="aws_sts", offset=seconds)
 
     assert aws_said(ask(exchange)) == (403, "SignatureDoesNotMatch")
 

@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -144,9 +143,7 @@ class AwsSts(StandIn[AwsStsSwitches]):
             raise Refusal(403, "InvalidClientTokenId", text)
         if role.session_expired:
             raise Refusal(403, "ExpiredToken", "The security token included in the request is expired")
-        # AWS calls are signed by the machine's clock. The emulators' clock is the providers', and tests shift it.
-        now = time.time() + exchange.now - self.platform.clock.now()
-        flaw = aws_signature.flaw(request, claim, role, now)
+        flaw = aws_signature.flaw(request, claim, role, exchange.now)
         exchange.signature_ok = flaw is None
         if flaw is not None:
             raise Refusal(403, "SignatureDoesNotMatch", flaw)
