@@ -167,12 +167,9 @@ class Federation:
             return CleanupError(Category.PROVIDER_ERROR, Code.UNEXPECTED_REPLY, message)
         code = redact(told.code, secrets) if told else f"Http{reply.status}"
         text = redact(told.message, secrets) if told else "no readable error code"
-        request_id = self.exchange.request_id(reply)
-        provider = {
-            "code": code,
-            "http_status": reply.status,
-            "request_id": redact(request_id, secrets) if request_id else None,
-        }
+        provider = {"code": code, "http_status": str(reply.status)}
+        if request_id := self.exchange.request_id(reply):
+            provider["request_id"] = redact(request_id, secrets)
         message = f"{self.exchange.title}, account {alias}: {code}: {text}"
         passing = self.exchange.category(code, reply.status)
         if passing is not None:

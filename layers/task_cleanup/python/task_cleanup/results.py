@@ -28,7 +28,9 @@ class Error:
     """Why an outcome is not ``succeeded``: for ``unchanged`` it is the provider's code, kept as evidence.
 
     ``detail`` keys: ``violations`` (list of ``{pointer, rule, allowed}``), ``provider`` (reply fields that the
-    official SDKs drop), ``note`` (what this call could not know), ``retry_after_seconds``.
+    official SDKs drop; of an exchange for keys its code, HTTP status and request id), ``claims`` and ``hint`` (of an
+    exchange that was refused: what trust policies compare, and what to look at), ``aws_code``, ``note`` (what this call
+    could not know), ``retry_after_seconds``.
     """
 
     category: Category
