@@ -29,8 +29,8 @@ class Error:
 
     ``detail`` keys: ``violations`` (list of ``{pointer, rule, allowed}``), ``provider`` (reply fields that the
     official SDKs drop; of an exchange for keys its code, HTTP status and request id), ``claims`` and ``hint`` (of an
-    exchange that was refused: what trust policies compare, and what to look at), ``aws_code``, ``note`` (what this call
-    could not know), ``retry_after_seconds``.
+    exchange that was refused: what trust policies compare, and what to look at), ``aws_code``, ``note`` (what this
+    call could not know), ``retry_after_seconds``.
     """
 
     category: Category
