@@ -1,0 +1,223 @@
+"""docs/keyless.md beside the code: members, audiences, codes, hints, sizes and rights; what its commands write."""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from local.aws.stack import ROOT
+from task_cleanup.aws import AwsError
+from task_cleanup.errors import CleanupError, Code
+from task_cleanup.federation import _TOKEN_HINTS, Federation
+from task_cleanup.providers.token_exchange import TokenExchange
+from task_cleanup.sweep.services import SERVICES
+from task_cleanup.system import Deadline, System
+from tests.support.documents import blocks
+from tests.support.federation import parameter_of
+from tests.support.shell import Shell
+from tests.support.template import template
+
+PAGE = (ROOT / "docs" / "keyless.md").read_text()
+EXCHANGES = {service.provider: service.exchange for service in SERVICES.values()}
+HINTS = {code: exchange for exchange in EXCHANGES.values() for code in exchange.hints}
+CODES = [
+    *(Code.IDENTITY_TOKEN_DENIED, Code.IDENTITY_TOKEN_UNAVAILABLE),
+    *(Code.EXCHANGE_REFUSED, Code.EXCHANGE_UNAVAILABLE, Code.UNEXPECTED_REPLY),
+]
+RIGHT = re.compile(r"\b(?:elasticsearch:[A-Z]|oms:task:|dms:instance:)\w+")
+
+every_exchange = pytest.mark.parametrize("exchange", EXCHANGES.values(), ids=EXCHANGES)
+
+
+def fenced(kind: str) -> list[str]:
+    return re.findall(rf"^```{kind}\n(.*?)^```$", PAGE, flags=re.M | re.S)
+
+
+def table_under(text: str) -> set[str]:
+    """What is quoted in the first column of the table behind this line."""
+    rows = PAGE.partition(f"\n{text}\n\n")[2].partition("\n\n")[0].splitlines()[2:]
+    return {code.rstrip("…") for row in rows for code in re.findall(r"`([^`]+)`", row.split(" | ")[0])}
+
+
+# -- what the page tells of the code ------------------------------------------------
+
+
+@every_exchange
+def test_every_member_and_the_audience_are_explained(exchange: TokenExchange) -> None:
+    assert [name for name in (*exchange.members, exchange.audience) if f"`{name}`" not in PAGE] == []
+
+
+def test_every_code_with_a_hint_says_what_to_do_and_no_other_one() -> None:
+    assert table_under("Of the providers:") == HINTS.keys()
+    assert table_under("Of AWS:") == _TOKEN_HINTS.keys()
+
+
+def test_every_code_of_ours_is_explained_and_so_is_what_passes() -> None:
+    told = re.findall(r"^\| `(\w+)` \|", PAGE, flags=re.M)
+    assert [code for code in CODES if code not in told] == []
+    assert [code for it in EXCHANGES.values() for code in it.temporary if f"`{code}`" not in PAGE] == []
+
+
+def test_hints_come_with_the_codes_of_the_page() -> None:
+    def denied(audience: str, deadline: Deadline) -> str:
+        raise AwsError(f"{code}Exception", "sts", 403)
+
+    for code in table_under("Of AWS:"):
+        federation = Federation(EXCHANGES["huawei"], {}, denied, System())
+        with pytest.raises(CleanupError, match=rf"{code}Exception\): \w+") as refused:
+            federation.identity_token(Deadline(System(), 5))
+        assert refused.value.code == Code.IDENTITY_TOKEN_DENIED
+
+
+def test_rights_are_those_of_the_table() -> None:
+    policies = [text for text in fenced("json") if '"Effect"' in text]
+    security = (ROOT / "SECURITY.md").read_text()
+
+    assert len(policies) == len(EXCHANGES)
+    assert set(RIGHT.findall(" ".join(policies))) == set(RIGHT.findall(security))
+    assert [it.probe.right for it in SERVICES.values() if it.probe.right not in " ".join(policies)] == []
+
+
+# -- the configuration that it shows ------------------------------------------------
+
+
+# The provider and the text of each parameter and variable that is shown.
+CONFIGURATIONS = [
+    (name.lower(), " ".join(text.split()))
+    for name, text in re.findall(r"^ *(\w+?)_?federation: >-\n((?: +[{\"].*\n)+)", PAGE, flags=re.M | re.I)
+]
+
+
+def test_there_is_a_configuration_of_each_provider() -> None:
+    assert {provider for provider, _ in CONFIGURATIONS} == EXCHANGES.keys()
+
+
+@pytest.mark.parametrize(("provider", "text"), CONFIGURATIONS)
+def test_configuration_is_taken_by_function_and_template(provider: str, text: str) -> None:
+    exchange, parameter = EXCHANGES[provider], template()["Parameters"][parameter_of(provider)]
+
+    Federation(exchange, json.loads(text), lambda *_: "", System())
+
+    assert re.fullmatch(parameter["AllowedPattern"], text)
+    assert len(text) <= parameter["MaxLength"]
+
+
+@every_exchange
+def test_how_long_a_parameter_may_be(exchange: TokenExchange) -> None:
+    limit = template()["Parameters"][parameter_of(exchange.provider)]["MaxLength"]
+    assert re.search(rf"\b{limit}\b", PAGE)
+
+
+@pytest.mark.parametrize("text", fenced("json"))
+def test_json_is_json(text: str) -> None:
+    json.loads(text)
+
+
+@pytest.mark.parametrize("text", fenced("yaml"))
+def test_yaml_is_yaml(text: str) -> None:
+    assert isinstance(yaml.safe_load(text), dict)
+
+
+# -- its commands ------------------------------------------------
+
+ARNS = [f"arn:aws:iam::123456789012:role/task-cleanup-{name}Role-1A2B3C4D5E6F" for name in ("Sweep", "ListTasks")]
+ISSUER = "https://11111111-2222-3333-4444-555555555555.tokens.sts.global.api.aws"
+JWKS = {"keys": [{"kty": "RSA", "kid": "RSA_0", "n": "fake", "e": "AQAB"}, {"kty": "EC", "kid": "EC384_0"}]}
+ANSWER = {
+    "ok": False,
+    "services": [
+        {
+            "steps": [
+                {"step": "identity token", "state": "ok", "message": "a token"},
+                {"step": "exchange", "state": "failed", "message": "no", "detail": {"hint": "pin the role"}},
+                {"step": "call", "state": "skipped", "message": "not tried"},
+            ]
+        }
+    ],
+}
+# In the place of every program that would leave this machine. An unknown call fails, so that it is noticed.
+STAND_INS = f"""
+aws() {{
+  case "$*" in
+    *"OutputKey=='"*RoleArns*) echo '{",".join(ARNS)}' ;;
+    *"OutputKey=='"*FunctionArn*) echo arn:aws:lambda:fake ;;
+    *starts_with*FunctionArn*) printf 'HuaweiOmsListTasksFunctionArn\\tarn:aws:lambda:fake\\n' ;;
+    *get-outbound-web-identity-federation-info*) echo '{ISSUER}' ;;
+    iam\\ enable-*|sts\\ get-web-identity-token\\ *) echo fake ;;
+    lambda\\ invoke\\ *) jq . check.json > asked.json; echo '{json.dumps(ANSWER)}' > answer.json; echo null ;;
+    *) return 1 ;;
+  esac
+}}
+curl() {{
+  case "$*" in *jwks.json*) echo '{json.dumps(JWKS)}' ;; *"--data-binary @otc-"*.json) ;; *) return 1 ;; esac
+}}
+aliyun() {{ [ -n "$2" ]; }}
+task-cleanup() {{ [ "$1 $2" = 'keyless otc-keys' ]; }}
+mkdir -p .venv/bin; echo 'cat > /dev/null; [ "$1 $2" != "- " ]' > .venv/bin/python; cp .venv/bin/python .venv/bin/sam
+chmod 700 .venv/bin/*
+"""
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """All commands of the page, one block after the other: the folder with their files, and what was printed last."""
+    folder = tmp_path_factory.mktemp("keyless")
+    for name, text in zip(("alibaba", "huawei", "otc"), fenced("json"), strict=False):
+        (folder / f"{name}-policy.json").write_text(text)
+    printed: dict[str, str] = {}
+    with Shell(folder, {}) as shell:
+        assert not shell.run(STAND_INS).failures
+        for block in blocks(PAGE):
+            said = shell.run(block.script)
+            assert not said.failures, (block.line, said)
+            printed[block.heading] = said.text
+    return folder, printed["Check"]
+
+
+def read(folder: Path, name: str) -> Any:
+    return json.loads((folder / name).read_text())
+
+
+@pytest.mark.parametrize("provider", ["alibaba", "huawei"])
+def test_trust_policy_names_issuer_audience_and_subjects(written: tuple[Path, str], provider: str) -> None:
+    (statement,) = read(written[0], f"{provider}-trust.json")["Statement"]
+
+    assert statement["Effect"] == "Allow"
+    assert statement["Condition"] == {
+        "StringEquals": {"oidc:iss": [ISSUER], "oidc:aud": [EXCHANGES[provider].audience], "oidc:sub": ARNS}
+    }
+    (trusted,) = statement["Principal"]["Federated"]
+    members = EXCHANGES[provider].members
+    assert members["provider_arn" if provider == "alibaba" else "provider_urn"].pattern.fullmatch(trusted)
+
+
+def test_bodies_for_huawei_have_the_documents_as_texts(written: tuple[Path, str]) -> None:
+    folder, _ = written
+    provider, agency, rights = (read(folder, f"huawei-{name}.json") for name in ("provider", "agency", "rights"))
+
+    assert (provider["url"], provider["client_ids"]) == (ISSUER, [EXCHANGES["huawei"].audience])
+    assert "thumbprints" not in provider
+    assert json.loads(agency["trust_policy"]) == read(folder, "huawei-trust.json")
+    assert json.loads(rights["policy_document"]) == read(folder, "huawei-policy.json")
+
+
+def test_otc_knows_issuer_audience_subjects_and_keys(written: tuple[Path, str]) -> None:
+    folder, _ = written
+    config: Mapping[str, str] = read(folder, "otc-config.json")["openid_connect_config"]
+    (rule,) = read(folder, "otc-mapping.json")["mapping"]["rules"]
+
+    assert (config["idp_url"], config["client_id"]) == (ISSUER, EXCHANGES["otc"].audience)
+    assert json.loads(config["signing_key"]) == {"keys": [{**JWKS["keys"][0], "alg": "RS256"}]}
+    assert rule["remote"] == [{"type": "sub", "any_one_of": ARNS}]
+    assert read(folder, "otc-provider.json")["identity_provider"]["enabled"] is True
+
+
+def test_check_of_all_functions_tells_what_has_failed(written: tuple[Path, str]) -> None:
+    folder, printed = written
+
+    assert read(folder, "asked.json")["check"] == "credentials"
+    assert printed.split("\n")[:3] == ["HuaweiOmsListTasksFunctionArn: NOT OK", "  exchange: no", "    pin the role"]
