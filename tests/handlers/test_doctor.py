@@ -1,12 +1,14 @@
 """``{"check": "credentials"}``: each step says what it found, and nothing that is broken is called ok."""
 
+import json
+import re
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from local.emulators.faults import FaultKind
-from tests.support.functions import function_folders, operation_name, provider_of
+from tests.support.functions import ROOT, function_folders, operation_name, provider_of
 from tests.support.handler_world import HandlerWorld
 from tests.support.identities import fake_secret
 from tests.support.stand_ins import ACCOUNTS, EXCHANGE, FOLDERS, OTHER_ROLE, REQUESTS, ROLE, federated
@@ -175,3 +177,16 @@ def test_it_is_asked_for_directly_only(keyless: HandlerWorld) -> None:
     }
 
     assert function.result(event)["error"]["code"] == "SchemaViolation"
+
+
+def test_the_documented_check_is_answered_as_documented(keyless: HandlerWorld) -> None:
+    page = (ROOT / "docs" / "keyless.md").read_text()
+    (asked,) = re.findall(r"^echo '(.*)' > check.json$", page, flags=re.M)
+    (shown,) = [text for text in re.findall(r"^```json\n(.*?)^```$", page, flags=re.M | re.S) if '"steps"' in text]
+
+    answer = checked(keyless, FOLDERS["otc"], **json.loads(asked))
+
+    def alike(told: Json) -> str:
+        return re.sub(r"arn:[^\"]+|until [^\"]+", "…", json.dumps(told))
+
+    assert alike(answer) == alike(json.loads(shown))
