@@ -68,7 +68,7 @@ def test_hints_come_with_the_codes_of_the_page() -> None:
     for code in table_under("Of AWS:"):
         federation = Federation(EXCHANGES["huawei"], {}, denied, System())
         with pytest.raises(CleanupError, match=rf"{code}Exception\): \w+") as refused:
-            federation.identity_token(Deadline(System(), 5))
+            federation.identity_token(Deadline.after(5, System().monotonic))
         assert refused.value.code == Code.IDENTITY_TOKEN_DENIED
 
 
