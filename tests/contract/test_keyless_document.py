@@ -97,12 +97,14 @@ def test_there_is_a_configuration_of_each_provider() -> None:
 
 @pytest.mark.parametrize(("provider", "text"), CONFIGURATIONS)
 def test_configuration_is_taken_by_function_and_template(provider: str, text: str) -> None:
-    exchange, parameter = EXCHANGES[provider], template()["Parameters"][parameter_of(provider)]
+    assert accepted(provider, text)
 
-    Federation(exchange, json.loads(text), lambda *_: "", System())
 
-    assert re.fullmatch(parameter["AllowedPattern"], text)
-    assert len(text) <= parameter["MaxLength"]
+def accepted(provider: str, text: str) -> bool:
+    """Whether template and function take it as the accounts of this provider. Raises ``SettingsError``."""
+    parameter = template()["Parameters"][parameter_of(provider)]
+    Federation(EXCHANGES[provider], json.loads(text), lambda *_: "", System())
+    return re.fullmatch(parameter["AllowedPattern"], text) is not None and len(text) <= parameter["MaxLength"]
 
 
 @every_exchange
@@ -144,7 +146,7 @@ curl() {{
 aliyun() {{ [ -n "$2" ]; }}
 task-cleanup() {{ case "$1 $2" in 'keyless otc-keys'|'stack doctor') ;; *) return 1 ;; esac; }}
 mkdir -p .venv/bin; echo 'cat > /dev/null; [ "$1 $2" != "- " ]' > .venv/bin/python; cp .venv/bin/python .venv/bin/sam
-chmod 700 .venv/bin/*
+chmod 700 .venv/bin/*; echo '{{"DryRun": "true"}}' > parameters.yaml
 """
 
 
@@ -195,3 +197,10 @@ def test_otc_knows_issuer_audience_subjects_and_keys(written: Path) -> None:
     assert json.loads(config["signing_key"]) == {"keys": [{**JWKS["keys"][0], "alg": "RS256"}]}
     assert rule["remote"] == [{"type": "sub", "any_one_of": ARNS}]
     assert read(written, "otc-provider.json")["identity_provider"]["enabled"] is True
+
+
+def test_a_parameter_is_added_to_those_that_are_there(written: Path) -> None:
+    parameters = read(written, "parameters.yaml")
+
+    assert parameters.pop("DryRun") == "true"
+    assert [accepted("otc", text) for text in parameters.values()] == [True]
