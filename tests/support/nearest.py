@@ -46,6 +46,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("bench/sweep/", (), ("tests/e2e/test_bench_sweep.py",)),
     ("bench/cold_start/", (), ("tests/unit/test_cold_start.py",)),
     ("docs/openapi.json", (), ("tests/contract/test_openapi.py",)),
+    ("docs/keyless.md", (), ("tests/contract/test_keyless_document.py",)),
     ("docs/reference/", (), ("tests/contract/test_documents.py",)),
     ("template.yaml", (), ("tests/template/",)),
     ("tests/", (), ("tests/template/test_conventions.py",)),
