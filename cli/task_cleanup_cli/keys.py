@@ -1,7 +1,8 @@
 """The providers' keys: from the variables of the official SDKs, or from Secrets Manager by the user's AWS profile.
 
 A key is never an argument of a command, and is written nowhere. The account ``prod`` reads the same variables with
-``PROD_`` before their names.
+``PROD_`` before their names. An account of ``ALIBABA_FEDERATION`` and its siblings has no key: an identity token from
+a file is exchanged for temporary ones.
 """
 
 import json
@@ -13,12 +14,19 @@ from typing import Any
 
 from task_cleanup.aws import AwsCalls, AwsError
 from task_cleanup.credentials import DEFAULT_ACCOUNT
+from task_cleanup.errors import Category, CleanupError, Code
 from task_cleanup.providers.model import PROVIDERS
+from task_cleanup.settings import Accounts
+from task_cleanup.sweep.services import SERVICES
 from task_cleanup.system import Deadline
+from task_cleanup_cli.exits import usage
+from task_cleanup_cli.token_files import OPTION, TokenFileError, TokenFiles
 
 _PROJECT = "project_id"
 _PROJECT_ID = re.compile("[0-9a-f]{32}")
 _LINE = re.compile(r"[!-~]+")  # the values go into HTTP headers
+
+EXCHANGES = {service.provider: service.exchange for service in SERVICES.values()}
 
 
 @dataclass(frozen=True)
@@ -67,15 +75,46 @@ def explained() -> str:
 
 
 class EnvironmentKeys:
-    """The keys in these environment variables, as the secrets that the core asks for."""
+    """The keys in these environment variables, as the secrets that the core asks for.
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    ``federated`` are the accounts without a stored key, by provider; ``files`` have their identity tokens.
+    """
+
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        federated: Mapping[str, Accounts] | None = None,
+        files: TokenFiles | None = None,
+    ) -> None:
+        """Check that a token that is given is for somebody.
+
+        Raises
+        ------
+        EndedError
+            If no account of its provider is exchanged: it would not be used, and a stored key would.
+        """
         self._environment = environment
+        self._federated = federated or {}
+        self._files = files or TokenFiles()
+        for provider, path in self._files.paths:
+            named = [EXCHANGES[it].variable for it in EXCHANGES if provider in (None, it)]
+            if not any(self._federated.get(it) for it in EXCHANGES if provider in (None, it)):
+                raise usage(f"{OPTION} {path}: no account is in {' or '.join(named)}, so it would not be used")
 
     def wrong(self, accounts: Iterable[tuple[str, str]]) -> list[str]:
-        """A sentence for each variable of these (provider, account) that is missing or malformed."""
+        """A sentence for each variable or file of these (provider, account) that is missing or malformed."""
+        federated, stored = self._divided(accounts)
         found = []
-        for provider, account in sorted(set(accounts)):
+        for provider, account in federated:
+            try:
+                self._files.read(provider)
+            except TokenFileError as error:
+                found.append(f"account {account} is in {EXCHANGES[provider].variable}, and {error}")
+        return found + self._wrong_stored(stored)
+
+    def _wrong_stored(self, accounts: Iterable[tuple[str, str]]) -> list[str]:
+        found = []
+        for provider, account in accounts:
             for variable in VARIABLES[provider]:
                 name = variable_name(account, variable.name)
                 value = self._environment.get(name, "")
@@ -88,14 +127,31 @@ class EnvironmentKeys:
         return found
 
     def without_project(self, accounts: Iterable[tuple[str, str]]) -> list[str]:
-        """A sentence for each of these accounts whose variables name no project. Nothing else names one for them."""
+        """A sentence for each of these accounts for which no project is named. Nothing else names one for them."""
+        federated, stored = self._divided(accounts)
+        found = [
+            f"{EXCHANGES[provider].variable}: the account {account} has no project_id, and none is given"
+            for provider, account in federated
+            if _PROJECT not in self._federated[provider][account]
+        ]
+        return found + self._stored_without_project(stored)
+
+    def _stored_without_project(self, accounts: Iterable[tuple[str, str]]) -> list[str]:
         names = [
             variable_name(account, variable.name)
-            for provider, account in sorted(set(accounts))
+            for provider, account in accounts
             for variable in VARIABLES[provider]
             if variable.member == _PROJECT
         ]
         return [f"{name} is not set, and no project_id is given" for name in names if not self._environment.get(name)]
+
+    def _divided(self, accounts: Iterable[tuple[str, str]]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        """Those that are exchanged, and those whose key is stored; each once."""
+        found = sorted(set(accounts))
+        federated = [
+            (provider, account) for provider, account in found if account in self._federated.get(provider, {})
+        ]
+        return federated, [each for each in found if each not in federated]
 
     def get_secret_value(self, secret_id: str, deadline: Deadline) -> str:  # noqa: ARG002 - see AwsCalls
         """See ``AwsCalls``: the account's variables, as JSON of a secret."""
@@ -110,8 +166,18 @@ class EnvironmentKeys:
         return json.dumps(value)
 
     def identity_token(self, audience: str, deadline: Deadline) -> str:  # noqa: ARG002 - see IdentityTokens
-        """The token at hand, for an account without a stored key."""
-        raise AwsError("NoTokenFile")
+        """The token that the file of the provider with this audience has now.
+
+        Raises
+        ------
+        CleanupError
+            ``unavailable`` if there is none. There was one when the command began: it may be being renewed.
+        """
+        provider = next(name for name, exchange in EXCHANGES.items() if exchange.audience == audience)
+        try:
+            return self._files.read(provider)
+        except TokenFileError as error:
+            raise CleanupError(Category.UNAVAILABLE, Code.IDENTITY_TOKEN_UNAVAILABLE, str(error)) from None
 
     def put_event(self, entry: Mapping[str, str], deadline: Deadline) -> None:
         """Not for the command line: it has no event bus."""
@@ -125,16 +191,16 @@ class EnvironmentKeys:
 class SecretsManagerKeys(EnvironmentKeys):
     """The secrets of the deployed stack, read with the user's own AWS identity (profile, region)."""
 
-    def __init__(self) -> None:
-        super().__init__({})
+    def __init__(self, federated: Mapping[str, Accounts], files: TokenFiles) -> None:
+        super().__init__({}, federated, files)
         self._client = _client()
 
-    def wrong(self, accounts: Iterable[tuple[str, str]]) -> list[str]:  # noqa: ARG002 - as its parent
+    def _wrong_stored(self, accounts: Iterable[tuple[str, str]]) -> list[str]:  # noqa: ARG002 - as its parent
         """Nothing is known before a secret is read: the list then fails with the secret's name."""
         return []
 
-    def without_project(self, accounts: Iterable[tuple[str, str]]) -> list[str]:  # noqa: ARG002 - as its parent
-        """See ``wrong``."""
+    def _stored_without_project(self, accounts: Iterable[tuple[str, str]]) -> list[str]:  # noqa: ARG002
+        """See ``_wrong_stored``."""
         return []
 
     def get_secret_value(self, secret_id: str, deadline: Deadline) -> str:  # noqa: ARG002
@@ -192,9 +258,12 @@ def _client() -> Any:  # noqa: ANN401 - boto3 makes its clients at run time
         raise not_set_up(error) from None
 
 
-def keys(environment: Mapping[str, str], *, secrets: bool) -> EnvironmentKeys:
-    """Where this command reads its keys."""
-    return SecretsManagerKeys() if secrets else EnvironmentKeys(environment)
+def keys(
+    environment: Mapping[str, str], federated: Mapping[str, Accounts], token_files: Iterable[str], *, secrets: bool
+) -> EnvironmentKeys:
+    """Where this command reads its keys. ``token_files`` are what ``--oidc-token-file`` gives."""
+    files = TokenFiles.of(token_files)
+    return SecretsManagerKeys(federated, files) if secrets else EnvironmentKeys(environment, federated, files)
 
 
 _: type[AwsCalls] = EnvironmentKeys

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from task_cleanup.federation import Federation
 from task_cleanup.settings import Settings, SettingsError
 from task_cleanup.sweep.claims import digest_of
 from task_cleanup.sweep.gathering import Results
@@ -24,11 +25,12 @@ from task_cleanup.validation import RequestValidator
 from task_cleanup_cli.exits import usage
 from task_cleanup_cli.folder import BusyError, FolderStore
 from task_cleanup_cli.interrupts import Interrupts
-from task_cleanup_cli.keys import EnvironmentKeys
+from task_cleanup_cli.keys import EXCHANGES, EnvironmentKeys
 from task_cleanup_cli.operations import UNUSED_AWS, operation, sweep_schema
 from task_cleanup_cli.worker import LocalBus, Worker
 
 RUN_SECONDS = 3600.0  # of a sweep; of an apply, until its requests are made
+SESSION_NAME = "task-cleanup-cli"  # what the providers' audit logs call who calls with temporary keys
 Json = dict[str, Any]
 Approve = Callable[[Mapping[str, Any]], str | None]
 
@@ -37,17 +39,20 @@ _TAKEN = ("CREDENTIALS_SECRET_PREFIX", "DRY_RUN", "EXTRA_REGIONS")
 
 
 def settings_of(environment: Mapping[str, str]) -> Settings:
-    """The settings that the command line shares with the functions: endpoints, regions, ``DRY_RUN``.
+    """The settings that the command line shares with the functions: endpoints, regions, accounts, ``DRY_RUN``.
 
     Raises
     ------
     EndedError
         If a variable is malformed.
     """
-    names = (*_TAKEN, *(f"{service.upper()}_ENDPOINT" for service in CALLED))
+    variables = (exchange.variable for exchange in EXCHANGES.values())
+    names = (*_TAKEN, *variables, *(f"{service.upper()}_ENDPOINT" for service in CALLED))
     known = {name: environment[name] for name in names if name in environment}
     try:
-        settings = Settings.from_env(CALLED, {**UNUSED_AWS, **known})
+        settings = Settings.from_env(CALLED, {**UNUSED_AWS, **known, "AWS_LAMBDA_FUNCTION_NAME": SESSION_NAME})
+        for exchange in EXCHANGES.values():
+            Federation.of(exchange, settings, EnvironmentKeys({}).identity_token, System())
     except SettingsError as error:
         raise usage(str(error)) from None
     if not settings.extra_regions.keys() <= SERVICES.keys():

@@ -21,7 +21,7 @@ from task_cleanup_cli.exits import EndedError, Exit, usage
 from task_cleanup_cli.interrupts import INTERRUPTS
 from task_cleanup_cli.keys import keys
 from task_cleanup_cli.operations import operation, schemas
-from task_cleanup_cli.options import KEYS, AsJson, Secrets
+from task_cleanup_cli.options import KEYS, AsJson, Secrets, TokenFile
 from task_cleanup_cli.policies import service_named
 from task_cleanup_cli.runs import settings_of
 from task_cleanup_cli.screen import Screen
@@ -54,6 +54,7 @@ def call(
     ] = False,
     account: Account = None,
     secrets: Secrets = False,
+    token_file: TokenFile = None,
     as_json: AsJson = False,
 ) -> int:
     """Call one operation: it deletes at once what you name. Prints the normalized result."""
@@ -61,7 +62,7 @@ def call(
     request = _request(found, [*(fields or ()), *([f"account={account}"] if account else [])])
     if dry_run:
         request["dry_run"] = True
-    calls = Calls(found, REQUEST_SECONDS, secrets=secrets)
+    calls = Calls(found, REQUEST_SECONDS, token_file or (), secrets=secrets)
     with screen.busy(name):
         result = calls.run(request)
     if found.listing is not None:
@@ -70,7 +71,7 @@ def call(
     error, target = result.error, " ".join(result.target.to_dict().values())
     screen.say(f"{result.outcome.value}: {target}", style="green" if result.ok else "red")
     if error is not None:
-        screen.tell(f"{error.code}: {error.message}")
+        screen.tell(f"{error.code}: {error.message}", *tables.of_exchange(error.detail or {}))
         if error.detail and "note" in error.detail:
             screen.tell(str(error.detail["note"]))
     if result.plan is not None:
@@ -104,13 +105,14 @@ def list_tasks(
     ] = None,
     account: Account = None,
     secrets: Secrets = False,
+    token_file: TokenFile = None,
     as_json: AsJson = False,
 ) -> int:
     """List the tasks of one place of a service, as the provider shows them now."""
     screen = Screen(as_json=as_json)
     found = operation(service_named(service).listing.operation)
     request = _request(found, [*(fields or ()), *([f"account={account}"] if account else [])])
-    calls = Calls(found, LIST_SECONDS, secrets=secrets)
+    calls = Calls(found, LIST_SECONDS, token_file or (), secrets=secrets)
     while True:
         with screen.busy(f"listing {service}"):
             result = calls.run(request)
@@ -127,7 +129,8 @@ def _tell_list(screen: Screen, result: Result) -> int:
     screen.document(result.to_dict())
     if result.listed is None:
         if result.error is not None:
-            screen.tell(f"{result.error.code}: {result.error.message}")
+            error = result.error
+            screen.tell(f"{error.code}: {error.message}", *tables.of_exchange(error.detail or {}))
         return _exit_of(result)
     tables.tasks(screen, [task.to_dict() for task in result.listed.tasks])
     screen.say(f"{len(result.listed.tasks):,} tasks")
@@ -173,9 +176,12 @@ def _value(found: Operation, name: str, value: str) -> object:
 class Calls:
     """Calls of one operation. They share what is known of a key: one that was rejected is not sent again."""
 
-    def __init__(self, found: Operation, seconds: float, *, secrets: bool) -> None:
+    def __init__(
+        self, found: Operation, seconds: float, token_files: Sequence[str] = (), *, secrets: bool = False
+    ) -> None:
         self._found, self._seconds = found, seconds
-        self._keys, settings = keys(os.environ, secrets=secrets), settings_of(os.environ)
+        settings = settings_of(os.environ)
+        self._keys = keys(os.environ, settings.federation, token_files, secrets=secrets)
         # After Ctrl-C, a list is not gone on with; what changes something ends in its time.
         self._system = system = System() if found.listing is None else INTERRUPTS.system
         service = found.service

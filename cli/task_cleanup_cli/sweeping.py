@@ -23,7 +23,17 @@ from task_cleanup_cli.exits import EndedError, Exit, of_progress, usage
 from task_cleanup_cli.folder import BusyError, FolderStore
 from task_cleanup_cli.interrupts import INTERRUPTS
 from task_cleanup_cli.keys import keys
-from task_cleanup_cli.options import DEFAULT_FOLDER, KEYS, AsJson, Folder, Most, Secrets, Yes, check_consent
+from task_cleanup_cli.options import (
+    DEFAULT_FOLDER,
+    KEYS,
+    AsJson,
+    Folder,
+    Most,
+    Secrets,
+    TokenFile,
+    Yes,
+    check_consent,
+)
 from task_cleanup_cli.runs import Runs, apply_id, find_report, settings_of, summary_of
 from task_cleanup_cli.screen import Counter, Screen
 from task_cleanup_cli.worker import Journal, LocalBus, Worker, is_final_failure
@@ -47,13 +57,15 @@ def sweep(
     *,
     folder: Folder = DEFAULT_FOLDER,
     secrets: Secrets = False,
+    token_file: TokenFile = None,
     as_json: AsJson = False,
 ) -> int:
     """List your clouds, judge by the policy, show what would go, and write a report. Never deletes."""
     screen, settings = Screen(as_json=as_json), settings_of(os.environ)
     request, notes = policies.load(policy, settings.extra_regions)
     screen.tell(*notes)
-    runs = Runs(FolderStore(folder), settings, keys(os.environ, secrets=secrets), INTERRUPTS)
+    found = keys(os.environ, settings.federation, token_file or (), secrets=secrets)
+    runs = Runs(FolderStore(folder), settings, found, INTERRUPTS)
     _check_keys(runs, request["targets"])
     with screen.busy(f"listing {len(request['targets'])} places"):
         ended = runs.sweep(request)
@@ -100,6 +112,7 @@ def apply(
     ] = 780.0,
     folder: Folder = DEFAULT_FOLDER,
     secrets: Secrets = False,
+    token_file: TokenFile = None,
     as_json: AsJson = False,
 ) -> int:
     """List and judge again, show what goes, ask for the number of tasks, delete them, and tell what became of each.
@@ -109,7 +122,8 @@ def apply(
     check_consent(yes=yes, most=most)
     screen, settings = Screen(as_json=as_json), settings_of(os.environ)
     store, path = find_report(report, folder)
-    runs = Runs(store, settings, keys(os.environ, secrets=secrets), INTERRUPTS, patience=wait)
+    found = keys(os.environ, settings.federation, token_file or (), secrets=secrets)
+    runs = Runs(store, settings, found, INTERRUPTS, patience=wait)
     try:
         body = path.read_bytes()
         targets, sha256 = json.loads(body)["targets"], sha256_of(body)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from task_cleanup.providers.token_exchange import SUBJECT_HINT
 from task_cleanup.sweep.page.checks import flag
 from task_cleanup.sweep.page.guards import CAUTIONS, bases, guards
 from task_cleanup.sweep.page.words import DECISIONS, FOUND, age_in_words, kept, target_label
@@ -69,6 +70,7 @@ def warnings(screen: Screen, report: Json) -> None:
         if target["error"] is not None:
             error = target["error"]
             screen.tell(f"{_label(target)}: the list failed: {error['code']}, {error['message']}", style="red")
+            screen.tell(*of_exchange(error.get("detail") or {}))
         elif flag(target):
             screen.tell(f"{_label(target)}: the list may not be whole", style="yellow")
     failed = failed_lists(report)
@@ -81,6 +83,23 @@ def warnings(screen: Screen, report: Json) -> None:
     for paid in sorted({target["service"] for target in report["targets"] if _service(target).has_money}):
         screen.tell(f"{paid}: a delete releases what is paid for", style="red")
     _ages(screen, report)
+
+
+def of_exchange(detail: Mapping[str, Any]) -> Iterator[str]:
+    """Of an exchange that the provider refused: what to look at, and the claims that its trust compares.
+
+    Without what the hint says of functions' roles: the token here is of somebody else.
+    """
+    if "claims" in detail:
+        if hint := str(detail.get("hint", "")).removesuffix(SUBJECT_HINT).strip():
+            yield hint
+        yield claims_in_words(detail["claims"])
+
+
+def claims_in_words(claims: Mapping[str, str]) -> str:
+    """The claims of a token, for people."""
+    told = ", ".join(f"{name} {value}" for name, value in claims.items())
+    return f"the token's claims: {told or 'none that can be read'}"
 
 
 def failed_lists(report: Json) -> int:
