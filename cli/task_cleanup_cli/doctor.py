@@ -1,18 +1,20 @@
 """What the user's own AWS identity can see of a stack: what is wrong, and what to do about it.
 
-The functions' own rights and the providers' answers are not seen from here.
+The functions' own rights and the providers' answers are seen by the functions alone: ``function_checks`` asks them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from task_cleanup.credentials import DEFAULT_ACCOUNT
 from task_cleanup.errors import CleanupError
-from task_cleanup.sweep.services import SERVICES
+from task_cleanup.providers.token_exchange import TokenExchange
+from task_cleanup.settings import Accounts
 from task_cleanup.validation import NotJsonError, strict_json
 from task_cleanup_cli import policies
 from task_cleanup_cli.exits import EndedError
-from task_cleanup_cli.keys import NoBotoError
+from task_cleanup_cli.keys import EXCHANGES, NoBotoError
 from task_cleanup_cli.runs import settings_of
 from task_cleanup_cli.stack import RefusedError, Stack
 
@@ -21,16 +23,19 @@ NOT_THERE = "ResourceNotFoundException"
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: what was looked at, how it is, and what to do."""
+    """One line: what was looked at, how it is, and what to do (lines)."""
 
     state: Literal["ok", "wrong", "unknown"]
     what: str
     to_do: str = ""
 
 
-def examined(stack: Stack) -> Iterator[Finding]:
+Look = Callable[[Stack], Iterator[Finding]]
+
+
+def examined(stack: Stack, last: Look) -> Iterator[Finding]:
     """Everything, one after the other: what cannot be seen is told, and does not hide the rest."""
-    for look in (_identity, _stack, _policy, _secrets, _alarms, _schedules, _failures):
+    for look in (_identity, _stack, _policy, _federation, _secrets, _alarms, _schedules, _failures, last):
         try:
             yield from look(stack)
         except RefusedError as error:
@@ -60,6 +65,11 @@ def _parameters(stack: Stack) -> dict[str, str]:
     return {it["ParameterKey"]: it.get("ParameterValue", "") for it in stack.description.get("Parameters", [])}
 
 
+def extra_regions(stack: Stack) -> Mapping[str, tuple[str, ...]]:
+    """The stack's regions beside those of this release. Raises ``EndedError`` if the parameter is malformed."""
+    return settings_of({"EXTRA_REGIONS": _parameters(stack).get("ExtraRegions", "")}).extra_regions
+
+
 def _policy(stack: Stack) -> Iterator[Finding]:
     """The nightly policy: the stack looks at it when it runs, and not when it is deployed."""
     parameters = _parameters(stack)
@@ -68,17 +78,52 @@ def _policy(stack: Stack) -> Iterator[Finding]:
         yield Finding("ok", "there is no nightly sweep: SweepPolicy is empty")
         return
     try:
-        extra = settings_of({"EXTRA_REGIONS": parameters.get("ExtraRegions", "")}).extra_regions
-        policies.validate(strict_json(text), extra)
+        policies.validate(strict_json(text), extra_regions(stack))
         yield Finding("ok", "the nightly policy is valid, and its regions are known")
     except (NotJsonError, CleanupError, EndedError) as error:
         yield Finding("wrong", f"the nightly policy is refused: {error}", "correct SweepPolicy, and deploy again")
 
 
+def _accounts(stack: Stack, exchange: TokenExchange) -> Accounts:
+    """The provider's accounts without a stored key. Raises ``EndedError`` if the parameter is malformed."""
+    text = _parameters(stack).get(parameter_of(exchange.provider), "")
+    return settings_of({exchange.variable: text}).federation[exchange.provider]
+
+
+def federated(stack: Stack) -> dict[str, Accounts]:
+    """The accounts without a stored key, by provider; none where the parameter is malformed, which is a finding."""
+    found: dict[str, Accounts] = {}
+    for provider, exchange in EXCHANGES.items():
+        try:
+            found[provider] = _accounts(stack, exchange)
+        except EndedError:
+            found[provider] = {}
+    return found
+
+
+def parameter_of(provider: str) -> str:
+    """The stack's parameter with the provider's accounts."""
+    return f"{provider.title()}Federation"
+
+
+def _federation(stack: Stack) -> Iterator[Finding]:
+    for provider, exchange in EXCHANGES.items():
+        name = parameter_of(provider)
+        try:
+            accounts = _accounts(stack, exchange)
+        except EndedError as error:
+            yield Finding("wrong", f"{name} is refused: {error}", f"correct {name}, and deploy again")
+            continue
+        if accounts:
+            yield Finding("ok", f"{name} is well-formed: no stored key for {', '.join(accounts)}")
+
+
 def _secrets(stack: Stack) -> Iterator[Finding]:
-    prefix = _parameters(stack).get("CredentialsSecretPrefix") or "task-cleanup"
-    for provider in dict.fromkeys(service.provider for service in SERVICES.values()):
-        name = f"{prefix}/{provider}/default"
+    prefix, exchanged = _parameters(stack).get("CredentialsSecretPrefix") or "task-cleanup", federated(stack)
+    for provider in EXCHANGES:
+        name = f"{prefix}/{provider}/{DEFAULT_ACCOUNT}"
+        if DEFAULT_ACCOUNT in exchanged[provider]:
+            continue  # no secret is read for it
         try:
             told = stack.call("secretsmanager", "describe_secret", SecretId=name)
         except RefusedError as error:

@@ -32,6 +32,11 @@ def schemas() -> Mapping[str, dict[str, Any]]:
     return found
 
 
+def logical_id(name: str) -> str:
+    """``HuaweiOmsDeleteTask`` of ``huawei.oms.DeleteTask``: as the template names it."""
+    return "".join(part[:1].upper() + part[1:] for part in name.split("."))
+
+
 @cache
 def sweep_schema() -> Mapping[str, Any]:
     """The schema of a sweep's requests."""

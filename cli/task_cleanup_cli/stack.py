@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from threading import Lock
 from typing import Any
 
 import requests
@@ -20,26 +21,29 @@ Json = dict[str, Any]
 API_SECONDS = 30.0  # the HTTP API gives up then
 PEEK_SECONDS = 60  # for so long at most, messages that are looked at are hidden
 MOST_PEEKED = 1000
+# A function that cannot reach anything takes long to say so, and must not be invoked again meanwhile.
+_PATIENT: Mapping[str, Json] = {"lambda": {"read_timeout": 300, "retries": {"total_max_attempts": 2}}}
 
 
 class Stack:
-    """One stack. Every method raises ``EndedError`` where AWS refuses or does not answer."""
+    """One stack. Every method raises ``EndedError`` where AWS refuses or does not answer.
+
+    ``call`` can be called by several threads.
+    """
 
     def __init__(self, name: str, api_url: str | None = None) -> None:
         self.name = name
         self._session = session("stack")
         self._api_url = api_url
+        self._clients: dict[str, Any] = {}
+        self._making = Lock()  # boto3's clients can be shared by threads, and its sessions cannot
 
     def call(self, service: Any, operation: str, **arguments: Any) -> Any:  # noqa: ANN401 - as boto3
         """Make one call of boto3: ``call("sqs", "receive_message", QueueUrl=…)``."""
         from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError  # noqa: PLC0415 - as boto3
 
         try:
-            client = self._session.client(service)
-        except (BotoCoreError, ValueError) as error:
-            raise not_set_up(error) from None
-        try:
-            return getattr(client, operation)(**arguments)
+            return getattr(self._client(service), operation)(**arguments)
         except ClientError as error:
             code = error.response.get("Error", {}).get("Code", "ClientError")
             raise RefusedError(service, operation, str(code)) from None
@@ -47,6 +51,18 @@ class Stack:
             raise not_set_up(error) from None
         except BotoCoreError as error:
             raise RefusedError(service, operation, type(error).__name__) from None
+
+    def _client(self, service: Any) -> Any:  # noqa: ANN401 - as boto3
+        from botocore.config import Config  # noqa: PLC0415 - as boto3
+        from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - as boto3
+
+        try:
+            with self._making:
+                if service not in self._clients:
+                    self._clients[service] = self._session.client(service, config=Config(**_PATIENT.get(service, {})))
+                return self._clients[service]
+        except (BotoCoreError, ValueError) as error:
+            raise not_set_up(error) from None
 
     def pages(self, service: str, operation: str, member: str, **arguments: str) -> Iterator[Json]:
         """Everything that a call lists under ``member``, page by page."""

@@ -10,9 +10,9 @@ import typer
 
 from task_cleanup.sweep.report import SweepOutcome
 from task_cleanup.system import System
-from task_cleanup_cli import doctor, policies, tables
+from task_cleanup_cli import doctor, function_checks, policies, tables
 from task_cleanup_cli.exits import EndedError, Exit, of_progress, usage
-from task_cleanup_cli.operations import operation, schemas
+from task_cleanup_cli.operations import logical_id, operation, schemas
 from task_cleanup_cli.options import AsJson, Most, Yes, check_consent
 from task_cleanup_cli.screen import Screen
 from task_cleanup_cli.stack import DeadLetter, NoAnswerError, Stack
@@ -191,17 +191,33 @@ def _move(screen: Screen, stack: Stack, named: str) -> int:
         time.sleep(POLL_SECONDS)
 
 
-@app.command("doctor", epilog="Example: task-cleanup stack doctor")
-def doctor_(*, name: Name = "task-cleanup", as_json: AsJson = False) -> int:
-    """Look at the stack with your own AWS identity, and say line by line what is wrong, and what to do."""
-    screen = Screen(as_json=as_json)
-    found = list(doctor.examined(Stack(name)))
+@app.command("doctor", epilog="Example: task-cleanup stack doctor --region cn-north-4")
+def doctor_(
+    *,
+    account: Annotated[
+        list[str] | None,
+        typer.Option("--account", help="Accounts for which the functions are asked; else those of …Federation."),
+    ] = None,
+    region: Annotated[
+        str | None,
+        typer.Option("--region", help="Where each function reads something harmless; else none calls its provider."),
+    ] = None,
+    name: Name = "task-cleanup",
+    as_json: AsJson = False,
+) -> int:
+    """Look at the stack with your own AWS identity, and say line by line what is wrong, and what to do.
+
+    Each function is asked whether it gets credentials and, with --region, whether the provider accepts them.
+    """
+    screen, stack = Screen(as_json=as_json), Stack(name)
+    with screen.busy("looking, and asking the functions"):
+        found = list(doctor.examined(stack, function_checks.look(account or (), region)))
     screen.document([vars(it) for it in found])
     for each in found:
         sign, style = {"ok": ("ok  ", "green"), "wrong": ("!!  ", "red"), "unknown": ("?   ", "yellow")}[each.state]
         screen.say(f"{sign}{each.what}", style=style)
-        if each.to_do:
-            screen.say(f"      {each.to_do}")
+        for line in each.to_do.splitlines():
+            screen.say(f"      {line}")
     return Exit.DONE if all(it.state == "ok" for it in found) else Exit.FAILED
 
 
@@ -210,13 +226,8 @@ def doctor_(*, name: Name = "task-cleanup", as_json: AsJson = False) -> int:
 
 def _needs_age(named: str) -> bool:
     """Whether this is an operation that acts on whatever runs when it arrives."""
-    names = [name for name in schemas() if _logical(name) == named]
+    names = [name for name in schemas() if logical_id(name) == named]
     return any(operation(name).max_age_in_queue is not None for name in names)
-
-
-def _logical(name: str) -> str:
-    """``HuaweiOmsDeleteTask`` of ``huawei.oms.DeleteTask``."""
-    return "".join(part[:1].upper() + part[1:] for part in name.split("."))
 
 
 def _started(stack: Stack, request: Json) -> str:

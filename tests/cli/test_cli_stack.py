@@ -10,29 +10,43 @@ from typing import Any, ClassVar
 
 import pytest
 
+from local.aws import keyless
 from local.aws.cloud import LOCAL_AWS_IDENTITY, LocalCloud
 from local.aws.runner import HttpApi, QueuePoller
 from local.stories.tour import QUIET
 from task_cleanup.triggers import Received, Trigger
-from task_cleanup_cli import stack_commands
+from task_cleanup_cli import doctor, stack_commands
 from task_cleanup_cli.exits import EndedError, Exit
-from task_cleanup_cli.stack import DeadLetter, NoAnswerError, Stack
+from task_cleanup_cli.operations import logical_id, schemas
+from task_cleanup_cli.stack import DeadLetter, NoAnswerError, RefusedError, Stack
 from tests.support.cli import OMS, Laptop
 from tests.support.cli_forks import Forks
+from tests.support.federation import FEDERATIONS
+from tests.support.lambda_api import DeniedError, LambdaApi
 
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[LocalCloud]:
-    with LocalCloud(variables=QUIET) as running:
+    # The roles of the functions have no session token here, and the tests' own environment has one.
+    with LocalCloud(variables={**QUIET, "AWS_SESSION_TOKEN": ""}, parameters=keyless.PARAMETERS) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def functions(cloud: LocalCloud) -> Iterator[LambdaApi]:
+    with LambdaApi(cloud) as running:
         yield running
 
 
 @pytest.fixture
-def operator(forks: Forks, cloud: LocalCloud, tmp_path: Path) -> Iterator[Laptop]:
+def operator(forks: Forks, cloud: LocalCloud, functions: LambdaApi, tmp_path: Path) -> Iterator[Laptop]:
     """A laptop with an AWS identity and no key of a provider; the stack's queues are worked on meanwhile."""
     cloud.emulators.reset()
+    functions.instead.clear()
+    functions.asked.clear()
     with HttpApi(cloud, 0) as api:
         identity = {**LOCAL_AWS_IDENTITY, "AWS_ENDPOINT_URL": cloud.aws_url, "API_URL": api.url}
+        identity["AWS_ENDPOINT_URL_LAMBDA"] = functions.url
         found = Laptop(forks, cloud.emulators, tmp_path, {"HUAWEICLOUD_SDK_AK": "", **identity})
         yield found
         found.stop()
@@ -150,6 +164,91 @@ def test_the_doctor_says_line_by_line_what_is_wrong_and_what_to_do(operator: Lap
     assert any(re.match("you are arn:aws:", what) for what in found)
 
 
+def test_the_doctor_asks_every_function_for_the_accounts_without_a_stored_key(
+    operator: Laptop, cloud: LocalCloud, functions: LambdaApi
+) -> None:
+    """Only functions whose service has the region are told it: a function refuses one that its service has not."""
+    keyless.trust(cloud)
+
+    ended = operator.run("stack", "doctor", "--region", "cn-north-4", "--json")
+
+    found = {it["what"]: it["state"] for it in ended.json if "account keyless" in it["what"]}
+    assert {*found.values()} == {"ok"}, found
+    exchanged = "account keyless: identity token ok, exchange ok"
+    assert f"HuaweiOmsStopTask, {exchanged}, call ok" in found
+    assert f"Sweep (Huawei Cloud DMS), {exchanged}, call ok" in found
+    elsewhere = f"{exchanged}, call skipped (Alibaba Cloud Elasticsearch has no"
+    assert f"AlibabaElasticsearchCancelTask, {elsewhere} region cn-north-4)" in found
+    assert f"Sweep (Alibaba Cloud Elasticsearch), {elsewhere} such region)" in found
+    asked = dict(functions.asked)
+    assert {f"{name}Function" for name in (*map(logical_id, schemas()), "Sweep")} == {*asked}
+    there = {name for name, event in asked.items() if "region" in event}
+    assert there == {name for name in asked if name.startswith(("Huawei", "Sweep"))}
+
+
+def test_the_doctor_tells_which_roles_are_to_be_pinned_and_which_keys_to_be_uploaded(
+    operator: Laptop, cloud: LocalCloud
+) -> None:
+    roles = keyless.role_arns(cloud, "huawei")
+    keyless.trust(cloud, huawei=[it for it in roles if "StopTask" not in it])
+    cloud.emulators.identity.issuer.rotate()
+
+    ended = operator.run("stack", "doctor", "--account", "keyless")
+
+    lines = ended.out.splitlines()
+    place = next(number for number, line in enumerate(lines) if line.startswith("!!  HuaweiOmsStopTask"))
+    assert "identity token ok, exchange failed: ExchangeRefused: Huawei Cloud STS" in lines[place]
+    assert "oidc:sub" in lines[place + 1]
+    (stopping,) = (it for it in roles if "StopTask" in it)
+    assert f"aud sts.huaweicloud.com, sub {stopping}" in lines[place + 2]
+    place = lines.index("!!  Huawei Cloud refuses the tokens of HuaweiOmsStopTask")
+    to_do = f"a new or replaced role must be pinned again. HuaweiRoleArns: {', '.join(roles)}"
+    assert lines[place + 1] == f"      {to_do}"
+    assert "IAM.0001" in ended.out
+    assert "upload them again" in ended.out
+    assert any(line.startswith("!!  Open Telekom Cloud refuses the tokens of Otc") for line in lines)
+    assert not any(line.startswith("!!  Alibaba") for line in lines)
+    assert (ended.code, "eyJ" in ended.out + ended.err) == (1, False)
+
+
+def test_the_doctor_tells_functions_that_do_not_answer(
+    operator: Laptop, cloud: LocalCloud, functions: LambdaApi
+) -> None:
+    keyless.trust(cloud)
+    functions.instead |= {
+        "HuaweiOmsDeleteTaskFunction": DeniedError(),
+        "HuaweiOmsStopTaskFunction": DeniedError(),
+        "HuaweiOmsListTasksFunction": ValueError("HUAWEI_FEDERATION has no agency_urn"),
+        "OtcDmsDeleteBackgroundTaskFunction": {"outcome": "failed", "error": {"code": "RequestInvalid"}},
+        "OtcDmsListBackgroundTasksFunction": [],
+    }
+
+    ended = operator.run("stack", "doctor", "--account", "keyless", "--json")
+
+    found = {it["what"]: (it["state"], it["to_do"]) for it in ended.json}
+    denied = (
+        "credentials of HuaweiOmsDeleteTask, HuaweiOmsStopTask: AWS refused lambda.invoke (AccessDeniedException)"
+    )
+    assert (found[denied][0], "lambda:InvokeFunction" in found[denied][1]) == ("unknown", True)
+    assert found["HuaweiOmsListTasks fails: ValueError: HUAWEI_FEDERATION has no agency_urn"][0] == "wrong"
+    assert found["OtcDmsDeleteBackgroundTask does not know this check"] == ("unknown", "deploy this version")
+    assert found["OtcDmsListBackgroundTasks: its answer cannot be read"][0] == "unknown"
+    assert any(what.startswith("Sweep (Huawei Cloud OMS), account keyless: ident") for what in found)
+
+
+def test_the_doctor_asks_for_accounts_by_name(operator: Laptop) -> None:
+    ended = operator.run("stack", "doctor", "--account", "default", "--account", "other", "--json")
+    alias = operator.run("stack", "doctor", "--account", "Other")
+    region = operator.run("stack", "doctor", "--region", "nowhere-1")
+
+    found = {it["what"]: (it["state"], it["to_do"]) for it in ended.json}
+    assert any(what.startswith("HuaweiOmsDeleteTask, account default: secret ok, call skipped") for what in found)
+    (state, to_do), *_ = [it for what, it in found.items() if what.startswith("HuaweiOmsDeleteTask, account other")]
+    assert (state, to_do) == ("wrong", "if you use other there, store its secret, or name it in HuaweiFederation")
+    assert (alias.code, "--account: 'Other' is no alias" in alias.err) == (64, True), alias
+    assert (region.code, "--region: no service has the region 'nowhere-1'" in region.err) == (64, True), region
+
+
 def test_without_an_identity_or_a_stack_it_says_what_to_do(operator: Laptop) -> None:
     other = operator.run("stack", "results", "x", "--stack", "another")
     operator.more |= {"API_URL": "", "AWS_ACCESS_KEY_ID": "", "AWS_REGION": "", "AWS_DEFAULT_REGION": ""}
@@ -163,6 +262,33 @@ def test_without_an_identity_or_a_stack_it_says_what_to_do(operator: Laptop) -> 
 
 
 # -- a stack that answers as it is told ------------------------------------------------
+
+
+class Described(Stack):
+    """Has these parameters, and no secret."""
+
+    def __init__(self, **parameters: str) -> None:
+        told = [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]
+        self.description = {"StackStatus": "CREATE_COMPLETE", "Parameters": told, "Outputs": []}
+        self.name = "x"
+
+    def call(self, service: Any, operation: str, **_: Any) -> Any:
+        raise RefusedError(service, operation, doctor.NOT_THERE)
+
+
+def test_an_account_without_a_stored_key_needs_no_secret() -> None:
+    stack = Described(
+        HuaweiFederation=json.dumps(FEDERATIONS["huawei"]), OtcFederation='{"default": {"region": "x"}}'
+    )
+
+    found = {it.what: it.state for it in doctor.examined(stack, lambda _: iter(()))}
+
+    assert found["HuaweiFederation is well-formed: no stored key for default"] == "ok"
+    refused = [what for what in found if what.startswith("OtcFederation is refused: OTC_FEDERATION")]
+    assert [found[what] for what in refused] == ["wrong"]
+    secrets = [what for what in found if what.startswith("the secret")]
+    assert secrets == [f"the secret task-cleanup/{it}/default does not exist" for it in ("alibaba", "otc")]
+
 
 COUNTS = {"succeeded": 1, "unchanged": 0, "changed": 0, "failed": 0, "waiting": 0, "by_cause": {}, "failures": []}
 TOTALS = {"found": 2, "selected": 2}
