@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from task_cleanup.aws import AwsError
-from task_cleanup_cli import policy_commands, single, stack_commands, sweeping
+from task_cleanup_cli import keyless_commands, policy_commands, single, stack_commands, sweeping
 from task_cleanup_cli.exits import EndedError, Exit
 from task_cleanup_cli.keys import NoBotoError
 from task_cleanup_cli.screen import Screen
@@ -24,6 +24,7 @@ app.add_typer(sweeping.reports, name="report")
 app.add_typer(policy_commands.app, name="policy")
 single.register(app)
 app.add_typer(stack_commands.app, name="stack")
+app.add_typer(keyless_commands.app, name="keyless")
 
 
 def _show_version(wanted: bool) -> None:

@@ -33,9 +33,9 @@ class Finding:
 Look = Callable[[Stack], Iterator[Finding]]
 
 
-def examined(stack: Stack, last: Look) -> Iterator[Finding]:
+def examined(stack: Stack, *more: Look) -> Iterator[Finding]:
     """Everything, one after the other: what cannot be seen is told, and does not hide the rest."""
-    for look in (_identity, _stack, _policy, _federation, _secrets, _alarms, _schedules, _failures, last):
+    for look in (_identity, _stack, _policy, _federation, _secrets, _alarms, _schedules, _failures, *more):
         try:
             yield from look(stack)
         except RefusedError as error:

@@ -281,7 +281,7 @@ def test_an_account_without_a_stored_key_needs_no_secret() -> None:
         HuaweiFederation=json.dumps(FEDERATIONS["huawei"]), OtcFederation='{"default": {"region": "x"}}'
     )
 
-    found = {it.what: it.state for it in doctor.examined(stack, lambda _: iter(()))}
+    found = {it.what: it.state for it in doctor.examined(stack)}
 
     assert found["HuaweiFederation is well-formed: no stored key for default"] == "ok"
     refused = [what for what in found if what.startswith("OtcFederation is refused: OTC_FEDERATION")]

@@ -224,12 +224,14 @@ ACCESS_WHOLE = [
     name
     for name, vector in ACCESS.items()
     if set(vector["input"]["headers"]) - {"X-Security-Token"} == {"Content-Type", "X-Project-Id"}
-    and vector["input"]["headers"]["Content-Type"] == "application/json"
+    and vector["input"]["headers"]["Content-Type"]
+    == ("application/json;charset=utf-8" if vector["input"]["body"] else "application/json")
 ]
 
 
-def test_whole_sign_is_checked_with_and_without_a_security_token() -> None:
-    assert {"oms_delete_task_sdk_like", "dms_delete_background_task_security_token"} <= set(ACCESS_WHOLE)
+def test_whole_sign_is_checked_with_and_without_a_security_token_and_a_body() -> None:
+    bodies = {"oms_create_task_json", "oms_create_task_json_unicode"}
+    assert {"oms_delete_task_sdk_like", "dms_delete_background_task_security_token", *bodies} <= set(ACCESS_WHOLE)
 
 
 @pytest.mark.parametrize("name", ACCESS_WHOLE)
@@ -246,6 +248,7 @@ def test_access_whole_sign(name: str) -> None:
         secret_access_key=HUAWEI["secret_key"],
         security_token=sent["headers"].get("X-Security-Token"),
         now=datetime.strptime(sent["x_sdk_date"], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC),
+        body=sent["body"].encode(),
     )
 
     assert headers == {

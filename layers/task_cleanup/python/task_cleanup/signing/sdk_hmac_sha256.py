@@ -71,20 +71,23 @@ def sign(
     secret_access_key: str,
     security_token: str | None,
     now: datetime,
+    body: bytes = b"",
 ) -> dict[str, str]:
-    """All headers of a signed request without a body; every one but ``Authorization`` is signed.
+    """All headers of a signed request; every one but ``Authorization`` is signed, and so is a ``body`` of JSON.
 
-    The security token is signed too: dedicated gateways answer ``APIGW.0602`` where it is not.
+    Without a ``project_id`` the request is about none. The security token is signed too: dedicated gateways answer
+    ``APIGW.0602`` where it is not.
     """
     date = now.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
     headers = {
         "Host": host,
-        "Content-Type": "application/json",
-        "X-Project-Id": project_id,
+        "Content-Type": "application/json;charset=utf-8" if body else "application/json",
         "X-Sdk-Date": date,
     }
+    if project_id:
+        headers["X-Project-Id"] = project_id
     if security_token:
         headers["X-Security-Token"] = security_token
-    canonical, names = canonical_request(method, path, query, headers, signing.EMPTY_SHA256)
+    canonical, names = canonical_request(method, path, query, headers, payload_hash(headers, body))
     signature = signing.hex_hmac_sha256(secret_access_key, string_to_sign(date, canonical))
     return {**headers, "Authorization": authorization(access_key_id, names, signature)}
