@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from local.emulators.identity import Issuer
-from task_cleanup.providers.model import Credentials, Reply
+from task_cleanup.providers.model import Credentials, Reply, SignedRequest
 from task_cleanup.system import System
 from task_cleanup_cli.exits import EndedError, Exit
 from task_cleanup_cli.otc_keys import MOST_BYTES, MOST_TEXT, Configuration, Key, Plan, Web, signing_keys
@@ -195,20 +195,39 @@ def test_keys_are_compared_whole(present: Key, is_new: bool) -> None:
     assert (plan.is_new, [key["n"] for key in plan.wanted]) == (is_new, ["AQAB"])
 
 
+SHOWN = {
+    "idp_url": "https://ci.example.com",
+    "client_id": OTC_AUDIENCE,
+    "access_mode": "program_console",
+    "scope": "openid",
+    "response_type": None,
+    "signing_key": "no JSON",
+}
+
+
 class Deaf:
     """IAM takes every change, and shows what it showed before."""
 
-    def send(self, *_: object) -> Reply:
-        shown = {"idp_url": "x", "client_id": "x", "access_mode": "program", "signing_key": "no JSON"}
-        return Reply(200, {}, json.dumps({"openid_connect_config": shown}).encode())
+    def __init__(self) -> None:
+        self.sent: list[SignedRequest] = []
+
+    def send(self, request: SignedRequest, _what: str) -> Reply:
+        self.sent.append(request)
+        return Reply(200, {}, json.dumps({"openid_connect_config": SHOWN}).encode())
 
 
 @pytest.mark.parametrize(
     ("kid", "words"), [("RSA_0", "does not show the keys"), ("x" * MOST_TEXT, "IAM takes 30,000")]
 )
 def test_a_change_that_is_not_seen_afterwards_is_no_success(kid: str, words: str) -> None:
-    configuration = Configuration(Deaf(), "https://x", "aws", Credentials("AKFAKE1", "testSecretFake1"), System())  # type: ignore[arg-type]
+    """What is not sent with it may be taken for empty, so everything that there is goes with it."""
+    web = Deaf()
+    configuration = Configuration(web, "https://x", "aws", Credentials("AKFAKE1", "testSecretFake1"), System())  # type: ignore[arg-type]
 
     with pytest.raises(EndedError, match=words) as ended:
         configuration.write(configuration.read(), [{**WHOLE, "kid": kid}])
     assert ended.value.code == Exit.FAILED
+    for request in web.sent[1:2]:
+        sent = json.loads(request.body or b"")["openid_connect_config"]
+        assert json.loads(sent.pop("signing_key")) == {"keys": [WHOLE]}
+        assert sent == {name: SHOWN[name] for name in ("idp_url", "client_id", "access_mode", "scope")}

@@ -1,5 +1,6 @@
 """``task-cleanup stack …`` as processes against the local stack."""
 
+import io
 import json
 import re
 import threading
@@ -14,8 +15,9 @@ from local.aws import keyless
 from local.aws.cloud import LOCAL_AWS_IDENTITY, LocalCloud
 from local.aws.runner import HttpApi, QueuePoller
 from local.stories.tour import QUIET
+from task_cleanup.sweep.services import SERVICES
 from task_cleanup.triggers import Received, Trigger
-from task_cleanup_cli import doctor, stack_commands
+from task_cleanup_cli import doctor, function_checks, stack_commands
 from task_cleanup_cli.exits import EndedError, Exit
 from task_cleanup_cli.operations import logical_id, schemas
 from task_cleanup_cli.stack import DeadLetter, NoAnswerError, RefusedError, Stack
@@ -274,6 +276,34 @@ class Described(Stack):
 
     def call(self, service: Any, operation: str, **_: Any) -> Any:
         raise RefusedError(service, operation, doctor.NOT_THERE)
+
+
+class Swept(Described):
+    """Its sweep checks every service for every account that it is asked for."""
+
+    outputs: Mapping[str, str] = {f"{name}FunctionArn": "arn:x" for name in ("Sweep", "SweepResults", "NewThing")}
+
+    def call(self, service: Any, operation: str, **arguments: Any) -> Any:
+        step = {"step": "secret", "state": "ok", "message": json.loads(arguments["Payload"])["account"]}
+        told = [
+            {"provider": it.provider, "service": it.name, "ok": True, "steps": [step]} for it in SERVICES.values()
+        ]
+        return {"Payload": io.BytesIO(json.dumps({"check": "credentials", "services": told}).encode())}
+
+
+def test_the_sweep_is_told_of_each_account_at_its_own_provider_only() -> None:
+    """An account of one provider has no secret at the others, and nobody has asked for one."""
+    stack = Swept(HuaweiFederation=json.dumps({"prod": FEDERATIONS["huawei"]["default"]}))
+
+    found = {it.what: it.state for it in function_checks.look((), None)(stack)}
+
+    assert found == {
+        "Sweep (Huawei Cloud OMS), account prod: secret ok": "ok",
+        "Sweep (Huawei Cloud DMS), account prod: secret ok": "ok",
+        "Sweep (Alibaba Cloud Elasticsearch), account default: secret ok": "ok",
+        "Sweep (Open Telekom Cloud DMS), account default: secret ok": "ok",
+        "NewThing is not asked: this command line does not know it": "unknown",
+    }
 
 
 def test_an_account_without_a_stored_key_needs_no_secret() -> None:
