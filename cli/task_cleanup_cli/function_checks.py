@@ -8,7 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from task_cleanup.credentials import DEFAULT_ACCOUNT
@@ -68,13 +68,15 @@ def look(accounts: Sequence[str], region: str | None) -> doctor.Look:
         with ThreadPoolExecutor(AT_ONCE) as pool:
             answers = list(zip(checks, pool.map(lambda check: _answer(stack, check), checks), strict=True))
         untrusted: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        lines = []
         for check, answer in answers:
             if isinstance(answer, Finding):
                 yield answer
             for told in _services(check, answer, asked):
-                yield _finding(check, told, region)
+                lines.append(_line(check, told, region))
                 if _is_untrusted(told):
                     untrusted[told["provider"]][check.name] = None
+        yield from _merged(lines)
         for provider, names in untrusted.items():
             yield _pinning(stack, provider, names)
         yield from _refused(answers)
@@ -170,13 +172,35 @@ def _refused(answers: Sequence[tuple[_Check, _Answer]]) -> Iterator[Finding]:
         yield Finding("unknown", f"credentials of {', '.join(those)}: {reason}", to_do)
 
 
-def _finding(check: _Check, told: Json, region: str | None) -> Finding:
-    """One line for a function, an account and a service."""
+@dataclass(frozen=True)
+class _Line:
+    """What a function tells of an account at a service."""
+
+    who: str
+    what: str
+    to_do: str
+    ok: bool
+
+
+def _line(check: _Check, told: Json, region: str | None) -> _Line:
     service = SERVICES[f"{told['provider']}_{told['service']}"]
     of_service = f" ({PROVIDERS[service.provider]} {service.title})" if len(check.services) > 1 else ""
-    what = f"{check.name}{of_service}, account {check.account}: {', '.join(_steps(check, told, service, region))}"
     failed = next((step for step in told["steps"] if step["state"] == "failed"), None)
-    return Finding("ok", what) if failed is None else Finding("wrong", what, _to_do(failed, service, check.account))
+    return _Line(
+        who=check.name + of_service,
+        what=f"account {check.account}: {', '.join(_steps(check, told, service, region))}",
+        to_do="" if failed is None else _to_do(failed, service, check.account),
+        ok=failed is None,
+    )
+
+
+def _merged(lines: Iterable[_Line]) -> Iterator[Finding]:
+    """One finding for each line, but for failures that are all the same: these are one."""
+    same: defaultdict[_Line, list[str]] = defaultdict(list)
+    for line in lines:
+        same[line if line.ok else replace(line, who="")].append(line.who)
+    for line, names in same.items():
+        yield Finding("ok" if line.ok else "wrong", f"{', '.join(names)}, {line.what}", line.to_do)
 
 
 def _steps(check: _Check, told: Json, service: Service, region: str | None) -> Iterator[str]:
@@ -198,9 +222,11 @@ def _to_do(failed: Json, service: Service, account: str) -> str:
     found = [str(hint) for hint in (detail.get("hint"), failed.get("hint")) if hint]
     if "claims" in detail:
         found.append(claims_in_words(detail["claims"]))
-    request_id = (detail.get("provider") or {}).get("request_id")
-    if request_id:
-        found.append(f"the provider's request id: {request_id}")
+    provider = detail.get("provider") or {}
+    if provider.get("code") == "IAM.0001":
+        found.append("`task-cleanup keyless otc-keys` uploads the signing keys")
+    if provider.get("request_id"):
+        found.append(f"the provider's request id: {provider['request_id']}")
     if failed["code"] in _PASSING:
         found.append("this can pass by itself: look again in some minutes")
     if failed["code"] == Code.SECRET_NOT_FOUND:
@@ -223,5 +249,5 @@ def _pinning(stack: Stack, provider: str, names: Iterable[str]) -> Finding:
     return Finding(
         "wrong",
         f"{PROVIDERS[provider]} refuses the tokens of {', '.join(names)}",
-        f"a new or replaced role must be pinned again. {output}: {arns}",
+        f"if it is for the subject (sub): a new or replaced role must be pinned again. {output}: {arns}",
     )

@@ -205,12 +205,25 @@ def test_the_doctor_tells_which_roles_are_to_be_pinned_and_which_keys_to_be_uplo
     assert f"aud sts.huaweicloud.com, sub {stopping}" in lines[place + 2]
     place = lines.index("!!  Huawei Cloud refuses the tokens of HuaweiOmsStopTask")
     to_do = f"a new or replaced role must be pinned again. HuaweiRoleArns: {', '.join(roles)}"
-    assert lines[place + 1] == f"      {to_do}"
+    assert lines[place + 1] == f"      if it is for the subject (sub): {to_do}"
     assert "IAM.0001" in ended.out
-    assert "upload them again" in ended.out
+    assert "`task-cleanup keyless otc-keys` uploads the signing keys" in ended.out
     assert any(line.startswith("!!  Open Telekom Cloud refuses the tokens of Otc") for line in lines)
     assert not any(line.startswith("!!  Alibaba") for line in lines)
     assert (ended.code, "eyJ" in ended.out + ended.err) == (1, False)
+
+
+def test_the_doctor_tells_once_what_is_wrong_with_all_functions(operator: Laptop, cloud: LocalCloud) -> None:
+    keyless.trust(cloud)
+    cloud.emulators.identity.aws.enabled = False
+
+    ended = operator.run("stack", "doctor", "--account", "keyless", "--json")
+
+    (told,) = (it for it in ended.json if it["state"] == "wrong" and "account keyless" in it["what"])
+    who, _, what = told["what"].partition(", account keyless: ")
+    assert {*map(logical_id, schemas()), "Sweep (Huawei Cloud OMS)"} <= {*who.split(", ")}
+    assert what.startswith("identity token failed: IdentityTokenDenied: ")
+    assert what.endswith("aws iam enable-outbound-web-identity-federation")
 
 
 def test_the_doctor_tells_functions_that_do_not_answer(
@@ -245,7 +258,7 @@ def test_the_doctor_asks_for_accounts_by_name(operator: Laptop) -> None:
 
     found = {it["what"]: (it["state"], it["to_do"]) for it in ended.json}
     assert any(what.startswith("HuaweiOmsDeleteTask, account default: secret ok, call skipped") for what in found)
-    (state, to_do), *_ = [it for what, it in found.items() if what.startswith("HuaweiOmsDeleteTask, account other")]
+    (state, to_do), *_ = [it for what, it in found.items() if "HuaweiOmsStopTask" in what and "account other" in what]
     assert (state, to_do) == ("wrong", "if you use other there, store its secret, or name it in HuaweiFederation")
     assert (alias.code, "--account: 'Other' is no alias" in alias.err) == (64, True), alias
     assert (region.code, "--region: no service has the region 'nowhere-1'" in region.err) == (64, True), region
