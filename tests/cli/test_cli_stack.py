@@ -23,7 +23,7 @@ from task_cleanup_cli.operations import logical_id, schemas
 from task_cleanup_cli.stack import DeadLetter, NoAnswerError, RefusedError, Stack
 from tests.support.cli import OMS, Laptop
 from tests.support.cli_forks import Forks
-from tests.support.federation import FEDERATIONS
+from tests.support.federation import AUDIENCES, FEDERATIONS
 from tests.support.lambda_api import DeniedError, LambdaApi
 
 
@@ -131,8 +131,19 @@ def test_failures_are_told_by_cause_and_sent_back(operator: Laptop, cloud: Local
     assert len(cloud.take(cloud.stack.queue_urls["AlibabaElasticsearchCancelTaskDeadLetterQueue"])) == 1
 
 
-def test_keys_are_read_from_secrets_manager(operator: Laptop) -> None:
+def test_keys_are_read_from_secrets_manager(operator: Laptop, cloud: LocalCloud) -> None:
+    """But for the accounts of a federation: a token is exchanged for theirs."""
     operator.seed(2)
+    keyless.trust(cloud, huawei=["job"])
+    identity = cloud.emulators.identity
+    (operator.home / "jwt").write_text(identity.issuer.issue("job", AUDIENCES["huawei"]))
+    operator.more["HUAWEI_STS_ENDPOINT"] = identity.urls["huawei_sts"]
+    operator.more["HUAWEI_FEDERATION"] = keyless.PARAMETERS["HuaweiFederation"]
+    policy = operator.policy({**OMS, "account": keyless.ACCOUNT}, name="exchanged")
+    exchanged = operator.run("sweep", policy, "--secrets", "--oidc-token-file", "jwt", "--json")
+    wanting = operator.run("sweep", policy, "--secrets")
+    assert (exchanged.code, exchanged.json["totals"]["selected"]) == (0, 2), exchanged
+    assert (wanting.code, "no token is given: --oidc-token-file huawei=PATH" in wanting.err) == (64, True), wanting
 
     found = operator.run("sweep", operator.policy(), "--secrets", "--json")
     missing = operator.run("sweep", operator.policy({**OMS, "account": "other"}), "--secrets")
