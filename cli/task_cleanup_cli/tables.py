@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from task_cleanup.providers.token_exchange import SUBJECT_HINT
 from task_cleanup.sweep.page.checks import flag
 from task_cleanup.sweep.page.guards import CAUTIONS, bases, guards
 from task_cleanup.sweep.page.words import DECISIONS, FOUND, age_in_words, kept, target_label
@@ -86,13 +85,10 @@ def warnings(screen: Screen, report: Json) -> None:
 
 
 def of_exchange(detail: Mapping[str, Any]) -> Iterator[str]:
-    """Of an exchange that the provider refused: what to look at, and the claims that its trust compares.
-
-    Without what the hint says of functions' roles: the token here is of somebody else.
-    """
+    """Of an exchange that the provider refused: what to look at, and the claims that its trust compares."""
     if "claims" in detail:
-        if hint := str(detail.get("hint", "")).removesuffix(SUBJECT_HINT).strip():
-            yield hint
+        if "hint" in detail:
+            yield detail["hint"]
         yield claims_in_words(detail["claims"])
 
 

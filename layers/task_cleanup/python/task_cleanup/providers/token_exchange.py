@@ -22,8 +22,8 @@ PROJECT_ID = re.compile("[0-9a-f]{32}")
 HOST_LABEL = re.compile("[a-z][a-z0-9-]{0,61}[a-z0-9]")  # a region with a dot could name another host
 LINE = re.compile(r"[!-~]+")  # no blanks, no controls: the values go into HTTP headers
 SUBJECT_HINT = (
-    "The subject (sub) is the ARN of this function's role, which changes when the role is replaced: pin each ARN of "
-    "the stack's output again"
+    "Compare the token's claims. The subject (sub) of a function is the ARN of its role, and a new or replaced role "
+    "has another one: pin each ARN of the stack's output"
 )
 
 
