@@ -9,7 +9,6 @@ import typer
 from task_cleanup.calls import Dependencies
 from task_cleanup.credentials import CredentialStore
 from task_cleanup.errors import Category
-from task_cleanup.federation import Federation
 from task_cleanup.operation import Operation, run
 from task_cleanup.results import Outcome, Result
 from task_cleanup.system import Deadline, System
@@ -188,13 +187,7 @@ class Calls:
         self._dependencies = Dependencies.of(
             service,
             settings,
-            CredentialStore(
-                self._keys,
-                settings.secret_prefix,
-                service.provider,
-                system,
-                Federation.of(service.exchange, settings, self._keys.identity_token, system),
-            ),
+            CredentialStore.of(service, settings, self._keys, self._keys.identity_token, system),
             Transport(system),
             system,
             dry_run=settings.dry_run and found.listing is None,

@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from task_cleanup.system import Deadline
-from tests.support.builders import NAMES, OPERATIONS, success, world
+from tests.support.builders import FOLDERS, NAMES, OPERATIONS, success, world
+from tests.support.identities import AWS_VARIABLES
+from tests.support.stand_ins import HUAWEI_AGENCY, HUAWEI_PROVIDER
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST_CALLS = 400  # Python functions in one warm run; compiling one pattern for each signature was 20,000 more
@@ -37,6 +39,48 @@ print(json.dumps([collections() - before, gc.isenabled()]))
 
     assert enabled
     assert collections <= 2, "some at the start and at the end"
+
+
+LOADED = """
+import json, runpy, sys
+for path in sys.argv[1:]:
+    runpy.run_path(path)
+of_providers = ("token_exchange", "alibaba_sts", "huawei_sts", "otc_iam")
+parts = ("federation", *(f"providers.{name}" for name in of_providers))
+print(json.dumps([part for part in parts if f"task_cleanup.{part}" in sys.modules]))
+"""
+FEDERATION = {
+    "default": {
+        "agency_urn": HUAWEI_AGENCY,
+        "provider_urn": HUAWEI_PROVIDER,
+        "sts_region": "ap-southeast-1",
+    }
+}
+
+
+@pytest.mark.parametrize(
+    ("names", "variables", "loaded"),
+    [
+        (list(FOLDERS), {}, []),
+        (
+            ["huawei_oms_delete_task"],
+            {"HUAWEI_FEDERATION": json.dumps(FEDERATION)},
+            ["federation", "providers.token_exchange", "providers.huawei_sts"],
+        ),
+    ],
+)
+def test_the_exchange_is_imported_only_where_an_account_is_configured(
+    names: list[str], variables: dict[str, str], loaded: list[str]
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, *(str(ROOT / "functions" / name / "app.py") for name in names)],
+        env={"PYTHONPATH": str(ROOT / "layers" / "task_cleanup" / "python"), **AWS_VARIABLES, **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert json.loads(done.stdout) == loaded
 
 
 @pytest.mark.parametrize("name", NAMES)

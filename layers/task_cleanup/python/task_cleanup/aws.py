@@ -19,6 +19,8 @@ from task_cleanup.startup import wired
 from task_cleanup.system import Deadline, System
 from task_cleanup.transport import NoAnswerError, ReplyTooLargeError, exchange
 
+IdentityTokens = Callable[[str, Deadline], str]  # the token for an audience; raises AwsError
+
 CALL_TIMEOUT = 2.5  # seconds for one call with its repetitions
 TOKEN_SECONDS = 300  # an identity token's; the exchange follows at once
 
@@ -146,7 +148,7 @@ class Aws:
         reply = self._send("sts", headers, urlencode(form).encode(), deadline)
         if reply.status != 200:
             raise AwsError(_error_code(reply) or f"Http{reply.status}", "sts", reply.status)
-        token = _TOKEN.search(reply.body.decode(errors="replace"))
+        token = re.search(_TOKEN, reply.body.decode(errors="replace"))
         if token is None:
             raise AwsError(Code.UNEXPECTED_REPLY, "sts", reply.status)
         return token[1]
@@ -198,9 +200,10 @@ class Aws:
         return SignedRequest("POST", url, signed, body)
 
 
-# Of both forms of STS's replies. A token needs no unescaping, and importing an XML parser takes 54 ms.
-_TOKEN = re.compile(r"""WebIdentityToken["\s]*[:>]\s*"?([\w-]+\.[\w-]+\.[\w-]+)["<]""", re.ASCII)
-_QUERY_CODE = re.compile(r"""Code["\s]*[:>]\s*"?([\w.]+)["<]""", re.ASCII)
+# Of both forms of STS's replies. A token needs no unescaping, and importing an XML parser takes 54 ms. They are
+# compiled when they are needed, since most functions have stored keys.
+_TOKEN = r"""(?a)WebIdentityToken["\s]*[:>]\s*"?([\w-]+\.[\w-]+\.[\w-]+)["<]"""  # noqa: S105 - a pattern
+_QUERY_CODE = r"""(?a)Code["\s]*[:>]\s*"?([\w.]+)["<]"""
 
 
 def _error_code(reply: Reply) -> str:
@@ -210,5 +213,5 @@ def _error_code(reply: Reply) -> str:
     value = (reply.json_object() or {}).get("__type")
     if isinstance(value, str):
         return value.rpartition("#")[2]
-    code = _QUERY_CODE.search(reply.body.decode(errors="replace"))
+    code = re.search(_QUERY_CODE, reply.body.decode(errors="replace"))
     return code[1] if code else ""

@@ -7,18 +7,21 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
-from task_cleanup.aws import AwsCalls, AwsError
+from task_cleanup.aws import AwsCalls, AwsError, IdentityTokens
 from task_cleanup.errors import Category, CleanupError, Code, invalid_request
-from task_cleanup.federation import MARGIN, Federation
-from task_cleanup.providers.model import Credentials
-from task_cleanup.startup import wired
+from task_cleanup.providers.model import Credentials, Service
+from task_cleanup.settings import Settings
 from task_cleanup.system import Deadline, System
 
+if TYPE_CHECKING:
+    from task_cleanup.federation import Federation
+
 CACHE_SECONDS = 300.0
+MARGIN = timedelta(seconds=300)  # temporary keys are not used for the last of their time: a call may be repeated
 
 DEFAULT_ACCOUNT = "default"  # the default of `account` in the schemas
 _NOT_STORED = "ResourceNotFoundException"
@@ -36,11 +39,8 @@ _PRINTABLE = re.compile(r"[!-~]+")  # no blanks, no controls: the values go into
 _PROJECT_ID = re.compile(r"[0-9a-f]{32}")
 
 
-@wired
-class _Kept:
-    credentials: Credentials
-    read_at: float  # on the monotonic clock
-    ends_at: datetime | None  # of temporary keys
+# With a secret's when it was read, on the monotonic clock; with temporary keys when they end.
+_Kept = tuple[Credentials, float | datetime]
 
 
 class CredentialStore:
@@ -52,7 +52,7 @@ class CredentialStore:
         prefix: str,
         provider: str,
         system: System,
-        federation: Federation | None = None,
+        federation: "Federation | None" = None,
     ) -> None:
         self._aws = aws
         self._prefix = f"{prefix}/{provider}"
@@ -61,6 +61,23 @@ class CredentialStore:
         self._cache: dict[str, _Kept] = {}
         self._exchanging: dict[str, Lock] = {}  # one exchange at a time for an account; the others wait for its keys
         self._suspended: dict[tuple[str, str | None], float] = {}  # by key and project; None means every project
+
+    @classmethod
+    def of(cls, service: Service, settings: Settings, aws: AwsCalls, tokens: IdentityTokens, system: System) -> Self:
+        """The store of a service's provider, with the accounts without a stored key that the settings configure.
+
+        Raises
+        ------
+        SettingsError
+            If one of them is not configured as the provider's exchange needs it.
+        """
+        federation = None
+        if settings.federation.get(service.provider):
+            # Here, since it would make the cold start of functions with stored keys longer.
+            from task_cleanup.federation import Federation  # noqa: PLC0415
+
+            federation = Federation.of(service.exchange, settings, tokens, system)
+        return cls(aws, settings.secret_prefix, service.provider, system, federation)
 
     def get(self, account: str, deadline: Deadline) -> Credentials:
         """The account's credentials: a secret's at most ``CACHE_SECONDS`` old, temporary keys until near their end.
@@ -92,26 +109,26 @@ class CredentialStore:
 
     def ends_at(self, account: str) -> datetime | None:
         """When the account's temporary keys end; None for a secret's."""
-        return self._cache[account].ends_at
+        _, when = self._cache[account]
+        return when if isinstance(when, datetime) else None
 
     def _kept(self, account: str) -> Credentials | None:
         kept = self._cache.get(account)
         if kept is None:
             return None
-        if kept.ends_at is not None:  # by the wall clock: the monotonic one may stand still while Lambda freezes us
-            return kept.credentials if self._system.now() < kept.ends_at - MARGIN else None
-        return kept.credentials if self._system.monotonic() - kept.read_at < CACHE_SECONDS else None
+        credentials, when = kept
+        if isinstance(when, datetime):  # the wall clock: the monotonic one may stand still while Lambda freezes us
+            return credentials if self._system.now() < when - MARGIN else None
+        return credentials if self._system.monotonic() - when < CACHE_SECONDS else None
 
     def refetch(self, account: str, deadline: Deadline) -> Credentials:
         """Read the account's secret again, or exchange again, and cache what it has. Raises like ``get``."""
-        ends_at = None
         if self._federation is not None and account in self._federation:
             keys = self._federation.keys(account, deadline)
-            credentials, ends_at = keys.credentials, keys.expires_at
+            self._cache[account] = keys.credentials, keys.expires_at
         else:
-            credentials = self._read(account, deadline)
-        self._cache[account] = _Kept(credentials, self._system.monotonic(), ends_at)
-        return credentials
+            self._cache[account] = self._read(account, deadline), self._system.monotonic()
+        return self._cache[account][0]
 
     def _read(self, account: str, deadline: Deadline) -> Credentials:
         name = f"{self._prefix}/{account}"

@@ -9,13 +9,12 @@ import json
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from datetime import timedelta
 from typing import Any
 
 import requests
 
 from task_cleanup import transport
-from task_cleanup.aws import STALE_SIGNATURE, AwsError
+from task_cleanup.aws import STALE_SIGNATURE, AwsError, IdentityTokens
 from task_cleanup.errors import Category, CleanupError, Code
 from task_cleanup.providers.model import Reply
 from task_cleanup.providers.token_exchange import KEY_LIFETIME, StepInput, TemporaryKeys, TokenExchange
@@ -25,10 +24,7 @@ from task_cleanup.system import Deadline, System
 from task_cleanup.transport import NoAnswerError, ReplyTooLargeError
 
 EXCHANGE_TIMEOUT = 5.0  # seconds for an exchange with its repetitions
-MARGIN = timedelta(seconds=300)  # keys are not used for the last of their time: a call with them may be repeated
 _SESSION_NAME = 64  # characters: fits the rules of all three providers
-
-IdentityTokens = Callable[[str, Deadline], str]  # the token for an audience; raises AwsError
 
 # AWS's codes that pass by themselves; as do all with `Throttl` in them, and every HTTP status from 500 on. By the
 # code, since STS throttles with HTTP 400.

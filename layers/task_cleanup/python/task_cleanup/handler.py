@@ -16,7 +16,6 @@ with UncollectedImports():
     from task_cleanup.credentials import CredentialStore
     from task_cleanup.delivery import Delivery, MessageEnd
     from task_cleanup.errors import TaskCleanupError
-    from task_cleanup.federation import Federation
     from task_cleanup.observability import Observability
     from task_cleanup.operation import Operation, run
     from task_cleanup.reply_size import fitted
@@ -58,7 +57,7 @@ def make_handler(operation: Operation, system: System | None = None) -> Callable
         If an environment variable is missing or malformed.
     """
     service = operation.service
-    return _Handler(operation, Settings.from_env([service.id, service.exchange.id]), system or System())
+    return _Handler(operation, Settings.from_env([service.id, service.exchange_id]), system or System())
 
 
 class _Handler:
@@ -70,8 +69,7 @@ class _Handler:
         self._system = system
         self._delivery = Delivery(aws, settings)
         self._observability = Observability(settings)
-        federation = Federation.of(service.exchange, settings, aws.get_web_identity_token, system)
-        credentials = CredentialStore(aws, settings.secret_prefix, service.provider, system, federation)
+        credentials = CredentialStore.of(service, settings, aws, aws.get_web_identity_token, system)
         self._dependencies = Dependencies.of(
             service, settings, credentials, transport, system, dry_run=settings.dry_run
         )

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from task_cleanup.errors import Category, Code
-from task_cleanup.providers import alibaba_sts
 from task_cleanup.providers.alibaba_gateway import read_error, request_id
 from task_cleanup.providers.model import (
     Call,
@@ -272,7 +271,7 @@ SERVICE = Service(
         required=("instance_id",),
     ),
     look=LOOK,
-    exchange=alibaba_sts.EXCHANGE,
+    exchange_id="alibaba_sts",
     probe=Probe("alibaba.elasticsearch.DescribeRegions", regions_call, "elasticsearch:DescribeRegions"),
     instances=(ListCall("alibaba.elasticsearch.ListInstance", list_instances_call, read_instances, by_number=True),),
 )

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from task_cleanup.errors import Category
-from task_cleanup.providers import huawei_gateway, huawei_sts, otc_iam
+from task_cleanup.providers import huawei_gateway
 from task_cleanup.providers.model import (
     Call,
     DeleteRequest,
@@ -27,7 +27,6 @@ from task_cleanup.providers.model import (
     instance_record,
     text_member,
 )
-from task_cleanup.providers.token_exchange import TokenExchange
 from task_cleanup.tasks import AgeBasis, Page, Status, StatusTable, Task
 from task_cleanup.times import parse_time, plausible
 
@@ -236,13 +235,14 @@ def _instances(provider: str, engines: Collection[str]) -> tuple[ListCall, ...]:
 
 
 def _service(
-    exchange: TokenExchange,
+    provider: str,
+    exchange_id: str,
     instance: str,
     engines: Sequence[str],
     regions: Collection[str],
+    *,
     host: Callable[[str], str],
 ) -> Service:
-    provider = exchange.provider
     return Service(
         provider=provider,
         name="dms",
@@ -262,7 +262,7 @@ def _service(
             required=("instance_id",),
         ),
         look=LOOK,
-        exchange=exchange,
+        exchange_id=exchange_id,
         probe=Probe(
             f"{provider}.dms.ListInstances",
             partial(list_instances_call, received=0, engine=engines[0]),
@@ -272,11 +272,19 @@ def _service(
     )
 
 
-HUAWEI = _service(huawei_sts.EXCHANGE, "a Huawei Cloud DMS instance", HUAWEI_ENGINES, HUAWEI_REGIONS, _huawei_host)
+HUAWEI = _service(
+    "huawei",
+    "huawei_sts",
+    "a Huawei Cloud DMS instance",
+    HUAWEI_ENGINES,
+    HUAWEI_REGIONS,
+    host=_huawei_host,
+)
 OTC = _service(
-    otc_iam.EXCHANGE,
+    "otc",
+    "otc_iam",
     "an Open Telekom Cloud DMS instance",
     OTC_ENGINES,
     OTC_REGIONS,
-    "dms.{}.otc.t-systems.com".format,
+    host="dms.{}.otc.t-systems.com".format,
 )

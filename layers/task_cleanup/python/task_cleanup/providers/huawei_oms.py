@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, TypeGuard
 
 from task_cleanup.errors import Category
-from task_cleanup.providers import huawei_gateway, huawei_sts
+from task_cleanup.providers import huawei_gateway
 from task_cleanup.providers.model import (
     Call,
     DeleteRequest,
@@ -203,6 +203,6 @@ SERVICE = Service(
     delete=DeleteRequest("huawei.oms.DeleteTask", "oms_task_id", can_stop=True),
     target=TargetRules("Migration tasks of a Huawei Cloud project", {"project_id": "project_id"}),
     look=LOOK,
-    exchange=huawei_sts.EXCHANGE,
+    exchange_id="huawei_sts",
     probe=Probe("huawei.oms.ListTasks", partial(list_call, received=0), "oms:task:list"),
 )

@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from task_cleanup.errors import Category
 from task_cleanup.signing import canonical_query, percent_encode
@@ -220,8 +221,7 @@ class TargetRules:
     required: Collection[str] = ()
 
 
-@wired
-class Probe:
+class Probe(NamedTuple):
     """A read that needs no task: the ``operation``, its call, and the right that it needs at the provider."""
 
     operation: str
@@ -244,8 +244,8 @@ class Service:
     ``title`` is its name for people; ``regions`` is its own list of them; ``host`` makes a host name of any region.
     ``has_money``: a delete releases something that is paid for, so that only our own table says what is deleted.
     Where its tasks belong to instances, ``instances`` are the lists that have all of them between them: their records
-    are ``instance_record``. ``exchange`` gives temporary keys for the function's own identity, and ``probe`` shows
-    whether the credentials are accepted.
+    are ``instance_record``. ``exchange_id`` (``huawei_sts``) names the variable with the exchange's address, the
+    emulator, and the module beside this one. ``probe`` shows whether the credentials are accepted.
     """
 
     provider: str
@@ -262,7 +262,7 @@ class Service:
     delete: DeleteRequest
     target: TargetRules
     look: Look
-    exchange: "TokenExchange"
+    exchange_id: str
     probe: Probe
     has_money: bool = False
     instances: tuple[ListCall, ...] = ()
@@ -276,6 +276,12 @@ class Service:
     def id(self) -> str:
         """``huawei_oms``: names the endpoint variable and the emulator."""
         return f"{self.provider}_{self.name}"
+
+    @property
+    def exchange(self) -> "TokenExchange":
+        """What gives keys for the function's own identity. Imported when asked for: most need it not."""
+        exchange: TokenExchange = import_module(f"task_cleanup.providers.{self.exchange_id}").EXCHANGE
+        return exchange
 
     def can_be_vouched(self, provider_status: str) -> bool:
         """Whether somebody may vouch for it that tasks with this word of the provider can be deleted.

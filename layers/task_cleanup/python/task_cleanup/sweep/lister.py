@@ -10,11 +10,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
-from task_cleanup.aws import AwsCalls
+from task_cleanup.aws import AwsCalls, IdentityTokens
 from task_cleanup.calls import Dependencies
 from task_cleanup.credentials import CredentialStore, digest_of
 from task_cleanup.errors import Category, CleanupError, SweepCode
-from task_cleanup.federation import Federation, IdentityTokens
 from task_cleanup.operation import list_operation, run
 from task_cleanup.providers.model import Service
 from task_cleanup.results import Error, Result, TaskList
@@ -176,12 +175,9 @@ def credential_stores(
     SettingsError
         If an account without a stored key is not configured as its provider's exchange needs it.
     """
-    exchanges = {service.provider: service.exchange for service in SERVICES.values()}
+    services = {service.provider: service for service in SERVICES.values()}
     return {
-        provider: CredentialStore(
-            aws, settings.secret_prefix, provider, system, Federation.of(exchange, settings, tokens, system)
-        )
-        for provider, exchange in exchanges.items()
+        provider: CredentialStore.of(service, settings, aws, tokens, system) for provider, service in services.items()
     }
 
 

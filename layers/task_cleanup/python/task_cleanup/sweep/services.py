@@ -13,7 +13,7 @@ SERVICES: Mapping[str, Service] = {
 }
 
 # The ids whose ``<ID>_ENDPOINT`` may be set, and whose providers' ``<PROVIDER>_FEDERATION`` is read.
-CALLED: Collection[str] = tuple(dict.fromkeys([*SERVICES, *(service.exchange.id for service in SERVICES.values())]))
+CALLED: Collection[str] = tuple(dict.fromkeys([*SERVICES, *(service.exchange_id for service in SERVICES.values())]))
 
 
 def region_violations(request: Mapping[str, Any], extra: Mapping[str, Collection[str]]) -> Iterator[Violation]:
