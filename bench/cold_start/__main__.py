@@ -10,7 +10,6 @@ from pathlib import Path
 
 from bench.cold_start import plot, report
 from bench.cold_start.build import (
-    FLOOR,
     PEERS,
     Peer,
     build_ours,
@@ -58,13 +57,8 @@ def run(
     rounds: int,
     invocations: int,
     peers: Iterable[Peer] = PEERS,
-    compiled: bool = True,
-    secure: bool = True,
 ) -> Results:
-    """Measure everything, interleaved. ``build`` is a build folder of ours, ``folder`` takes the peers.
-
-    ``compiled`` and ``secure`` add the peers with ``.pyc`` files, and all of it over TLS.
-    """
+    """Measure everything, interleaved. ``build`` is a build folder of ours, ``folder`` takes the peers."""
     began = time.monotonic()
     results = Results(rounds=rounds, invocations=invocations, versions=versions(VERSIONS))
     runtime = build_runtime(folder / "runtime")
@@ -72,27 +66,22 @@ def run(
     with tempfile.TemporaryDirectory(prefix="bench-") as scratch, Servers(Path(scratch)) as servers:
         cases: dict[tuple[str, str], Case] = {}
         for kind in peers:
-            mine, bare = packages[kind.function], build_peer(kind, folder, compiled=False)
-            results.sizes[kind.name] = (zipped_bytes(mine), zipped_bytes(bare))
-            cases[kind.name, "ours"] = ours(kind.function, mine, servers, secure=False)
-            cases[kind.name, "bare"] = peer(kind, bare, servers, secure=False)
-            if compiled:
-                package = build_peer(kind, folder, compiled=True)
-                cases[kind.name, "compiled"] = peer(kind, package, servers, secure=False)
-            if compiled and secure:
-                cases[kind.name, "ours-tls"] = ours(kind.function, mine, servers, secure=True)
-                cases[kind.name, "tls"] = peer(kind, package, servers, secure=True)
-        floor = build_peer(FLOOR, folder, compiled=True)
-        cases["floor", "compiled"] = peer(FLOOR, floor, servers, secure=False)
-        if compiled and secure:
-            cases["floor", "tls"] = peer(FLOOR, floor, servers, secure=True)
+            for form in kind.forms:
+                secure = form.endswith("tls")
+                if form.startswith("ours"):
+                    cases[kind.name, form] = ours(kind, packages[kind.function], servers, secure=secure)
+                else:
+                    package = build_peer(kind, folder, compiled=form != "bare")
+                    cases[kind.name, form] = peer(kind, package, servers, secure=secure)
+                if form == "bare":
+                    results.sizes[kind.name] = (zipped_bytes(packages[kind.function]), zipped_bytes(package))
         # Without the sweep: it has one more layer, and nobody waits for its cold start.
         results.parts = zipped_parts([it for it in packages.values() if not it.task_root.name.startswith("Sweep")])
         results.samples = {key: [] for key in cases}
         for number in range(rounds + 1):
             for key in random.sample(list(cases), len(cases)):
                 warm = invocations if number and key[1] in ("ours", "compiled") else 0
-                sample = measure(cases[key], runtime, servers.reset, warm)
+                sample = measure(cases[key], runtime, servers, warm)
                 if number or not rounds:
                     results.samples[key].append(sample)
             sys.stdout.write(f"round {number} of {rounds} after {time.monotonic() - began:.0f} s\n")

@@ -29,13 +29,21 @@ COMPARABLE = ("aws-lambda-powertools", "jsonschema")  # what a peer needs for ou
 ARCHITECTURE = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 
+FORMS = ("ours", "bare", "compiled", "ours-tls", "tls")
+
+
 @dataclass(frozen=True)
 class Peer:
-    """A handler around somebody's SDK. ``distributions`` are the names of its packages."""
+    """A handler around somebody's SDK. ``distributions`` are the names of its packages.
+
+    ``forms`` are those in which it is measured: ``bare`` is as ``sam build`` leaves it, ``compiled`` and ``tls`` have
+    ``.pyc`` files; ``ours`` and ``ours-tls`` are our function beside it.
+    """
 
     name: str
     distributions: tuple[str, ...]
     function: str = ""  # ours, whose schema it validates with
+    forms: tuple[str, ...] = FORMS
 
 
 ALIBABA = Peer(
@@ -43,8 +51,12 @@ ALIBABA = Peer(
 )
 HUAWEI_OMS = Peer("huawei_oms", ("huaweicloudsdkoms", *COMPARABLE), "huawei_oms_delete_task")
 HUAWEI_KAFKA = Peer("huawei_kafka", ("huaweicloudsdkkafka", *COMPARABLE), "otc_dms_delete_background_task")
-FLOOR = Peer("floor", ("requests",))
-PEERS = (ALIBABA, HUAWEI_OMS, HUAWEI_KAFKA)
+# Not bare: its packages are those of HUAWEI_OMS.
+HUAWEI_KEYLESS = Peer(
+    "huawei_keyless", HUAWEI_OMS.distributions, HUAWEI_OMS.function, ("ours", "compiled", "ours-tls", "tls")
+)
+FLOOR = Peer("floor", ("requests",), forms=("compiled", "tls"))
+PEERS = (ALIBABA, HUAWEI_OMS, HUAWEI_KAFKA, HUAWEI_KEYLESS, FLOOR)
 
 
 def build_ours(folder: Path) -> Path:
@@ -83,7 +95,7 @@ def _folder_name(logical_id: str) -> str:
 def build_peer(peer: Peer, folder: Path, *, compiled: bool) -> Package:
     """A peer as it would be deployed: its packages as a layer, its handler as the function."""
     form = "compiled" if compiled else "bare"
-    layer, task_root = folder / form / peer.name / "layer", folder / form / peer.name / "function"
+    layer, task_root = folder / form / peer.distributions[0] / "layer", folder / form / peer.name / "function"
     if not layer.exists():
         copy_distributions(peer.distributions, layer / "python")
         if compiled:

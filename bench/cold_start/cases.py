@@ -5,21 +5,28 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from bench.cold_start.build import ALIBABA, FLOOR, HUAWEI_KAFKA, HUAWEI_OMS, Peer
+from bench.cold_start.build import ALIBABA, FLOOR, HUAWEI_KAFKA, HUAWEI_KEYLESS, HUAWEI_OMS, Peer
 from bench.cold_start.measure import Case
-from bench.cold_start.servers import Servers
+from bench.cold_start.servers import KEYLESS, Servers
 from local.aws.artifact import Package
 from local.aws.cloud import LOCAL_AWS_IDENTITY, PROJECT_ID, SECRETS
 from local.aws.stack import ROOT
+from task_cleanup.providers.huawei_sts import EXCHANGE
 
-TITLES = {"alibaba": "Alibaba SDK", "huawei_oms": "Huawei OMS SDK", "huawei_kafka": "Huawei/OTC Kafka SDK"}
+TITLES = {
+    "alibaba": "Alibaba SDK",
+    "huawei_oms": "Huawei OMS SDK",
+    "huawei_kafka": "Huawei/OTC Kafka SDK",
+    "huawei_keyless": "Huawei OMS SDK without a stored key",
+}
 SERVICES = {
     ALIBABA.name: "alibaba_elasticsearch",
     HUAWEI_OMS.name: "huawei_oms",
     HUAWEI_KAFKA.name: "otc_dms",
+    HUAWEI_KEYLESS.name: "huawei_oms",
     FLOOR.name: "huawei_oms",
 }
-STATUS = {ALIBABA.name: 200, HUAWEI_OMS.name: 200, HUAWEI_KAFKA.name: 204, FLOOR.name: 200}  # as the pages say
+STATUS = {HUAWEI_KAFKA.name: 204}  # as the pages say; all others 200
 
 
 def sample_event(function: str) -> Mapping[str, Any]:
@@ -28,18 +35,25 @@ def sample_event(function: str) -> Mapping[str, Any]:
     return event
 
 
-def ours(function: str, package: Package, servers: Servers, *, secure: bool) -> Case:
-    """One of our functions, with the environment of a deployed one."""
+def ours(kind: Peer, package: Package, servers: Servers, *, secure: bool) -> Case:
+    """Our function beside this peer, with the environment of a deployed one."""
     urls = servers.secure_urls if secure else servers.urls
-    service = next(name for name in urls if function.startswith(name))
+    service = SERVICES[kind.name]
     variables = {
         **LOCAL_AWS_IDENTITY,
         "AWS_ENDPOINT_URL_SECRETS_MANAGER": urls["secretsmanager"],
         f"{service.upper()}_ENDPOINT": urls[service],
         "POWERTOOLS_SERVICE_NAME": "task-cleanup",
     }
+    if kind.name == HUAWEI_KEYLESS.name:
+        variables |= {
+            "HUAWEI_FEDERATION": json.dumps({"default": KEYLESS}),
+            "HUAWEI_STS_ENDPOINT": urls["huawei_sts"],
+            "AWS_ENDPOINT_URL_STS": urls["aws_sts"],
+        }
     done = {"outcome": "succeeded", "attempts": 1}
-    return _secured(Case(f"ours, {function}", package, variables, sample_event(function), done), servers, secure)
+    case = Case(f"ours, beside {kind.name}", package, variables, sample_event(kind.function), done)
+    return _secured(case, servers, secure)
 
 
 def peer(kind: Peer, package: Package, servers: Servers, *, secure: bool) -> Case:
@@ -51,12 +65,23 @@ def peer(kind: Peer, package: Package, servers: Servers, *, secure: bool) -> Cas
         "ENDPOINT": urls[SERVICES[kind.name]],
         "HOME": str(servers.trust),  # Huawei's SDK writes a file there
     }
-    if kind is FLOOR:  # it fetches nothing
+    if kind.name == FLOOR.name:  # it fetches nothing
         key = SECRETS["huawei"]
         variables |= {name.upper(): key[name] for name in ("access_key_id", "secret_access_key")}
         variables["PROJECT_ID"] = PROJECT_ID
+    if kind.name == HUAWEI_KEYLESS.name:
+        variables |= {
+            "AUDIENCE": EXCHANGE.audience,
+            "AWS_ENDPOINT_URL_STS": urls["aws_sts"],
+            "HUAWEICLOUD_OIDC_AGENCY_URN": KEYLESS["agency_urn"],
+            "HUAWEICLOUD_OIDC_PROVIDER_URN": KEYLESS["provider_urn"],
+            "HUAWEICLOUD_SDK_PROJECT_ID": KEYLESS["project_id"],
+            "HUAWEICLOUD_SDK_STS_ENDPOINT": urls["huawei_sts"],
+        }
     event = sample_event(kind.function or HUAWEI_OMS.function)
-    return _secured(Case(package.name, package, variables, event, {"status": STATUS[kind.name]}), servers, secure)
+    return _secured(
+        Case(package.name, package, variables, event, {"status": STATUS.get(kind.name, 200)}), servers, secure
+    )
 
 
 def _secured(case: Case, servers: Servers, secure: bool) -> Case:

@@ -4,11 +4,12 @@ import os
 import re
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.cold_start.servers import Servers
 from local.aws.artifact import Package
 from local.aws.runtime_api import LambdaFunction, Reply
 
@@ -36,7 +37,8 @@ class Sample:
 
     ``cold`` runs from the start of the process to its first result, ``init`` to the moment at which it asks for an
     event; ``cold_cpu`` (milliseconds, too) is what the process itself computed until its first result. ``memory`` is
-    the peak, all invocations included. The warm ones are None where there were none.
+    the peak, all invocations included. ``connections`` and ``requests`` are those until the first result, and counted
+    with TLS only. What was not measured is None.
     """
 
     cold: float
@@ -46,14 +48,16 @@ class Sample:
     memory: float
     warm: float | None = None
     warm_cpu: float | None = None
+    connections: int | None = None
+    requests: int | None = None
 
     def to_dict(self) -> dict[str, float | None]:
         """For JSON; a tenth of a unit is less than the noise."""
         return {name: None if value is None else round(value, 2) for name, value in asdict(self).items()}
 
 
-def measure(case: Case, runtime: Path, reset: Callable[[], None], invocations: int = 0) -> Sample:
-    """Start a process, invoke it once, and ``invocations`` more times; ``reset`` is called before each.
+def measure(case: Case, runtime: Path, servers: Servers, invocations: int = 0) -> Sample:
+    """Start a process, invoke it once, and ``invocations`` more times; the servers are reset before each.
 
     Raises
     ------
@@ -61,18 +65,19 @@ def measure(case: Case, runtime: Path, reset: Callable[[], None], invocations: i
         If the handler did not make its call.
     """
     with LambdaFunction(case.package, runtime, case.variables) as function:
-        reset()
+        servers.reset()
         began = time.perf_counter()
         reply = function.invoke(case.event)
         cold = time.perf_counter() - began
         cold_cpu = _cpu_seconds(function.pid)
+        connections, requests = servers.traffic()
         _check(case, reply, function)
         durations, cpu = [], None
         if invocations:
             for number in range(SETTLING + invocations):
                 if number == SETTLING:
                     cpu = _cpu_seconds(function.pid)
-                reset()
+                servers.reset()
                 warm = function.invoke(case.event)
                 _check(case, warm, function)
                 durations.append(warm.duration * 1000)
@@ -85,6 +90,8 @@ def measure(case: Case, runtime: Path, reset: Callable[[], None], invocations: i
             memory=_peak_megabytes(function.pid),
             warm=statistics.median(durations[SETTLING:]) if durations else None,
             warm_cpu=None if cpu is None else cpu * 1e6,
+            connections=connections or None,
+            requests=requests or None,
         )
 
 

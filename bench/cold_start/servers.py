@@ -1,12 +1,18 @@
-"""The clouds that the measured handlers call: the emulated providers and Secrets Manager, plain and behind TLS."""
+"""The clouds that the measured handlers call, plain and behind TLS.
+
+They are the emulated providers, the stand-ins of AWS's and Huawei's STS, and Secrets Manager.
+"""
 
 import contextlib
 import datetime as dt
 import ipaddress
+import json
 import logging
+import re
 import socket
 import ssl
 import threading
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
@@ -20,11 +26,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from moto.server import ThreadedMotoServer
 
-from local.aws.cloud import PROJECT_ID, aws_client, store_secrets
+from local.aws.cloud import LOCAL_AWS_IDENTITY, PROJECT_ID, aws_client, store_secrets
+from local.aws.keyless import ACCOUNT, PARAMETERS
 from local.emulators import Emulators
 from local.stories import seeds
+from task_cleanup.providers.huawei_sts import EXCHANGE
 
+KEYLESS: Mapping[str, str] = json.loads(PARAMETERS[f"{EXCHANGE.provider.title()}Federation"])[ACCOUNT]
+ROLE = "arn:aws:iam::123456789012:role/task-cleanup-bench"
 CHUNK = 65536
+_REQUEST_LINE = re.compile(rb"[A-Z]+ /\S* HTTP/1")
 _SIGNS_CERTIFICATES = x509.KeyUsage(
     digital_signature=True,
     content_commitment=False,
@@ -48,6 +59,7 @@ class Servers:
         self.emulators = Emulators()
         self.urls: dict[str, str] = {}
         self.secure_urls: dict[str, str] = {}
+        self._fronts: list[TlsFront] = []
 
     def __enter__(self) -> Self:
         """Start the servers, and store the secrets."""
@@ -58,18 +70,29 @@ class Servers:
         aws.start()
         self._closing.callback(aws.stop)
         aws_url = f"http://127.0.0.1:{aws.get_host_and_port()[1]}"
-        self.urls = {**self.emulators.urls, "secretsmanager": aws_url}
+        self.urls = {**self.emulators.urls, **self.emulators.identity.urls, "secretsmanager": aws_url}
         requests.post(f"{aws_url}/moto-api/reset", timeout=30).raise_for_status()
         store_secrets(aws_client("secretsmanager", aws_url), self.emulators)
+        self._trust_role()
         context = server_context(self._scratch)
         for name, url in self.urls.items():
             front = self._closing.enter_context(TlsFront(url, context))
             self.secure_urls[name] = front.url
+            self._fronts.append(front)
         return self
 
     def __exit__(self, *_: object) -> None:
         """Stop all servers."""
         self._closing.close()
+
+    def _trust_role(self) -> None:
+        """Register the role of all handlers, and its trust at Huawei."""
+        identity = self.emulators.identity
+        key = (LOCAL_AWS_IDENTITY[name] for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"))
+        identity.aws.add_role(ROLE, *key)
+        known = {name: KEYLESS[name] for name in ("agency_urn", "provider_urn", "project_id")}
+        identity.huawei.trust(**known, audience=EXCHANGE.audience, subjects=[ROLE])
+        identity.issuer.issue(ROLE, EXCHANGE.audience)  # makes its key, which must not happen while one is measured
 
     @property
     def trust(self) -> Path:
@@ -77,15 +100,21 @@ class Servers:
         return self._scratch / "trust"
 
     def reset(self) -> None:
-        """Reset the emulators, and add the finished task of each sample event."""
+        """Reset the emulators and the counts, and add the finished task of each sample event."""
         self.emulators.journal.clear()
+        for front in self._fronts:
+            front.connections = front.requests = 0
         self.emulators.alibaba_elasticsearch.add_task(seeds.ES_INSTANCE, seeds.ES_TASKS[0], status="SUCCESS")
         self.emulators.huawei_oms.add_task(PROJECT_ID, seeds.OMS_RUNNING, status=5)
         self.emulators.otc_dms.add_task(PROJECT_ID, seeds.DMS_INSTANCE, next(iter(seeds.DMS_TASKS)), status="SUCCESS")
 
+    def traffic(self) -> tuple[int, int]:
+        """Connections and requests over TLS since the last reset."""
+        return sum(front.connections for front in self._fronts), sum(front.requests for front in self._fronts)
+
 
 class TlsFront:
-    """Takes TLS connections and passes their bytes on to a plain server on loopback."""
+    """Takes TLS connections, passes their bytes on to a plain server on loopback, counts them and their requests."""
 
     def __init__(self, target: str, context: ssl.SSLContext) -> None:
         """``target`` is the plain server's base URL."""
@@ -93,6 +122,8 @@ class TlsFront:
         self._target = (parts.hostname or "", parts.port or 80)
         self._context = context
         self._listener = socket.create_server(("127.0.0.1", 0))
+        self.connections = 0
+        self.requests = 0
         self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __enter__(self) -> Self:
@@ -110,6 +141,7 @@ class TlsFront:
         with contextlib.suppress(OSError):
             while True:
                 raw, _ = self._listener.accept()
+                self.connections += 1
                 threading.Thread(target=self._serve, args=(raw,), name="tls-front", daemon=True).start()
 
     def _serve(self, raw: socket.socket) -> None:
@@ -120,13 +152,19 @@ class TlsFront:
             with self._context.wrap_socket(raw, server_side=True) as near:
                 back = threading.Thread(target=_forward, args=(far, near), name="tls-front", daemon=True)
                 back.start()
-                _forward(near, far)
+                _forward(near, far, self._count)
                 back.join()
 
+    def _count(self, data: bytes) -> None:
+        """Count a request by its first line: clients send the head of a request in one piece."""
+        if _REQUEST_LINE.match(data):
+            self.requests += 1
 
-def _forward(source: socket.socket, sink: socket.socket) -> None:
+
+def _forward(source: socket.socket, sink: socket.socket, look: Callable[[bytes], None] = lambda _: None) -> None:
     with contextlib.suppress(OSError):
         while data := source.recv(CHUNK):
+            look(data)
             sink.sendall(data)
     with contextlib.suppress(OSError):
         sink.shutdown(socket.SHUT_RDWR)
