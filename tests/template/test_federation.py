@@ -9,9 +9,11 @@ from typing import Any
 import botocore.session
 import pytest
 
+from task_cleanup.providers import alibaba_sts, huawei_sts, otc_iam
 from tests.support.federation import FEDERATIONS, PROVIDERS, parameter_of
 from tests.support.template import OPERATIONS, Deployment, Operation, template
 
+EXCHANGES = (alibaba_sts.EXCHANGE, huawei_sts.EXCHANGE, otc_iam.EXCHANGE)
 VARIABLES = {provider: f"{provider.upper()}_FEDERATION" for provider in PROVIDERS}
 
 
@@ -78,6 +80,17 @@ def test_parameter_takes_what_a_function_can_read_and_refuses_the_rest(provider:
     assert [it for it in good if not re.fullmatch(parameter["AllowedPattern"], it)] == []
     assert [it for it in broken(provider) if re.fullmatch(parameter["AllowedPattern"], it)] == []
     assert re.search(parameter["AllowedPattern"], parameter["ConstraintDescription"].partition("such as ")[2])
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_values_that_a_description_shows_are_taken_by_the_functions(provider: str) -> None:
+    """Operators copy them, and a function with a value that it does not know does not start."""
+    description = template()["Parameters"][parameter_of(provider)]["Description"]
+    shown = [it for it in re.findall(r'"(\w+)": "([^"]+)"', description) if "..." not in it[1]]
+    members = next(it.members for it in EXCHANGES if it.provider == provider)
+
+    assert shown
+    assert [(name, value) for name, value in shown if not members[name].pattern.fullmatch(value)] == []
 
 
 # -- how much fits ------------------------------------------------
