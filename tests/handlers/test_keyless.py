@@ -184,6 +184,14 @@ def _disabled(identity: Identity) -> None:
     identity.aws.enabled = False
 
 
+KEYS = {"access_key_id": "AKFAKE", "secret_access_key": "testSecretFake", "security_token": "testTokenFake"}
+
+
+def _keys(status: int, end: str) -> Callable[[HandlerWorld], object]:
+    body = json.dumps({"credentials": {**KEYS, "expiration": end}})
+    return _fault("huawei_sts", FaultKind.HTTP_ERROR, status=status, body=body)
+
+
 def _fault(service: str, kind: FaultKind, **values: Any) -> Callable[[HandlerWorld], object]:
     return lambda world: world.cloud.faults.add(kind, service=service, **values)
 
@@ -217,10 +225,24 @@ TROUBLES = {
     "huawei: nonsense": Trouble(
         _fault("huawei_sts", FaultKind.GARBAGE, variant=Variant.HTML), "UnexpectedReply", "provider_error"
     ),
+    "huawei: ended keys": Trouble(_keys(200, "2026-11-21T08:30:00Z"), "UnexpectedReply", "provider_error"),
+    "huawei: keys of the year 1": Trouble(_keys(200, "0001-01-01T00:00:00Z"), "UnexpectedReply", "provider_error"),
+    "huawei: keys with a refusal": Trouble(_keys(403, "2026-11-21T08:46:00Z"), *REFUSED, "Http403"),
+    "huawei: more than is read": Trouble(
+        _fault("huawei_sts", FaultKind.GARBAGE, variant=Variant.HUGE, size=1024**2 + 1), "UnexpectedReply", "provider_error"
+    ),
     "aws: not switched on": Trouble(_identity(_disabled), "IdentityTokenDenied", "internal"),
     "aws: no right": Trouble(_role(denied=True), "IdentityTokenDenied", "internal"),
     "aws: another audience": Trouble(_role(audiences=("sts.aliyuncs.com",)), "IdentityTokenDenied", "internal"),
     "aws: throttled": Trouble(_fault("aws_sts", FaultKind.THROTTLE), "IdentityTokenUnavailable", "unavailable"),
+    "aws: session expired": Trouble(
+        _fault("aws_sts", FaultKind.ERROR, status=403, code="ExpiredTokenException", message="expired"),
+        "IdentityTokenUnavailable",
+        "unavailable",
+    ),
+    "aws: more than is read": Trouble(
+        _fault("aws_sts", FaultKind.GARBAGE, variant=Variant.HUGE, size=1024**2 + 1), "UnexpectedReply", "provider_error"
+    ),
     "aws: away": Trouble(
         _fault("aws_sts", FaultKind.HTTP_ERROR, status=503), "IdentityTokenUnavailable", "unavailable"
     ),
@@ -254,7 +276,7 @@ def test_what_is_refused_is_no_success_and_says_why(keyless: HandlerWorld, name:
     assert {entry.service for entry in keyless.cloud.journal.entries()} <= {"aws_sts", EXCHANGE[trouble.provider]}
 
 
-@pytest.mark.parametrize("name", [name for name, it in TROUBLES.items() if it.code == "ExchangeRefused" and it.own])
+@pytest.mark.parametrize("name", [name for name, it in TROUBLES.items() if it.code == "ExchangeRefused" and it.own not in (None, "Http403")])
 def test_every_refusal_says_what_to_compare(keyless: HandlerWorld, name: str) -> None:
     called = function(keyless, TROUBLES[name].provider)
     TROUBLES[name].make(keyless)

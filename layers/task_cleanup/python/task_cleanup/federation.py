@@ -6,6 +6,7 @@ role, gives keys for the token. Nothing here knows a provider: ``providers/aliba
 """
 
 import json
+import re
 from base64 import urlsafe_b64decode
 from collections.abc import Callable, Mapping
 from contextlib import closing
@@ -25,6 +26,7 @@ from task_cleanup.transport import NoAnswerError, ReplyTooLargeError
 
 EXCHANGE_TIMEOUT = 5.0  # seconds for an exchange with its repetitions
 _SESSION_NAME = 64  # characters: fits the rules of all three providers
+_CLAIM = re.compile("[ -~]{1,2048}")
 
 # AWS's codes that pass by themselves; as do all with `Throttl` in them, and every HTTP status from 500 on. By the
 # code, since STS throttles with HTTP 400.
@@ -33,6 +35,7 @@ _PASSING = STALE_SIGNATURE | frozenset(
         Code.TIMEOUT,
         Code.CONNECTION_FAILED,
         "ExpiredToken",  # the function's own session: Lambda replaces the environment
+        "ExpiredTokenException",
         "InternalFailure",
         "RequestLimitExceeded",
         "ServiceUnavailable",
@@ -153,7 +156,11 @@ class Federation:
 
     def _limited(self, keys: TemporaryKeys) -> TemporaryKeys:
         """Keys end after their lifetime here at the latest: a token that is used as one is good for a day."""
-        return TemporaryKeys(keys.credentials, min(keys.expires_at, self._system.now() + KEY_LIFETIME))
+        now = self._system.now()
+        if keys.expires_at <= now:
+            message = f"{self.exchange.title} gives keys that have ended already, or the clock here is wrong"
+            raise CleanupError(Category.PROVIDER_ERROR, Code.UNEXPECTED_REPLY, message)
+        return TemporaryKeys(keys.credentials, min(keys.expires_at, now + KEY_LIFETIME))
 
     def _refusal(self, alias: str, reply: Reply, secrets: list[str]) -> CleanupError:
         """The error for a reply without what was given for. Its detail names what the operator has to compare."""
@@ -177,8 +184,9 @@ class Federation:
 
 def _token_error(error: AwsError) -> CleanupError:
     code, status = error.code, error.status or 0
-    if code == Code.UNEXPECTED_REPLY:
-        return CleanupError(Category.PROVIDER_ERROR, Code.UNEXPECTED_REPLY, "AWS STS answered without a token")
+    if code in (Code.UNEXPECTED_REPLY, Code.REPLY_TOO_LARGE):
+        message = f"AWS STS answered without a token ({code})"
+        return CleanupError(Category.PROVIDER_ERROR, Code.UNEXPECTED_REPLY, message)
     if code in _PASSING or "Throttl" in code or status >= 500 or status == 429:
         message = f"AWS STS gives no identity token now ({code})"
         return CleanupError(Category.UNAVAILABLE, Code.IDENTITY_TOKEN_UNAVAILABLE, message)
@@ -188,12 +196,16 @@ def _token_error(error: AwsError) -> CleanupError:
 
 
 def claims_of(token: str) -> Mapping[str, str]:
-    """Issuer, audience and subject of a token, which trust policies compare. None of them is secret."""
+    """Issuer, audience and subject of a token, which trust policies compare. None of them is secret.
+
+    One that is not a line of printable ASCII, or too long for a result, is left out.
+    """
     payload = token.split(".")[1] if token.count(".") == 2 else ""
     try:
         claims = json.loads(urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     if not isinstance(claims, dict):
         return {}
-    return {name: value for name in ("iss", "aud", "sub") if isinstance(value := claims.get(name), str)}
+    told = {name: value for name in ("iss", "aud", "sub") if isinstance(value := claims.get(name), str)}
+    return {name: value for name, value in told.items() if _CLAIM.fullmatch(value)}
