@@ -4,16 +4,19 @@ import json
 import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from local.emulators.faults import FaultKind, Variant
 from local.emulators.identity import Identity
+from task_cleanup.errors import CleanupError
+from task_cleanup.federation import Federation
 from task_cleanup.settings import SettingsError
 from task_cleanup.system import Deadline
 from tests.support.checks import check_shape
+from tests.support.echo import BODY, EchoProvider
 from tests.support.handler_world import Function, HandlerWorld
 from tests.support.identities import AWS_VARIABLES, fake_secret
 from tests.support.runtime_log import runtime_log
@@ -229,7 +232,9 @@ TROUBLES = {
     "huawei: keys of the year 1": Trouble(_keys(200, "0001-01-01T00:00:00Z"), "UnexpectedReply", "provider_error"),
     "huawei: keys with a refusal": Trouble(_keys(403, "2026-11-21T08:46:00Z"), *REFUSED, "Http403"),
     "huawei: more than is read": Trouble(
-        _fault("huawei_sts", FaultKind.GARBAGE, variant=Variant.HUGE, size=1024**2 + 1), "UnexpectedReply", "provider_error"
+        _fault("huawei_sts", FaultKind.GARBAGE, variant=Variant.HUGE, size=1024**2 + 1),
+        "UnexpectedReply",
+        "provider_error",
     ),
     "aws: not switched on": Trouble(_identity(_disabled), "IdentityTokenDenied", "internal"),
     "aws: no right": Trouble(_role(denied=True), "IdentityTokenDenied", "internal"),
@@ -241,7 +246,9 @@ TROUBLES = {
         "unavailable",
     ),
     "aws: more than is read": Trouble(
-        _fault("aws_sts", FaultKind.GARBAGE, variant=Variant.HUGE, size=1024**2 + 1), "UnexpectedReply", "provider_error"
+        _fault("aws_sts", FaultKind.GARBAGE, variant=Variant.HUGE, size=1024**2 + 1),
+        "UnexpectedReply",
+        "provider_error",
     ),
     "aws: away": Trouble(
         _fault("aws_sts", FaultKind.HTTP_ERROR, status=503), "IdentityTokenUnavailable", "unavailable"
@@ -276,7 +283,10 @@ def test_what_is_refused_is_no_success_and_says_why(keyless: HandlerWorld, name:
     assert {entry.service for entry in keyless.cloud.journal.entries()} <= {"aws_sts", EXCHANGE[trouble.provider]}
 
 
-@pytest.mark.parametrize("name", [name for name, it in TROUBLES.items() if it.code == "ExchangeRefused" and it.own not in (None, "Http403")])
+@pytest.mark.parametrize(
+    "name",
+    [name for name, it in TROUBLES.items() if it.code == "ExchangeRefused" and it.own not in (None, "Http403")],
+)
 def test_every_refusal_says_what_to_compare(keyless: HandlerWorld, name: str) -> None:
     called = function(keyless, TROUBLES[name].provider)
     TROUBLES[name].make(keyless)
@@ -317,6 +327,30 @@ def test_no_token_and_no_key_is_told(keyless: HandlerWorld, name: str, caplog: p
     assert given or name.startswith("aws")
     for secret in {*given, *signatures, *minted, AWS_VARIABLES["AWS_SESSION_TOKEN"]}:
         assert secret not in text
+
+
+@every_provider
+@pytest.mark.parametrize("status", [200, 401, 429])
+def test_a_provider_that_quotes_the_tokens_is_quoted_without_them(
+    keyless: HandlerWorld, provider: str, status: int
+) -> None:
+    exchange = keyless.function(FOLDERS[provider]).operation.service.exchange
+    tokens = [keyless.cloud.identity.issuer.issue(ROLE, exchange.audience), "testSubjectTokenFake0001"]
+    first, *later = exchange.steps(ACCOUNTS[provider])
+    if later and status == 200:  # OTC's second request has another token
+        exchange = replace(exchange, steps=lambda _: (replace(first, read=lambda *_: tokens[1]), *later))
+    with EchoProvider(lambda sent: sent[BODY] + sent.get("x-auth-token", ""), status) as echo:
+        federation = Federation(
+            exchange, {"default": ACCOUNTS[provider]}, lambda *_: tokens[0], keyless.system, base=echo.url
+        )
+        with pytest.raises(CleanupError) as refused:
+            federation.keys("default", Deadline.after(5, keyless.system.monotonic))
+
+    error = refused.value
+    told = json.dumps([error.code, error.message, error.detail])
+    assert "***" in error.message
+    for secret in (*tokens, *tokens[0].split(".")):
+        assert secret not in told
 
 
 # -- configuration ------------------------------------------------

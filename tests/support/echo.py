@@ -9,6 +9,7 @@ from typing import Self
 
 Headers = Mapping[str, str]
 Quote = Callable[[Headers], str]
+BODY = "(body)"  # the name under which a quote finds the request's body among the headers
 
 
 class EchoProvider:
@@ -24,15 +25,16 @@ class EchoProvider:
             def _answer(self) -> None:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 received.append(headers)
-                text = quote(headers)
+                body = self.rfile.read(int(headers.get("content-length", 0)))
+                text = quote({**headers, BODY: body.decode()})
                 names = ("Message", "error_msg", "error_detail", "RequestId", "request_id")
                 content = dict.fromkeys(names, text) | dict.fromkeys(("Code", "error_code"), code or text)
-                body = json.dumps(content).encode()
+                reply = json.dumps(content).encode()
                 self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
+                self.send_header("Content-Length", str(len(reply)))
                 self.send_header("X-Request-Id", text.replace("\n", " ").replace("\r", " "))
                 self.end_headers()
-                self.wfile.write(body)
+                self.wfile.write(reply)
 
             do_GET = do_POST = do_DELETE = do_PUT = _answer  # noqa: N815 - names of the library
 

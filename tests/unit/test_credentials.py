@@ -1,7 +1,11 @@
 """Credentials from the secret store: cached for a while, named when they are wrong, never shown."""
 
 import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
+from threading import Semaphore
 from typing import Any
 
 import pytest
@@ -9,6 +13,8 @@ import pytest
 from task_cleanup.credentials import CredentialStore
 from task_cleanup.errors import Category, CleanupError, Code
 from task_cleanup.providers.model import Credentials
+from task_cleanup.providers.token_exchange import KEY_LIFETIME, TemporaryKeys
+from task_cleanup.system import Deadline, System
 from tests.support.builders import ROTATED, SECRET, Clock, FakeAws
 from tests.support.identities import PROJECT
 
@@ -259,3 +265,105 @@ def test_two_threads_may_meet_the_end_of_a_suspension() -> None:
     others.append("another thread")
     store.refuse_if_suspended(credentials)
     assert others == []
+
+
+# -- without a stored key ------------------------------------------------
+
+
+class Exchange:
+    """In place of a ``Federation`` of two accounts: each exchange gives another key, or fails."""
+
+    def __init__(self, clock: Clock, lifetime: timedelta = KEY_LIFETIME) -> None:
+        self.asked: list[str] = []
+        self.failing = False
+        self.before: Callable[[], None] = lambda: None
+        self._clock = clock
+        self._lifetime = lifetime
+
+    def __contains__(self, alias: str) -> bool:
+        return alias in ("default", "team-b")
+
+    def keys(self, alias: str, deadline: Deadline) -> TemporaryKeys:
+        del deadline
+        self.asked.append(alias)
+        self.before()
+        if self.failing:
+            raise CleanupError(Category.INTERNAL, Code.EXCHANGE_REFUSED, "no", {"hint": "look"})
+        key = Credentials(f"AKFAKE-{alias}-{len(self.asked)}", "testSecretFake", "testTokenFake")
+        return TemporaryKeys(key, self._clock.moment + self._lifetime)
+
+
+def keyless(exchange: Exchange, clock: Clock, system: System | None = None) -> CredentialStore:
+    federation: Any = exchange
+    return CredentialStore(FakeAws({NAME: SECRET}), "team", "huawei", system or clock.system, federation)
+
+
+def test_temporary_keys_are_kept_until_the_margin_before_their_end_by_the_wall_clock() -> None:
+    clock = Clock()
+    exchange = Exchange(clock)
+    store = keyless(exchange, clock)
+
+    given = []
+    for seconds in (0, 599, 1, 599, 1):
+        clock.moment += timedelta(seconds=seconds)  # the monotonic clock stands still, as while Lambda freezes
+        given.append(store.get("default", clock.deadline()).access_key_id[-1])
+
+    assert given == ["1", "1", "2", "2", "3"]
+
+
+def test_each_account_has_keys_of_its_own_and_no_secret_is_read_for_it() -> None:
+    clock = Clock()
+    exchange = Exchange(clock)
+    store = keyless(exchange, clock)
+
+    ids = [store.get(alias, clock.deadline()).access_key_id for alias in ("default", "team-b", "default")]
+
+    assert ids == ["AKFAKE-default-1", "AKFAKE-team-b-2", "AKFAKE-default-1"]
+    with pytest.raises(CleanupError, match="SecretNotFound"):
+        store.get("team-c", clock.deadline())
+
+
+def test_callers_that_wait_for_an_exchange_share_its_failure() -> None:
+    """Else each would wait for another one: a sweep's targets, of a provider that is slow to refuse."""
+    callers, clock, times = 4, Clock(), iter(range(1000))
+    waiting = Semaphore(0)
+
+    def monotonic() -> float:
+        waiting.release()
+        return next(times)
+
+    def until_all_wait() -> None:
+        for _ in range(callers):
+            assert waiting.acquire(timeout=5)
+
+    exchange = Exchange(clock)
+    exchange.failing, exchange.before = True, until_all_wait
+    store = keyless(exchange, clock, replace(clock.system, monotonic=monotonic))
+
+    def refused(_: int) -> tuple[str, object]:
+        with pytest.raises(CleanupError) as raised:
+            store.get("default", clock.deadline())
+        return raised.value.code, raised.value.detail
+
+    with ThreadPoolExecutor(callers) as pool:
+        together = list(pool.map(refused, range(callers)))
+    assert (together, exchange.asked) == ([(Code.EXCHANGE_REFUSED, {"hint": "look"})] * callers, ["default"])
+
+    exchange.failing, exchange.before = False, lambda: None
+    assert store.get("default", clock.deadline()).access_key_id == "AKFAKE-default-2"
+
+
+def test_another_accounts_exchange_is_not_waited_for() -> None:
+    clock = Clock()
+    exchange = Exchange(clock)
+    store = keyless(exchange, clock)
+
+    def get_the_other() -> None:
+        exchange.before = lambda: None
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(store.get, "team-b", clock.deadline()).result(5)
+
+    exchange.before = get_the_other
+    store.get("default", clock.deadline())
+
+    assert exchange.asked == ["default", "team-b"]

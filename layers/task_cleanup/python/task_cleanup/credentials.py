@@ -43,6 +43,17 @@ _PROJECT_ID = re.compile(r"[0-9a-f]{32}")
 _Kept = tuple[Credentials, float | datetime]
 
 
+@wired
+class _Failure:
+    """What an exchange has raised. The exception itself would keep its frames, which have the token."""
+
+    at: float  # on the monotonic clock
+    category: Category
+    code: str
+    message: str
+    detail: Mapping[str, Any] | None
+
+
 class CredentialStore:
     """The credentials of one provider, by account alias. ``federation`` has the accounts without a stored key."""
 
@@ -59,7 +70,8 @@ class CredentialStore:
         self._system = system
         self._federation = federation
         self._cache: dict[str, _Kept] = {}
-        self._exchanging: dict[str, Lock] = {}  # one exchange at a time for an account; the others wait for its keys
+        self._exchanging: dict[str, Lock] = {}  # one exchange at a time for an account; the others wait for its end
+        self._failed: dict[str, _Failure] = {}  # of an account's last exchange that failed
         self._suspended: dict[tuple[str, str | None], float] = {}  # by key and project; None means every project
 
     @classmethod
@@ -94,8 +106,20 @@ class CredentialStore:
             return kept
         if not self.is_federated(account):
             return self.refetch(account, deadline)
+        asked_at = self._system.monotonic()
         with self._exchanging.setdefault(account, Lock()):
-            return self._kept(account) or self.refetch(account, deadline)
+            kept = self._kept(account)
+            if kept is not None:
+                return kept
+            failure = self._failed.get(account)
+            if failure is not None and failure.at > asked_at:  # of the exchange that this caller has waited for
+                raise CleanupError(failure.category, failure.code, failure.message, failure.detail)
+            try:
+                return self.refetch(account, deadline)
+            except CleanupError as it:
+                at = self._system.monotonic()
+                self._failed[account] = _Failure(at, it.category, it.code, it.message, it.detail)
+                raise
 
     def is_federated(self, account: str) -> bool:
         """Whether the account's keys come by an exchange, and no secret is read for it."""
