@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from local.emulators.faults import FaultKind
+from local.emulators.faults import FaultKind, Variant
 from tests.support.functions import ROOT, function_folders, operation_name, provider_of
 from tests.support.handler_world import HandlerWorld
 from tests.support.identities import fake_secret
@@ -166,7 +166,7 @@ def test_a_request_that_is_not_valid_is_refused(keyless: HandlerWorld, request_:
 
 
 def test_it_is_asked_for_directly_only(keyless: HandlerWorld) -> None:
-    """In a message or an event it is no request of the operation: refused, and kept like any other."""
+    """In a message, an event or an HTTP request it is no request of the operation: refused like any other."""
     function = keyless.function(FOLDERS["huawei"])
     event = {
         "id": "e-1",
@@ -175,8 +175,51 @@ def test_it_is_asked_for_directly_only(keyless: HandlerWorld) -> None:
         "time": "2026-11-21T08:30:00Z",
         "detail": CHECK,
     }
+    message = {"messageId": "m-1", "eventSource": "aws:sqs", "body": json.dumps(CHECK), "attributes": {}}
+    call = {"version": "2.0", "requestContext": {"http": {"method": "POST"}}, "body": json.dumps(CHECK)}
 
     assert function.result(event)["error"]["code"] == "SchemaViolation"
+    # The envelope counts, also where the event has the doctor's field, too.
+    assert function.result({**CHECK, "Records": [message]}) == {"batchItemFailures": []}
+    assert function.result({**CHECK, **call})["statusCode"] == 400
+    assert [result["error"]["code"] for result in keyless.logged_results()] == ["SchemaViolation"] * 3
+    assert not keyless.cloud.journal.entries()
+
+
+def test_the_account_that_is_named_is_checked(keyless: HandlerWorld) -> None:
+    """One that nobody trusts, beside a default account that is all right."""
+    other = {**ACCOUNTS["huawei"], "agency_urn": f"{ACCOUNTS['huawei']['agency_urn']}-other"}
+    accounts = {"default": ACCOUNTS["huawei"], "other": other}
+    function = keyless.function(FOLDERS["huawei"], federated(keyless.cloud, huawei=accounts))
+
+    answers = [function.result({**CHECK, "account": alias}) for alias in ("other", "default", "third")]
+
+    assert [(it["account"], it["ok"]) for it in answers] == [("other", False), ("default", True), ("third", False)]
+    assert [it["services"][0]["source"] for it in answers] == ["exchange", "exchange", "secret"]
+
+
+def test_an_answer_that_is_none_of_the_services_is_a_failure(keyless: HandlerWorld) -> None:
+    keyless.cloud.faults.add(FaultKind.GARBAGE, service="otc_dms", variant=Variant.HTML)
+
+    answer = checked(keyless, FOLDERS["otc"], region="eu-de")
+
+    assert (answer["ok"], step(answer, "call")["code"]) == (False, "UnexpectedReply")
+
+
+def test_a_region_of_extra_regions_is_called(keyless: HandlerWorld) -> None:
+    keyless.monkeypatch.setenv("EXTRA_REGIONS", json.dumps({"huawei.oms": ["xx-name-1"]}))
+
+    assert states(checked(keyless, FOLDERS["huawei"], region="xx-name-1"))["call"] == "ok"
+
+
+def test_keys_that_have_ended_are_no_success(keyless: HandlerWorld) -> None:
+    key = {"access_key_id": "AKFAKE", "secret_access_key": "testSecretFake", "security_token": "testTokenFake"}
+    body = json.dumps({"credentials": {**key, "expiration": "2026-11-21T08:30:00Z"}})
+    keyless.cloud.faults.add(FaultKind.HTTP_ERROR, service="huawei_sts", status=200, body=body)
+
+    answer = checked(keyless, FOLDERS["huawei"])
+
+    assert (answer["ok"], states(answer)["exchange"]) == (False, "failed")
 
 
 def test_the_documented_check_is_answered_as_documented(keyless: HandlerWorld) -> None:

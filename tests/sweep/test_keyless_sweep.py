@@ -49,3 +49,19 @@ def test_the_sweep_checks_the_credentials_of_every_service(keyless: SweepWorld) 
         "otc.dms": "ok",
     }
     assert keyless.aws.objects == {}
+
+
+def test_one_provider_without_keys_makes_the_check_of_a_sweep_not_ok(keyless: SweepWorld) -> None:
+    huawei = keyless.cloud.identity.huawei
+    huawei.trust(**{**vars(huawei.trusts.all()[0]), "subjects": [OTHER_ROLE]})
+
+    answer = keyless.worker(**variables(keyless))({"check": "credentials"})
+
+    checked = {f"{it['provider']}.{it['service']}": it["ok"] for it in answer["services"]}
+    assert not answer["ok"]
+    assert checked == {
+        "alibaba.elasticsearch": True,
+        "huawei.oms": False,
+        "huawei.dms": False,
+        "otc.dms": True,
+    }

@@ -1,12 +1,11 @@
 """Credentials from the secret store: cached for a while, named when they are wrong, never shown."""
 
 import json
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from threading import Semaphore
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -17,6 +16,9 @@ from task_cleanup.providers.token_exchange import KEY_LIFETIME, TemporaryKeys
 from task_cleanup.system import Deadline, System
 from tests.support.builders import ROTATED, SECRET, Clock, FakeAws
 from tests.support.identities import PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NAME = "team/huawei/default"
 CACHE = 300.0
