@@ -146,9 +146,29 @@ def test_keys_are_read_whole_or_not_at_all(provider: str, name: str, end: dateti
 
     assert isinstance(keys, TemporaryKeys)
     assert (keys.expires_at, keys.credentials.project_id) == (end, ACCOUNTS[provider].get("project_id"))
+    shown = f"{reply} {keys} {sent(provider)}"
+    assert not any(secret in shown for secret in (JWT, *keys.credentials.secrets[1:]))
     body = json.loads(reply.body)
     (outer,) = (member for member in ("Credentials", "credentials", "credential") if member in body)
     for member in body[outer]:
         for value in (None, "", "two\nlines", 1):
             broken = {**body, outer: {**body[outer], member: value}}
             assert read(Reply(reply.status, {}, json.dumps(broken).encode()), ACCOUNTS[provider]) is None
+
+
+def test_otcs_token_is_read_from_the_reply_that_creates_one_and_from_no_other() -> None:
+    account, read = ACCOUNTS["otc"], otc_iam.read_project_token
+    head, body = {"x-subject-token": "testTokenFake"}, b'{"token": {"expires_at": "2026-11-26T12:00:00.000000Z"}}'
+
+    assert read(Reply(201, head, b""), account) == "testTokenFake"
+    assert read(Reply(201, head, b""), {**account, "use": "keys"}) == "testTokenFake"
+    assert read(Reply(200, head, body), account) is None
+    for value in ("", "two words", "two\nlines"):
+        assert read(Reply(201, {"x-subject-token": value}, body), account) is None
+
+    used = {**account, "use": "token"}
+    keys = read(Reply(201, head, body), used)
+    assert isinstance(keys, TemporaryKeys)
+    assert (keys.credentials.auth_token, keys.credentials.project_id) == ("testTokenFake", account["project_id"])
+    for broken in (b"", b"[]", b'{"token": "x"}', b'{"token": {}}', b'{"token": {"expires_at": "soon"}}'):
+        assert read(Reply(201, head, broken), used) is None

@@ -11,10 +11,14 @@ import pytest
 
 from local.emulators.faults import FaultKind, Variant
 from local.emulators.identity import Identity
+from task_cleanup import transport
 from task_cleanup.errors import CleanupError
 from task_cleanup.federation import Federation
+from task_cleanup.providers import otc_iam
+from task_cleanup.providers.model import Reply
 from task_cleanup.settings import SettingsError
 from task_cleanup.system import Deadline
+from tests.support.builders import Clock
 from tests.support.checks import check_shape
 from tests.support.echo import BODY, EchoProvider
 from tests.support.handler_world import Function, HandlerWorld
@@ -127,6 +131,32 @@ def test_the_providers_log_names_the_function(keyless: HandlerWorld) -> None:
     assert entry.ids["session"] == "task-cleanup-fake-function"
 
 
+@every_provider
+def test_an_exchange_is_repeated_where_that_can_help(keyless: HandlerWorld, provider: str) -> None:
+    for service in ("aws_sts", EXCHANGE[provider]):
+        keyless.cloud.faults.add(FaultKind.HTTP_ERROR, service=service, status=503, count=1)
+
+    assert function(keyless, provider).result(REQUESTS[provider])["outcome"] == "succeeded"
+
+
+def test_an_exchange_has_five_seconds_of_the_requests_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    given, clock = list[float](), Clock()
+    account = ACCOUNTS["otc"]
+
+    def answer(_session: object, _request: object, deadline: Deadline) -> Reply:
+        given.append(deadline.remaining())
+        clock.pass_(2)
+        return Reply(201, {"x-subject-token": "testTokenFake"}, b"")
+
+    monkeypatch.setattr(transport, "exchange", answer)
+    federation = Federation(otc_iam.EXCHANGE, {"default": account}, lambda *_: "a.b.c", clock.system)
+    for seconds in (20, 4):
+        with pytest.raises(CleanupError):
+            federation.keys("default", Deadline.after(seconds, clock.system.monotonic))
+
+    assert given == [5, 3, 4, 2]
+
+
 def test_callers_at_the_same_time_share_one_exchange(keyless: HandlerWorld) -> None:
     """As the threads of a sweep do."""
     called = function(keyless, "huawei")
@@ -236,6 +266,18 @@ TROUBLES = {
         "UnexpectedReply",
         "provider_error",
     ),
+    "huawei: refusal as a success": Trouble(
+        _fault("huawei_sts", FaultKind.ERROR, status=200, code="STS5.1001", message="no"), *REFUSED, "STS5.1001"
+    ),
+    "huawei: nothing": Trouble(
+        _fault("huawei_sts", FaultKind.HTTP_ERROR, status=204), "UnexpectedReply", "provider_error"
+    ),
+    "otc: a token and no keys": Trouble(
+        _fault("otc_iam", FaultKind.ERROR, operation=LAST_CALL["otc"], status=403, code="IAM.0003", message="no"),
+        *REFUSED,
+        "IAM.0003",
+        "otc",
+    ),
     "aws: not switched on": Trouble(_identity(_disabled), "IdentityTokenDenied", "internal"),
     "aws: no right": Trouble(_role(denied=True), "IdentityTokenDenied", "internal"),
     "aws: another audience": Trouble(_role(audiences=("sts.aliyuncs.com",)), "IdentityTokenDenied", "internal"),
@@ -279,7 +321,11 @@ def test_what_is_refused_is_no_success_and_says_why(keyless: HandlerWorld, name:
         assert trouble.own in error["message"]
     if error["code"] == "ExchangeRefused":
         assert error["detail"]["claims"]["sub"] == ROLE
-        assert int(provider["http_status"]) >= 400
+        assert int(provider["http_status"]) >= 400 or "as a success" in name
+        assert "account default: " in error["message"]
+        assert ("request_id" in provider) is (provider["code"] != "Http403")
+    titles = (called.operation.service.exchange.title, "AWS STS")
+    assert error["message"].startswith(titles[name.startswith("aws")])
     assert {entry.service for entry in keyless.cloud.journal.entries()} <= {"aws_sts", EXCHANGE[trouble.provider]}
 
 

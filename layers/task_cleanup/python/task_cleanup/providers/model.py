@@ -94,11 +94,11 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 @dataclass(frozen=True)
 class Reply:
-    """A whole reply. Header names are lower case."""
+    """A whole reply. Header names are lower case. An exchange's has keys and tokens in it: it belongs in no log."""
 
     status: int
-    headers: Mapping[str, str]
-    body: bytes
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
 
     def json_object(self) -> dict[str, Any] | None:
         """The body, if it is a JSON object."""
