@@ -11,14 +11,10 @@ import pytest
 
 from local.emulators.faults import FaultKind, Variant
 from local.emulators.identity import Identity
-from task_cleanup import transport
 from task_cleanup.errors import CleanupError
 from task_cleanup.federation import Federation
-from task_cleanup.providers import otc_iam
-from task_cleanup.providers.model import Reply
 from task_cleanup.settings import SettingsError
 from task_cleanup.system import Deadline
-from tests.support.builders import Clock
 from tests.support.checks import check_shape
 from tests.support.echo import BODY, EchoProvider
 from tests.support.handler_world import Function, HandlerWorld
@@ -137,24 +133,6 @@ def test_an_exchange_is_repeated_where_that_can_help(keyless: HandlerWorld, prov
         keyless.cloud.faults.add(FaultKind.HTTP_ERROR, service=service, status=503, count=1)
 
     assert function(keyless, provider).result(REQUESTS[provider])["outcome"] == "succeeded"
-
-
-def test_an_exchange_has_five_seconds_of_the_requests_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    given, clock = list[float](), Clock()
-    account = ACCOUNTS["otc"]
-
-    def answer(_session: object, _request: object, deadline: Deadline) -> Reply:
-        given.append(deadline.remaining())
-        clock.pass_(2)
-        return Reply(201, {"x-subject-token": "testTokenFake"}, b"")
-
-    monkeypatch.setattr(transport, "exchange", answer)
-    federation = Federation(otc_iam.EXCHANGE, {"default": account}, lambda *_: "a.b.c", clock.system)
-    for seconds in (20, 4):
-        with pytest.raises(CleanupError):
-            federation.keys("default", Deadline.after(seconds, clock.system.monotonic))
-
-    assert given == [5, 3, 4, 2]
 
 
 def test_callers_at_the_same_time_share_one_exchange(keyless: HandlerWorld) -> None:

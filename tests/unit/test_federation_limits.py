@@ -1,0 +1,53 @@
+"""An exchange's time, and what of a token is told."""
+
+import json
+from base64 import urlsafe_b64encode
+
+import pytest
+
+from task_cleanup import transport
+from task_cleanup.errors import CleanupError
+from task_cleanup.federation import Federation, claims_of
+from task_cleanup.providers import otc_iam
+from task_cleanup.providers.model import Reply
+from task_cleanup.system import Deadline
+from tests.support.builders import Clock
+from tests.support.stand_ins import ACCOUNTS
+
+
+def test_an_exchange_has_five_seconds_of_the_requests_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    given, clock = list[float](), Clock()
+    account = ACCOUNTS["otc"]
+
+    def answer(_session: object, _request: object, deadline: Deadline) -> Reply:
+        given.append(deadline.remaining())
+        clock.pass_(2)
+        return Reply(201, {"x-subject-token": "testTokenFake"}, b"")
+
+    monkeypatch.setattr(transport, "exchange", answer)
+    federation = Federation(otc_iam.EXCHANGE, {"default": account}, lambda *_: "a.b.c", clock.system)
+    for seconds in (20, 4):
+        with pytest.raises(CleanupError):
+            federation.keys("default", Deadline.after(seconds, clock.system.monotonic))
+
+    assert given == [5, 3, 4, 2]
+
+
+LONG = "a" * 2049
+ODD_TOKENS = {
+    b'{"iss": "https://i", "aud": "a", "sub": "s", "jti": "j"}': {"iss": "https://i", "aud": "a", "sub": "s"},
+    b'{"iss": 1, "aud": ["a", "b"], "sub": "s"}': {"sub": "s"},
+    b'{"iss": "two\\nlines", "aud": "\\u2028", "sub": "\\ud800"}': {},
+    json.dumps({"iss": LONG[1:], "aud": LONG}).encode(): {"iss": LONG[1:]},
+    b'["iss"]': {},
+    b"\xff\xfe": {},
+    b"[" * 100_000: {},
+}
+
+
+@pytest.mark.parametrize(("payload", "told"), ODD_TOKENS.items(), ids=range(len(ODD_TOKENS)))
+def test_of_a_token_three_claims_are_told_that_fit_into_a_result(payload: bytes, told: dict[str, str]) -> None:
+    part = urlsafe_b64encode(payload).decode().rstrip("=")
+
+    assert claims_of(f"e30.{part}.AAAA") == told
+    assert claims_of(part) == claims_of(f"e30.{part}.AAAA.AAAA") == {}
