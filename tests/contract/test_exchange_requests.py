@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from task_cleanup.aws import Aws
+from task_cleanup.errors import Category
 from task_cleanup.providers import alibaba_sts, huawei_sts, otc_iam
 from task_cleanup.providers.model import Reply, SignedRequest
 from task_cleanup.providers.token_exchange import StepInput, TemporaryKeys, TokenExchange
@@ -172,3 +173,92 @@ def test_otcs_token_is_read_from_the_reply_that_creates_one_and_from_no_other() 
     assert (keys.credentials.auth_token, keys.credentials.project_id) == ("testTokenFake", account["project_id"])
     for broken in (b"", b"[]", b'{"token": "x"}', b'{"token": {}}', b'{"token": {"expires_at": "soon"}}'):
         assert read(Reply(201, head, broken), used) is None
+
+
+WHOLE = {"alibaba": {**ACCOUNTS["alibaba"], "sts_region": "eu-central-1"}, "otc": {**ACCOUNTS["otc"], "use": "token"}}
+MEMBERS = [(provider, member) for provider, exchange in EXCHANGES.items() for member in exchange.members]
+
+
+@pytest.mark.parametrize(("provider", "member"), MEMBERS)
+def test_a_member_is_taken_as_a_whole_and_nothing_beside_it(provider: str, member: str) -> None:
+    """They end up in host names, headers and bodies."""
+    violation, account = EXCHANGES[provider].violation, WHOLE.get(provider, ACCOUNTS[provider])
+    value = account[member]
+
+    assert violation(account) is None
+    for wrong in ("", f" {value}", f"{value} ", f"{value}\n", f"{value}/x", f"{value}\u00e9", f"{value}\n{value}"):
+        told = violation({**account, member: wrong})
+        assert told is not None
+        assert told.startswith(f"has a malformed {member}; one is ")
+
+
+@pytest.mark.parametrize(
+    ("provider", "member", "value"),
+    [
+        ("alibaba", "sts_region", "eu-central-1.evil.example"),
+        ("alibaba", "provider_arn", ACCOUNTS["alibaba"]["role_arn"]),
+        ("huawei", "agency_urn", "iam::0123:agency:task-cleanup"),
+        ("huawei", "project_id", ACCOUNTS["huawei"]["project_id"] + "0"),
+        ("otc", "region", "eu-ch2"),
+    ],
+)
+def test_a_member_of_another_kind_is_not_taken(provider: str, member: str, value: str) -> None:
+    assert f"malformed {member}" in (EXCHANGES[provider].violation({**ACCOUNTS[provider], member: value}) or "")
+
+
+def test_the_example_of_each_member_is_taken() -> None:
+    for provider, member in MEMBERS:
+        known = EXCHANGES[provider].members[member]
+        taken = [word for word in known.example.replace(",", " ").split() if known.pattern.fullmatch(word)]
+        assert taken, (provider, member)
+
+
+def test_otcs_keys_take_two_requests_and_its_token_one() -> None:
+    steps, account = otc_iam.EXCHANGE.steps, ACCOUNTS["otc"]
+
+    assert [len(steps({**account, **use})) for use in ({}, {"use": "keys"}, {"use": "token"})] == [2, 2, 1]
+
+
+# Every code that the providers' documents name and whose cause an operator can repair: what its hint speaks of.
+HINTS = [
+    ("alibaba", "AuthenticationFail.NoPermission", "oidc:sub"),
+    ("alibaba", "AuthenticationFail.OIDCToken.AudienceNotMatch", "client ids"),
+    ("alibaba", "AuthenticationFail.OIDCToken.Expired", "five minutes"),
+    ("alibaba", "AuthenticationFail.OIDCToken.InvalidSignature", "signing key"),
+    ("alibaba", "AuthenticationFail.OIDCToken.IssuerNotMatch", "issuer URL"),
+    ("alibaba", "AuthenticationFail.OIDCToken.HttpsUrlInvalid", "fingerprint"),
+    ("alibaba", "AuthenticationFail.OIDCToken.PublicKeyFingerprintMismatch", "fingerprint"),
+    ("alibaba", "EntityNotExist.Role", "role_arn"),
+    ("huawei", "STS5.1001", "oidc:sub"),
+    ("huawei", "STS5.1007", "sts_region"),
+    ("huawei", "STS5.1106", "agency_urn"),
+    ("huawei", "STS5.2001", "client ids"),
+    ("otc", "IAM.0001", "signing keys"),
+    ("otc", "IAM.0003", "mapping"),
+    ("otc", "IAM.0004", "provider_id"),
+]
+
+
+@pytest.mark.parametrize(("provider", "code", "named"), HINTS)
+def test_hints(provider: str, code: str, named: str) -> None:
+    exchange = EXCHANGES[provider]
+
+    assert named in (exchange.hint(code) or "")
+    assert exchange.category(code, 401) is exchange.category(code, 403) is None
+    assert exchange.hint("SomethingElse") is None
+
+
+@pytest.mark.parametrize(
+    ("provider", "code", "status", "category"),
+    [
+        ("alibaba", "AuthenticationFail.OIDCToken.IssuerConfigurationBroken", 401, Category.UNAVAILABLE),
+        ("alibaba", "Throttling.Api", 400, Category.THROTTLED),
+        ("huawei", "STS5.9999", 429, Category.THROTTLED),
+        ("huawei", "STS5.9999", 500, Category.UNAVAILABLE),
+        ("otc", "IAM.9999", 503, Category.UNAVAILABLE),
+        ("otc", "IAM.9999", 404, None),
+        ("otc", "IAM.9999", 501, None),
+    ],
+)
+def test_what_passes_by_itself(provider: str, code: str, status: int, category: Category | None) -> None:
+    assert EXCHANGES[provider].category(code, status) is category
