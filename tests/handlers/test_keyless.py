@@ -135,6 +135,17 @@ def test_an_exchange_is_repeated_where_that_can_help(keyless: HandlerWorld, prov
     assert function(keyless, provider).result(REQUESTS[provider])["outcome"] == "succeeded"
 
 
+@pytest.mark.parametrize("in_json", [True, False])
+def test_a_token_is_asked_for_again_where_the_signature_was_stale(keyless: HandlerWorld, in_json: bool) -> None:
+    """Lambda froze the environment during the call."""
+    keyless.cloud.switches.update(aws_sts_json=in_json)
+    refusal = {"status": 403, "code": "SignatureDoesNotMatch", "message": "Signature expired"}
+    keyless.cloud.faults.add(FaultKind.ERROR, service="aws_sts", count=1, **refusal)
+
+    assert function(keyless, "huawei").result(REQUESTS["huawei"])["outcome"] == "succeeded"
+    assert [entry.status for entry in keyless.cloud.journal.entries(service="aws_sts")] == [403, 200]
+
+
 def test_callers_at_the_same_time_share_one_exchange(keyless: HandlerWorld) -> None:
     """As the threads of a sweep do."""
     called = function(keyless, "huawei")
@@ -260,6 +271,10 @@ TROUBLES = {
     "aws: no right": Trouble(_role(denied=True), "IdentityTokenDenied", "internal"),
     "aws: another audience": Trouble(_role(audiences=("sts.aliyuncs.com",)), "IdentityTokenDenied", "internal"),
     "aws: throttled": Trouble(_fault("aws_sts", FaultKind.THROTTLE), "IdentityTokenUnavailable", "unavailable"),
+    "aws: no token": Trouble(
+        _fault("aws_sts", FaultKind.HTTP_ERROR, status=200, body="{}"), "UnexpectedReply", "provider_error"
+    ),
+    "aws: reset": Trouble(_fault("aws_sts", FaultKind.RESET_BEFORE), "IdentityTokenUnavailable", "unavailable"),
     "aws: session expired": Trouble(
         _fault("aws_sts", FaultKind.ERROR, status=403, code="ExpiredTokenException", message="expired"),
         "IdentityTokenUnavailable",
