@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from task_cleanup.aws import Aws
+from task_cleanup.aws import Aws, AwsError
 from task_cleanup.errors import Category
 from task_cleanup.providers import alibaba_sts, huawei_sts, otc_iam
 from task_cleanup.providers.model import Reply, SignedRequest
@@ -77,6 +77,23 @@ def test_both_forms_of_the_token_are_read(name: str) -> None:
     aws = Aws(Settings.from_env((), environment), lambda: script.session(system), system)
 
     assert aws.get_web_identity_token("any", Deadline.after(5, system.monotonic)) == JWT
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, "UnexpectedReply"), (302, "Http302"), (403, "Http403")])
+def test_a_reply_that_is_no_text_has_no_token(status: int, code: str) -> None:
+    system = System()
+    script = Script(Answer(status, b"\xff\xfe"))
+    environment = {
+        "AWS_REGION": "eu-central-1",
+        "AWS_ACCESS_KEY_ID": "AKFAKE",
+        "AWS_SECRET_ACCESS_KEY": "testSecretFake",
+    }
+    aws = Aws(Settings.from_env((), environment), lambda: script.session(system), system)
+
+    with pytest.raises(AwsError) as raised:
+        aws.get_web_identity_token("any", Deadline.after(5, system.monotonic))
+
+    assert (raised.value.code, raised.value.status) == (code, status)
 
 
 def test_alibabas_is_the_one_of_the_node_client() -> None:

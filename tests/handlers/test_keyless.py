@@ -272,7 +272,9 @@ TROUBLES = {
     "aws: another audience": Trouble(_role(audiences=("sts.aliyuncs.com",)), "IdentityTokenDenied", "internal"),
     "aws: throttled": Trouble(_fault("aws_sts", FaultKind.THROTTLE), "IdentityTokenUnavailable", "unavailable"),
     "aws: no token": Trouble(
-        _fault("aws_sts", FaultKind.HTTP_ERROR, status=200, body="{}"), "UnexpectedReply", "provider_error"
+        _fault("aws_sts", FaultKind.HTTP_ERROR, status=200, body='{"WebIdentityToken": "testTokenFake"}'),
+        "UnexpectedReply",
+        "provider_error",
     ),
     "aws: reset": Trouble(_fault("aws_sts", FaultKind.RESET_BEFORE), "IdentityTokenUnavailable", "unavailable"),
     "aws: session expired": Trouble(
