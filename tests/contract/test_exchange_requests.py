@@ -32,6 +32,7 @@ def sent(provider: str, number: int = 0, bearer: str = JWT) -> SignedRequest:
     exchange = EXCHANGES[provider]
     account = ACCOUNTS[provider]
     given = StepInput(f"https://{exchange.host(account)}", account, bearer, "task-cleanup", NOW)
+    assert bearer not in repr(given)
     return exchange.steps(account)[number].request(given)
 
 
@@ -172,6 +173,9 @@ def test_keys_are_read_whole_or_not_at_all(provider: str, name: str, end: dateti
         for value in (None, "", "two\nlines", 1):
             broken = {**body, outer: {**body[outer], member: value}}
             assert read(Reply(reply.status, {}, json.dumps(broken).encode()), ACCOUNTS[provider]) is None
+    ends = {member: "soon" for member in body[outer] if "xpir" in member}
+    broken = {**body, outer: {**body[outer], **ends}}
+    assert read(Reply(reply.status, {}, json.dumps(broken).encode()), ACCOUNTS[provider]) is None
 
 
 def test_otcs_token_is_read_from_the_reply_that_creates_one_and_from_no_other() -> None:
@@ -261,6 +265,7 @@ def test_hints(provider: str, code: str, named: str) -> None:
     exchange = EXCHANGES[provider]
 
     assert named in (exchange.hint(code) or "")
+    assert exchange.hint(f"{code}Exception") == exchange.hint(code)  # of its beginning
     assert exchange.category(code, 401) is exchange.category(code, 403) is None
     assert exchange.hint("SomethingElse") is None
 

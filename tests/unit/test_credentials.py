@@ -313,6 +313,18 @@ def test_temporary_keys_are_kept_until_the_margin_before_their_end_by_the_wall_c
     assert given == ["1", "1", "2", "2", "3"]
 
 
+def test_tokens_that_are_sent_as_they_are_are_told_apart() -> None:
+    """They have no key: what is suspended for one must not stop the others."""
+    one, other = (Credentials("", "", auth_token=token) for token in ("testTokenFake1", "testTokenFake2"))
+    store = Store()
+
+    store.suspend(one)
+    store.check(other)
+
+    with pytest.raises(CleanupError, match="CredentialSuspended"):
+        store.check(one)
+
+
 def test_each_account_has_keys_of_its_own_and_no_secret_is_read_for_it() -> None:
     clock = Clock()
     exchange = Exchange(clock)

@@ -43,15 +43,9 @@ _PROJECT_ID = re.compile(r"[0-9a-f]{32}")
 _Kept = tuple[Credentials, float | datetime]
 
 
-@wired
-class _Failure:
-    """What an exchange has raised. The exception itself would keep its frames, which have the token."""
-
-    at: float  # on the monotonic clock
-    category: Category
-    code: str
-    message: str
-    detail: Mapping[str, Any] | None
+# When an exchange has failed, on the monotonic clock, and what its error was made of. The exception itself would keep
+# its frames, which have the token.
+_Failure = tuple[float, tuple[Category, str, str, Mapping[str, Any] | None]]
 
 
 class CredentialStore:
@@ -112,13 +106,13 @@ class CredentialStore:
             if kept is not None:
                 return kept
             failure = self._failed.get(account)
-            if failure is not None and failure.at > asked_at:  # of the exchange that this caller has waited for
-                raise CleanupError(failure.category, failure.code, failure.message, failure.detail)
+            if failure is not None and failure[0] > asked_at:  # of the exchange that this caller has waited for
+                raise CleanupError(*failure[1])
             try:
                 return self.refetch(account, deadline)
-            except CleanupError as it:
-                at = self._system.monotonic()
-                self._failed[account] = _Failure(at, it.category, it.code, it.message, it.detail)
+            except CleanupError as error:
+                told = (error.category, error.code, error.message, error.detail)
+                self._failed[account] = (self._system.monotonic(), told)
                 raise
 
     def is_federated(self, account: str) -> bool:
