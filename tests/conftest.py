@@ -35,10 +35,12 @@ settings.register_profile(
     suppress_health_check=list(HealthCheck),
 )
 
-# Of each test, so many of its cases are traced, evenly spread: the others took half a percent of the branches more.
+# Where coverage is traced, not monitored: of each test, so many of its cases, evenly spread. The others take half a
+# percent of the branches more.
 TRACED_CASES = 2
 # Of the tests, those with long files first.
 FOLDERS = ("e2e", "rights", "template", "cli", "handlers", "sweep", "contract", "unit")
+_STOPPED = pytest.StashKey[Coverage]()
 _PREFIXES = ("AWS_", "POWERTOOLS_", "LAMBDA_", "_X_AMZN_", "ALIBABA_", "HUAWEI", "OTC_")
 _NAMES = frozenset(
     {
@@ -84,19 +86,22 @@ def _is_compiled(module: Path) -> bool:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first, and marks on the tests that measure coverage.
 
-    Those are the ones nearest to the layer that do not search by many examples, and some cases of each: tracing
-    branches makes CPython 3.13 twice as slow, and the hundredth example covers what the first did.
+    Those are the ones nearest to the layer. Where they are traced, which makes CPython twice as slow, only the ones
+    that do not search by many examples, and some cases of each: the hundredth example covers what the first did.
     """
     for name, count in Counter(item.nodeid for item in items).items():
         if count > 1:
             raise pytest.UsageError(f"{count} tests are called {name}: distributed to workers, only one would run")
     items.sort(key=lambda item: FOLDERS.index(_folder(item)))  # each worker takes a file at a time
     cases: dict[str, list[pytest.Item]] = {}
+    traced = sys.gettrace() is not None
     for item in items:
         # Looks are tried with whole functions: alone, their module has little to do.
         near = _folder(item) in ("unit", "sweep") or "tests/handlers/test_looks" in item.nodeid
         searching = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
-        if near and not searching and not item.get_closest_marker("exhaustive"):
+        if near and not traced:
+            item.add_marker("covering")
+        elif near and not searching and not item.get_closest_marker("exhaustive"):
             cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
     for found in cases.values():
         found.sort(key=lambda item: item.nodeid)  # pytest-randomly has shuffled them: the same are traced every time
@@ -107,15 +112,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Where coverage is measured, only the tests with the mark are traced."""
-    measuring = Coverage.current()
-    if measuring is None or item.get_closest_marker("covering"):
-        return (yield)
-    measuring.stop()
-    try:
-        return (yield)
-    finally:
-        measuring.start()
+    """Where coverage is measured, only the tests with the mark are measured.
+
+    Starting and stopping makes CPython prepare all code anew, so that it stays off between others.
+    """
+    measuring, stash = Coverage.current(), item.session.stash
+    if item.get_closest_marker("covering"):
+        if stopped := stash.get(_STOPPED, None):
+            stopped.start()
+            del stash[_STOPPED]
+    elif measuring is not None:
+        measuring.stop()
+        stash[_STOPPED] = measuring
+    return (yield)
 
 
 def _folder(item: pytest.Item) -> str:
