@@ -118,6 +118,7 @@ def test_accounts_that_are_not_named_have_a_secret(keyless: HandlerWorld) -> Non
     assert [stored["outcome"], exchanged["outcome"]] == ["succeeded"] * 2
     assert exchanges(keyless, "huawei") == 1
     assert neither["error"]["code"] == "SecretNotFound"
+    assert "HUAWEI_FEDERATION does not name it" in neither["error"]["message"]
 
 
 def test_the_providers_log_names_the_function(keyless: HandlerWorld) -> None:

@@ -153,7 +153,8 @@ class CredentialStore:
         try:
             text = self._aws.get_secret_value(name, deadline)
         except AwsError as error:
-            raise _secret_error(name, account, error.code) from None
+            elsewhere = f", and {self._federation.exchange.variable} does not name it" if self._federation else ""
+            raise _secret_error(name, account, error.code, elsewhere) from None
         return _parse(name, text)
 
     def suspend(self, credentials: Credentials, project_id: str | None = None) -> None:
@@ -190,15 +191,16 @@ def digest_of(credentials: Credentials) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _secret_error(name: str, account: str, code: str) -> CleanupError:
+def _secret_error(name: str, account: str, code: str, elsewhere: str) -> CleanupError:
+    """The error for AWS's code; ``elsewhere`` says where else the account is not."""
     if code == _NOT_STORED and account != DEFAULT_ACCOUNT:
         # The caller chose this account. A missing default account is a mistake in the stack's setup.
         return invalid_request(
-            Code.SECRET_NOT_FOUND, f"no credentials are stored for this account: there is no secret {name}"
+            Code.SECRET_NOT_FOUND, f"no credentials are stored for this account: there is no secret {name}{elsewhere}"
         )
     if code in (_NOT_STORED, _MARKED):
         why = "does not exist" if code == _NOT_STORED else "is marked for deletion"
-        return CleanupError(Category.INTERNAL, Code.SECRET_NOT_FOUND, f"the secret {name} {why} ({code})")
+        return CleanupError(Category.INTERNAL, Code.SECRET_NOT_FOUND, f"the secret {name} {why} ({code}){elsewhere}")
     if code in _DENIED:
         return CleanupError(Category.INTERNAL, Code.SECRET_DENIED, f"the secret {name} may not be read ({code})")
     message = f"the secret {name} could not be read ({code})"

@@ -142,9 +142,8 @@ def _call(service: Service, dependencies: Dependencies, request: Request, deadli
         return _step("call", "ok", f"{probe.operation} was answered")
     failed = _failed("call", verdict.error)
     if verdict.category is Category.FORBIDDEN:
-        failed["hint"] = (
-            f"{probe.operation} needs the right {probe.right}, which this check uses and few operations do"
-        )
+        project = "compare the account's project_id: each region has a project of its own. " * service.needs_project
+        failed["hint"] = f"{project}{probe.operation} needs the right {probe.right}, and hardly anything else does"
     return failed
 
 
