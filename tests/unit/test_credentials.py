@@ -11,6 +11,7 @@ import pytest
 
 from task_cleanup.credentials import CredentialStore
 from task_cleanup.errors import Category, CleanupError, Code
+from task_cleanup.providers import huawei_sts
 from task_cleanup.providers.model import Credentials
 from task_cleanup.providers.token_exchange import KEY_LIFETIME, TemporaryKeys
 from task_cleanup.system import Deadline, System
@@ -274,6 +275,8 @@ def test_two_threads_may_meet_the_end_of_a_suspension() -> None:
 
 class Exchange:
     """In place of a ``Federation`` of two accounts: each exchange gives another key, or fails."""
+
+    exchange = huawei_sts.EXCHANGE
 
     def __init__(self, clock: Clock, lifetime: timedelta = KEY_LIFETIME) -> None:
         self.asked: list[str] = []
