@@ -1,4 +1,4 @@
-"""An exchange's time, and what of a token is told."""
+"""An exchange's time, what of a token is told, and which of AWS's refusals pass by themselves."""
 
 import json
 from base64 import urlsafe_b64encode
@@ -6,7 +6,8 @@ from base64 import urlsafe_b64encode
 import pytest
 
 from task_cleanup import transport
-from task_cleanup.errors import CleanupError
+from task_cleanup.aws import AwsError
+from task_cleanup.errors import Category, CleanupError, Code
 from task_cleanup.federation import Federation, claims_of
 from task_cleanup.providers import otc_iam
 from task_cleanup.providers.model import Reply
@@ -51,3 +52,41 @@ def test_of_a_token_three_claims_are_told_that_fit_into_a_result(payload: bytes,
 
     assert claims_of(f"e30.{part}.AAAA") == told
     assert claims_of(part) == claims_of(f"e30.{part}.AAAA.AAAA") == {}
+
+
+PASSING = [
+    *(("Throttling", 400), ("ThrottlingException", 400), ("RequestLimitExceeded", 400), ("ServiceUnavailable", 400)),
+    *(
+        ("InternalFailure", 400),
+        ("ExpiredToken", 403),
+        ("ExpiredTokenException", 403),
+        ("SignatureDoesNotMatch", 403),
+    ),
+    *(("RequestExpired", 400), (Code.TIMEOUT, None), (Code.CONNECTION_FAILED, None), ("Http429", 429), ("Any", 500)),
+]
+STAYING = [
+    *(("AccessDenied", 403), ("OutboundWebIdentityFederationDisabledException", 403), ("InvalidClientTokenId", 403)),
+    *(("SessionDurationEscalationException", 403), ("ValidationError", 400), ("Http403", 403), ("Http302", 302)),
+]
+
+
+@pytest.mark.parametrize(("code", "status"), PASSING + STAYING)
+def test_a_token_that_aws_does_not_give_is_asked_for_later_only_if_that_can_help(
+    code: str, status: int | None
+) -> None:
+    clock = Clock()
+
+    def no_token(_audience: str, _deadline: Deadline) -> str:
+        raise AwsError(code, "sts", status)
+
+    federation = Federation(otc_iam.EXCHANGE, {"default": ACCOUNTS["otc"]}, no_token, clock.system)
+    with pytest.raises(CleanupError) as raised:
+        federation.identity_token(clock.deadline())
+
+    error = raised.value
+    assert code in error.message
+    if (code, status) in PASSING:
+        assert (error.category, error.code) == (Category.UNAVAILABLE, Code.IDENTITY_TOKEN_UNAVAILABLE)
+    else:
+        assert (error.category, error.code) == (Category.INTERNAL, Code.IDENTITY_TOKEN_DENIED)
+        assert error.detail == {"aws_code": code}
