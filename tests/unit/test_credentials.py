@@ -316,6 +316,13 @@ def test_temporary_keys_are_kept_until_the_margin_before_their_end_by_the_wall_c
     assert given == ["1", "1", "2", "2", "3"]
 
 
+def test_all_parts_of_credentials_are_secrets_and_only_the_keys_id_is_shown() -> None:
+    whole = Credentials("AKFAKE", "testSecretFake", "testTokenFake", PROJECT, "testAuthTokenFake")
+
+    assert whole.secrets == ("AKFAKE", "testSecretFake", "testTokenFake", "testAuthTokenFake")
+    assert not any(secret in repr(whole) for secret in whole.secrets[1:])
+
+
 def test_tokens_that_are_sent_as_they_are_are_told_apart() -> None:
     """They have no key: what is suspended for one must not stop the others."""
     one, other = (Credentials("", "", auth_token=token) for token in ("testTokenFake1", "testTokenFake2"))

@@ -70,7 +70,7 @@ STAYING = [
 ]
 
 
-@pytest.mark.parametrize(("code", "status"), PASSING + STAYING)
+@pytest.mark.parametrize(("code", "status"), [*PASSING, *STAYING])
 def test_a_token_that_aws_does_not_give_is_asked_for_later_only_if_that_can_help(
     code: str, status: int | None
 ) -> None:
