@@ -11,6 +11,7 @@ from task_cleanup.errors import Category, CleanupError, Code
 from task_cleanup.federation import Federation, claims_of
 from task_cleanup.providers import otc_iam
 from task_cleanup.providers.model import Reply
+from task_cleanup.settings import Settings, SettingsError
 from task_cleanup.system import Deadline
 from tests.support.builders import Clock
 from tests.support.stand_ins import ACCOUNTS
@@ -90,3 +91,34 @@ def test_a_token_that_aws_does_not_give_is_asked_for_later_only_if_that_can_help
     else:
         assert (error.category, error.code) == (Category.INTERNAL, Code.IDENTITY_TOKEN_DENIED)
         assert error.detail == {"aws_code": code}
+
+
+ENVIRONMENT = {"AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "AKFAKE", "AWS_SECRET_ACCESS_KEY": "testSecretFake"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            "{}",
+            "[]",
+            "null",
+            "x",
+            '{"default": []}',
+            '{"default": "x"}',
+            '{"default": {"region": 1, "use": "keys"}}',
+        ),
+        *('{"Default": {}}', '{"": {}}', '{"a": {}, "a": {}}', '{"a": {"use": "keys", "use": "token"}}'),
+    ],
+)
+def test_what_is_no_object_of_accounts_is_refused_without_its_value(value: str) -> None:
+    with pytest.raises(SettingsError, match=r"^OTC_FEDERATION"):
+        Settings.from_env(["otc_dms"], {**ENVIRONMENT, "OTC_FEDERATION": value})
+
+
+def test_only_the_own_providers_accounts_are_read() -> None:
+    variables = {"OTC_FEDERATION": '{"default": {"use": "keys"}}', "HUAWEI_FEDERATION": "x"}
+
+    assert Settings.from_env(["otc_dms"], {**ENVIRONMENT, **variables}).federation == {
+        "otc": {"default": {"use": "keys"}}
+    }
