@@ -85,6 +85,30 @@ def test_a_rejected_signature_exchanges_once_anew(keyless: HandlerWorld, provide
 REQUESTS_TO = ("alibaba_elasticsearch", "huawei_oms", "otc_dms")
 
 
+@pytest.mark.parametrize(
+    ("kind", "code", "retryable"),
+    [
+        (FaultKind.ERROR, "ExchangeRefused", False),
+        (FaultKind.THROTTLE, "ExchangeUnavailable", True),
+    ],
+)
+def test_where_no_other_keys_can_be_had_the_result_says_why(
+    keyless: HandlerWorld, kind: FaultKind, code: str, retryable: bool
+) -> None:
+    called = function(keyless, "huawei")
+    called.result(REQUESTS["huawei"])
+    (key_id,) = {entry.access_key_id for entry in keyless.cloud.journal.entries(service="huawei_oms")}
+    keyless.cloud.keys.change("huawei", str(key_id), disabled=True)
+    values = {"status": 403, "code": "STS5.1001", "message": "no"} if kind is FaultKind.ERROR else {}
+    keyless.cloud.faults.add(kind, service="huawei_sts", **values)
+
+    refused = called.result(REQUESTS["huawei"])
+    keyless.cloud.faults.clear()
+
+    assert (refused["error"]["code"], refused["retryable"], refused["attempts"]) == (code, retryable, 1)
+    assert called.result(REQUESTS["huawei"])["outcome"] == "succeeded"
+
+
 def test_keys_that_are_never_accepted_are_suspended(keyless: HandlerWorld) -> None:
     keyless.cloud.switches.update(otc_temporary_keys=False)
     called = function(keyless, "otc")

@@ -1,6 +1,7 @@
 """The provider calls of one request: signed, sent and judged, each with the key that the one before it ended with."""
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -125,13 +126,17 @@ class Caller:
         store, account = self._dependencies.credentials, self.request["account"]
         project_id = self.request.get("project_id")
         store.refuse_if_suspended(self._credentials, project_id)
+        not_exchanged: list[CleanupError] = []
 
         def refetch(rejected: Credentials) -> Credentials:
             try:
                 fresh = store.refetch(account, until)
                 store.refuse_if_suspended(fresh, project_id)
-            except CleanupError:
-                # The result is about the provider's rejection, which is the cause, and not about the failed read.
+            except CleanupError as error:
+                if store.is_federated(account):
+                    not_exchanged.append(error)
+                # For a secret, the result is about the provider's rejection, which is the cause, and not about the
+                # failed read.
                 return rejected
             self._credentials = fresh
             return fresh
@@ -145,6 +150,13 @@ class Caller:
             max_bytes=MAX_LIST_BYTES if answers.is_list else MAX_REPLY_BYTES,
             once=answers.once,
         )
+        if not_exchanged:
+            # Temporary keys can end early. Why there are no others is the cause, and tells whether it may pass.
+            store.forget(account)
+            error = Error.of(not_exchanged[0]).with_detail(
+                note="the keys before these were rejected; nothing changed"
+            )
+            return replace(settled, verdict=replace(settled.verdict, error=error))
         if settled.verdict.category is Category.UNAUTHENTICATED:
             store.suspend(self._credentials, None if settled.verdict.code_known else project_id)
         return settled

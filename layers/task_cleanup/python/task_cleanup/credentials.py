@@ -157,6 +157,10 @@ class CredentialStore:
             raise _secret_error(name, account, error.code, elsewhere) from None
         return _parse(name, text)
 
+    def forget(self, account: str) -> None:
+        """Read or exchange the account's credentials anew when they are asked for next."""
+        self._cache.pop(account, None)
+
     def suspend(self, credentials: Credentials, project_id: str | None = None) -> None:
         """Refuse these credentials for ``CACHE_SECONDS``: six bad signatures lock a Huawei key for every user of it.
 
