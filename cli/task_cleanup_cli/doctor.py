@@ -14,6 +14,7 @@ from task_cleanup.settings import Accounts
 from task_cleanup.validation import NotJsonError, strict_json
 from task_cleanup_cli import policies
 from task_cleanup_cli.exits import EndedError
+from task_cleanup_cli.federation_parameters import faults, parameter_of
 from task_cleanup_cli.keys import EXCHANGES, NoBotoError
 from task_cleanup_cli.runs import settings_of
 from task_cleanup_cli.stack import RefusedError, Stack
@@ -23,9 +24,9 @@ NOT_THERE = "ResourceNotFoundException"
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: what was looked at, how it is, and what to do (lines)."""
+    """One line: what was looked at, how it is, and what to do (lines). ``skipped``: a call that was not tried."""
 
-    state: Literal["ok", "wrong", "unknown"]
+    state: Literal["ok", "skipped", "wrong", "unknown"]
     what: str
     to_do: str = ""
 
@@ -101,20 +102,12 @@ def federated(stack: Stack) -> dict[str, Accounts]:
     return found
 
 
-def parameter_of(provider: str) -> str:
-    """The stack's parameter with the provider's accounts."""
-    return f"{provider.title()}Federation"
-
-
 def _federation(stack: Stack) -> Iterator[Finding]:
     for provider, exchange in EXCHANGES.items():
         name = parameter_of(provider)
-        try:
-            accounts = _accounts(stack, exchange)
-        except EndedError as error:
-            yield Finding("wrong", f"{name} is refused: {error}", f"correct {name}, and deploy again")
-            continue
-        if accounts:
+        if wrong := faults(exchange, _parameters(stack).get(name, "")):
+            yield Finding("wrong", f"{name} is refused: {'; '.join(wrong)}", f"correct {name}, and deploy again")
+        elif accounts := _accounts(stack, exchange):
             yield Finding("ok", f"{name} is well-formed: no stored key for {', '.join(accounts)}")
 
 

@@ -23,6 +23,12 @@ Json = dict[str, Any]
 app = typer.Typer(help="The same by a deployed stack, with your AWS identity (AWS_PROFILE).", rich_markup_mode=None)
 
 POLL_SECONDS = 3.0
+_SIGNS = {
+    "ok": ("ok  ", "green"),
+    "skipped": ("--  ", "yellow"),
+    "wrong": ("!!  ", "red"),
+    "unknown": ("?   ", "yellow"),
+}
 EXAMPLES = 3  # requests that are told of each cause
 
 Name = Annotated[str, typer.Option("--stack", envvar="TASK_CLEANUP_STACK", help="The stack's name.")]
@@ -191,7 +197,9 @@ def _move(screen: Screen, stack: Stack, named: str) -> int:
         time.sleep(POLL_SECONDS)
 
 
-@app.command("doctor", epilog="Example: task-cleanup stack doctor --region cn-north-4")
+@app.command(
+    "doctor", epilog="Example: task-cleanup stack doctor --region cn-north-4 --region eu-de --region cn-hangzhou"
+)
 def doctor_(
     *,
     account: Annotated[
@@ -199,26 +207,31 @@ def doctor_(
         typer.Option("--account", help="Accounts for which the functions are asked; else those of …Federation."),
     ] = None,
     region: Annotated[
-        str | None,
-        typer.Option("--region", help="Where each function reads something harmless; else none calls its provider."),
+        list[str] | None,
+        typer.Option(
+            "--region",
+            help="A region of a provider, not of AWS: functions whose service has it read something harmless there. "
+            "Give one of each provider; without one, its functions call nothing. May be repeated.",
+        ),
     ] = None,
     name: Name = "task-cleanup",
     as_json: AsJson = False,
 ) -> int:
     """Look at the stack with your own AWS identity, and say line by line what is wrong, and what to do.
 
-    Each function is asked whether it gets credentials and, with --region, whether the provider accepts them.
+    Each function is asked whether it gets credentials and, with --region, whether the provider accepts them. The last
+    line counts these calls.
     """
     screen, stack = Screen(as_json=as_json), Stack(name)
     with screen.busy("looking, and asking the functions"):
-        found = list(doctor.examined(stack, function_checks.look(account or (), region)))
+        found = list(doctor.examined(stack, function_checks.look(account or (), region or ())))
     screen.document([vars(it) for it in found])
     for each in found:
-        sign, style = {"ok": ("ok  ", "green"), "wrong": ("!!  ", "red"), "unknown": ("?   ", "yellow")}[each.state]
+        sign, style = _SIGNS[each.state]
         screen.say(f"{sign}{each.what}", style=style)
         for line in each.to_do.splitlines():
             screen.say(f"      {line}")
-    return Exit.DONE if all(it.state == "ok" for it in found) else Exit.FAILED
+    return Exit.DONE if all(it.state in ("ok", "skipped") for it in found) else Exit.FAILED
 
 
 # -- runs ------------------------------------------------

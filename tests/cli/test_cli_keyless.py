@@ -1,4 +1,4 @@
-"""``task-cleanup keyless otc-keys``: an issuer's keys are brought to OTC's IAM, against the stand-ins of both."""
+"""``task-cleanup keyless …``: an issuer's keys are brought to OTC's IAM; parameters are checked before a deploy."""
 
 import json
 import re
@@ -10,15 +10,20 @@ from typing import Any
 import pytest
 
 from local.emulators.identity import Issuer
+from task_cleanup.federation import Federation
 from task_cleanup.providers.model import Credentials, Reply, SignedRequest
 from task_cleanup.system import System
 from task_cleanup_cli.exits import EndedError, Exit
+from task_cleanup_cli.federation_parameters import LONGEST, faults, form
+from task_cleanup_cli.keys import EXCHANGES
 from task_cleanup_cli.otc_keys import MOST_BYTES, MOST_TEXT, Configuration, Key, Plan, Web, signing_keys
 from task_cleanup_cli.otc_keys import Issuer as PublishedKeys
 from tests.support.cli import Ended, Laptop
+from tests.support.federation import FEDERATIONS, parameter_of
 from tests.support.identities import PROJECT
 from tests.support.scripted_server import ScriptedServer, Step, reply
 from tests.support.stand_ins import OTC_AUDIENCE, OTC_PROVIDER, ROLE
+from tests.support.template import template
 
 WHOLE = {"kty": "RSA", "kid": "RSA_0", "n": "AQAB", "e": "AQAB"}
 
@@ -55,12 +60,14 @@ def test_a_rotated_key_is_brought_once(laptop: Laptop, issuer: Issuer, same_kid:
 
     dry = refresh(laptop, "--dry-run", "--json")
     assert (dry.code, dry.json["outcome"], changes(laptop), configured(laptop)) == (0, "would_be_updated", 0, before)
+    differing = refresh(laptop, "--check")
+    assert (differing.code, "would be updated" in differing.out, changes(laptop)) == (1, True, 0)
     done = refresh(laptop)
-    again = refresh(laptop, "--json")
+    again = refresh(laptop, "--check", "--json")
 
     new = "RSA_0" if same_kid else "RSA_1"
     assert (done.code, f"{OTC_PROVIDER}: updated; signing keys: {new}\n" in done.out) == (0, True), done
-    assert (again.json["outcome"], again.json["keys"], changes(laptop)) == ("unchanged", [new], 1)
+    assert (again.code, again.json["outcome"], again.json["keys"], changes(laptop)) == (0, "unchanged", [new], 1)
     after = configured(laptop)
     assert json.loads(after.pop("signing_key")) == {
         "keys": [{**key, "alg": "RS256"} for key in issuer.jwks()["keys"]]
@@ -102,7 +109,7 @@ def test_without_the_operators_key_it_is_wrong_usage(laptop: Laptop, issuer: Iss
 
     ended = refresh(laptop)
 
-    assert (ended.code, "OS_SECRET_KEY is not set" in ended.err) == (64, True), ended
+    assert (ended.code, "not set: OS_SECRET_KEY. They are the operator's key" in ended.err) == (64, True), ended
 
 
 def test_what_iam_refuses_is_told_with_what_to_do(laptop: Laptop, issuer: Issuer) -> None:
@@ -231,3 +238,69 @@ def test_a_change_that_is_not_seen_afterwards_is_no_success(kid: str, words: str
         sent = json.loads(request.body or b"")["openid_connect_config"]
         assert json.loads(sent.pop("signing_key")) == {"keys": [WHOLE]}
         assert sent == {name: SHOWN[name] for name in ("idp_url", "client_id", "access_mode", "scope")}
+
+
+# -- parameters, before they are deployed ------------------------------------------------
+
+
+def checked(laptop: Laptop, *more: str, **parameters: object) -> Ended:
+    (laptop.home / "parameters.yaml").write_text(json.dumps(parameters))
+    return laptop.run("keyless", "check", "parameters.yaml", *more)
+
+
+def test_parameters_are_checked_account_by_account(laptop: Laptop) -> None:
+    good = FEDERATIONS["huawei"]["default"]
+    text = json.dumps({"default": good, "trial": {**good, "agency_urn": "iam::1:agency:x"}})
+
+    ended = checked(laptop, HuaweiFederation=text, OtcFederation='{"default": {"a": "b",}}', AlibabaFederation="{}")
+    right = checked(laptop, "--json", DryRun="true", HuaweiFederation=json.dumps({"default": good}), OtcFederation="")
+
+    assert (ended.code, laptop.cloud.journal.entries()) == (64, []), ended
+    assert f"ok  HuaweiFederation: the account default has agency_urn {good['agency_urn']}, provider_urn" in ended.out
+    told = re.sub(r"\s+", " ", ended.err)
+    assert "!! HuaweiFederation: the account trial has a malformed agency_urn" in told
+    assert "!! AlibabaFederation: it has no account: that is the empty text, and not {}" in told
+    assert re.search(r"!! OtcFederation: .*(line|character|place) ", told), told
+    assert (right.code, {it["ok"] for it in right.json}) == (0, {True}), right
+    assert "AlibabaFederation: not in the file: the stack keeps the value that it has" in right.out
+    assert "OtcFederation: empty: no account" in right.out
+    assert re.search("HuaweiFederation: [0-9]{3} of 960 characters", right.out)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"HuaweiFederations": ""}, "there is no parameter HuaweiFederations"),
+        ({"OtcFederation": FEDERATIONS["otc"]}, "OtcFederation must be a text with the JSON in it"),
+    ],
+)
+def test_what_the_deploy_would_not_take_as_parameters(
+    laptop: Laptop, parameters: Mapping[str, object], words: str
+) -> None:
+    ended = checked(laptop, **parameters)
+
+    assert (ended.code, words in ended.err) == (64, True), ended
+
+
+def test_variables_are_checked_where_there_is_no_file(laptop: Laptop) -> None:
+    nothing = laptop.run("keyless", "check")
+    laptop.more["OTC_FEDERATION"] = json.dumps(FEDERATIONS["otc"] | {"trial": {"provider_id": "aws"}})
+    ended = laptop.run("keyless", "check")
+
+    assert (nothing.code, "nothing to check: give the file" in nothing.err) == (64, True), nothing
+    assert ended.out.startswith("ok  OTC_FEDERATION: the account default has provider_id aws")
+    assert (ended.code, ended.err) == (64, "!!  OTC_FEDERATION: the account trial has no region\n")
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES.values(), ids=EXCHANGES)
+def test_what_the_check_takes_the_template_and_the_functions_take(exchange: Any) -> None:
+    parameter = template()["Parameters"][parameter_of(exchange.provider)]
+    good = json.dumps(FEDERATIONS[exchange.provider])
+    many = {f"a{number}": FEDERATIONS[exchange.provider]["default"] for number in range(9)}
+
+    assert (form(exchange), LONGEST[exchange.provider]) == (parameter["AllowedPattern"], parameter["MaxLength"])
+    assert [faults(exchange, text) for text in ("", good)] == [[], []]
+    Federation(exchange, json.loads(good), lambda *_: "", System())
+    assert "characters, and the template takes" in faults(exchange, json.dumps(many))[0]
+    assert "nothing before { and after }" in faults(exchange, f"{good}\n")[0]
+    assert "no \\ in a text" in faults(exchange, good.replace("a", "\\u0061"))[0]

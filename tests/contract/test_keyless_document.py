@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from task_cleanup.providers.token_exchange import TokenExchange
 from task_cleanup.sweep.services import SERVICES
 from task_cleanup.system import Deadline, System
 from tests.support.documents import blocks
-from tests.support.federation import parameter_of
+from tests.support.federation import FEDERATIONS, parameter_of
 from tests.support.shell import Shell
 from tests.support.template import template
 
@@ -76,7 +77,7 @@ def test_rights_are_those_of_the_table() -> None:
     policies = [text for text in fenced("json") if '"Effect"' in text]
     security = (ROOT / "SECURITY.md").read_text()
 
-    assert len(policies) == len(EXCHANGES)
+    assert len(policies) == len([*EXCHANGES, "the daily job of Open Telekom Cloud"])
     assert set(RIGHT.findall(" ".join(policies))) == set(RIGHT.findall(security))
     assert [it.probe.right for it in SERVICES.values() if it.probe.right not in " ".join(policies)] == []
 
@@ -141,12 +142,16 @@ aws() {{
   esac
 }}
 curl() {{
-  case "$*" in *jwks.json*) echo '{json.dumps(JWKS)}' ;; *"--data-binary @otc-"*.json) ;; *) return 1 ;; esac
+  case "$*" in
+    *jwks.json*) echo '{json.dumps(JWKS)}' ;;
+    *"--data-binary @otc-"*.json | *" PUT https://iam.eu-de.otc.t-systems.com/v3/projects/…/groups/…/roles/… "*) ;;
+    *) return 1 ;;
+  esac
 }}
 aliyun() {{ [ -n "$2" ]; }}
-task-cleanup() {{ case "$1 $2" in 'keyless otc-keys'|'stack doctor') ;; *) return 1 ;; esac; }}
+task-cleanup() {{ case "$1 $2" in 'keyless otc-keys'|'keyless check'|'stack doctor') ;; *) return 1 ;; esac; }}
 mkdir -p .venv/bin; echo 'cat > /dev/null; [ "$1 $2" != "- " ]' > .venv/bin/python; cp .venv/bin/python .venv/bin/sam
-chmod 700 .venv/bin/*; echo '{{"DryRun": "true"}}' > parameters.yaml
+chmod 700 .venv/bin/*; echo '{{"HuaweiFederation": "{{\\"default\\": {{}}}}"}}' > parameters.yaml
 """
 
 
@@ -199,8 +204,36 @@ def test_otc_knows_issuer_audience_subjects_and_keys(written: Path) -> None:
     assert read(written, "otc-provider.json")["identity_provider"]["enabled"] is True
 
 
-def test_a_parameter_is_added_to_those_that_are_there(written: Path) -> None:
-    parameters = read(written, "parameters.yaml")
+@pytest.mark.parametrize("before", [None, "", json.dumps(FEDERATIONS["huawei"])], ids=["missing", "empty", "one"])
+def test_one_alias_is_added_and_another_one_taken_out(tmp_path: Path, before: str | None) -> None:
+    """Every other alias and parameter stays. The last alias leaves the empty text: ``{}`` is refused."""
+    file = tmp_path / "parameters.yaml"
+    others = {"DryRun": "true"} if before is None else {"DryRun": "true", "HuaweiFederation": before}
+    file.write_text(json.dumps(others))
+    add, take_out = (it.script for it in blocks(PAGE) if it.script.startswith("jq '.HuaweiFederation |="))
 
-    assert parameters.pop("DryRun") == "true"
-    assert [accepted("otc", text) for text in parameters.values()] == [True]
+    with Shell(tmp_path, {}) as shell:
+        added = (shell.run(add).failures, read(tmp_path, file.name))
+        left = (shell.run(take_out).failures, read(tmp_path, file.name))
+        emptied = (shell.run(take_out.replace("default", "trial")).failures, read(tmp_path, file.name))
+
+    assert [(failures, told["DryRun"]) for failures, told in (added, left, emptied)] == [((), "true")] * 3
+    texts = [told["HuaweiFederation"] for _, told in (added, left, emptied)]
+    assert [list(json.loads(text)) for text in texts[:2]] == [[*(["default"] if before else []), "trial"], ["trial"]]
+    assert all(accepted("huawei", text) for text in texts[:2])
+    assert texts[2] == ""
+
+
+def test_nothing_is_written_without_an_issuer_and_roles(tmp_path: Path) -> None:
+    """With empty ones a trust policy would be written all the same, and be of no use, or of too much."""
+    trusts = [it.script for it in blocks(PAGE) if "oidc:sub" in it.script]
+    roles = next(it.script for it in blocks(PAGE) if "roles()" in it.script)
+
+    assert len(trusts) == 2
+    for script in trusts:
+        (first,) = re.findall(r"^jq -n .*?> \w+-trust\.json(?= &&$|$)", script, flags=re.M | re.S)
+        for ready in (f"{roles}\naws() {{ :; }}\nISSUER=x", f"{roles}\naws() {{ echo arn:x; }}"):
+            with Shell(tmp_path, {}) as shell:
+                assert shell.run(f"({ready}\n{first})").failures, ready
+            shutil.rmtree(tmp_path / "bin")
+            assert [it.name for it in tmp_path.glob("*-trust.json") if it.read_text()] == []
