@@ -14,6 +14,8 @@ from tests.support.cli import OMS, Laptop, Terminal
 from tests.support.cli_recording import PICTURE, picture, recorded
 from tests.support.template import template
 
+SLOW_MS = 250  # what a delete takes that is to be broken off
+
 
 def deletes(laptop: Laptop) -> Counter[str]:
     """How many calls that delete arrived for each task."""
@@ -179,7 +181,7 @@ def test_as_many_requests_are_on_their_way_as_in_the_stack() -> None:
 
 def in_the_middle(laptop: Laptop, report: str, number: int) -> Terminal:
     """An apply that is deleting: two calls are on their way, and some are done."""
-    laptop.cloud.faults.add(service="huawei_oms", operation="DeleteTask", kind="latency", ms=250)
+    laptop.cloud.faults.add(service="huawei_oms", operation="DeleteTask", kind="latency", ms=SLOW_MS)
     terminal = laptop.begin("apply", report)
     terminal.until("type their number:")
     terminal.type(str(number))
@@ -198,6 +200,7 @@ def test_broken_off_it_goes_on_and_deletes_nothing_twice(laptop: Laptop, number:
     broken = terminal.end()
 
     assert broken.code == (130 if number == signal.SIGINT else -9)
+    time.sleep(2 * SLOW_MS / 1000)  # the cloud carries out what had arrived, and only then knows of it
     laptop.cloud.faults.clear()
     known = len(results(laptop))  # a kill loses those that are on their way, or not written yet
     if number == signal.SIGINT:

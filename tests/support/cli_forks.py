@@ -4,6 +4,7 @@
 environment, folder, standard files and session, as if it had been started alone.
 """
 
+import gc
 import importlib
 import json
 import os
@@ -19,7 +20,17 @@ from tests.support.functions import ROOT
 
 SOURCES = ("layers/task_cleanup/python", "cli")
 PATHS = os.pathsep.join(str(ROOT / source) for source in SOURCES)
-MODULES = ("task_cleanup_cli.main", "task_cleanup_cli.commands", "task_cleanup.handler", "boto3")
+# What the command imports at its start, and what it or Typer imports when it needs it.
+MODULES = (
+    "task_cleanup_cli.main",
+    "task_cleanup_cli.commands",
+    "task_cleanup.handler",
+    "task_cleanup.schema_errors",
+    "boto3",
+    "jsonschema",
+    "pydantic.type_adapter",
+    "rich.status",
+)
 MOST = 65536  # bytes of a message
 
 Json = dict[str, Any]
@@ -91,6 +102,8 @@ def serve(number: int) -> None:
     """Answer requests until the other end is closed."""
     for name in MODULES:
         importlib.import_module(name)
+    importlib.import_module("task_cleanup.sweep.page.render").template("report.html.j2")  # compiled once
+    gc.freeze()  # a collection in a forked process would go through all of that, and copy its pages
     with socket.socket(fileno=number) as channel:
         while True:
             data, files, _, _ = socket.recv_fds(channel, MOST, 3)
