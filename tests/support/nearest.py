@@ -26,8 +26,13 @@ LAYER = "layers/task_cleanup/python/task_cleanup/"
 # Where a source is, where tests may be named after it, and what runs if none is. The first line that fits holds.
 ROOMS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     (f"{LAYER}sweep/", ("tests/sweep/",), ("tests/sweep/test_plan.py", "tests/sweep/test_handler.py")),
+    (f"{LAYER}providers/alibaba_sts.py", (), ("tests/contract/test_exchange_requests.py",)),
+    (f"{LAYER}providers/huawei_sts.py", (), ("tests/contract/test_exchange_requests.py",)),
+    (f"{LAYER}providers/otc_iam.py", (), ("tests/contract/test_exchange_requests.py",)),
+    (f"{LAYER}providers/token_exchange.py", (), ("tests/contract/test_exchange_requests.py",)),
     (f"{LAYER}providers/", (), ("tests/contract/test_error_tables.py", "tests/contract/test_requests.py")),
     (f"{LAYER}signing/", (), ("tests/contract/test_signing_vectors.py", "tests/unit/test_signing.py")),
+    (f"{LAYER}federation.py", (), ("tests/handlers/test_keyless.py", "tests/unit/test_federation_limits.py")),
     (LAYER, ("tests/unit/", "tests/handlers/"), ("tests/unit/test_operation.py", "tests/unit/test_results.py")),
     ("functions/sweep/", (), ("tests/sweep/test_schema.py", "tests/sweep/test_policy.py")),
     ("events/sweep/", (), ("tests/sweep/test_handler.py",)),
