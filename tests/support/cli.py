@@ -172,7 +172,11 @@ class Terminal:
         os.write(self._own, text.encode() + b"\n")
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process."""
+        """Send a signal to the process, once it waits: a prompt is on the screen before somebody is asked."""
+        end, looks = time.monotonic() + SECONDS, 0
+        while looks < 2 and time.monotonic() < end and self.process.poll() is None:
+            looks = looks + 1 if _waits(self.process.pid) else 0
+            time.sleep(0.01)
         self.process.send_signal(number)
 
     def end(self) -> Ended:
@@ -193,3 +197,11 @@ class Terminal:
             return False
         self.seen += data.decode(errors="replace")
         return bool(data)
+
+
+def _waits(pid: int) -> bool:
+    """Whether the process's first thread waits for something; true where nothing tells it."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+    except OSError:
+        return True
