@@ -163,7 +163,7 @@ class Federation:
         return TemporaryKeys(keys.credentials, min(keys.expires_at, now + KEY_LIFETIME))
 
     def _refusal(self, alias: str, reply: Reply, secrets: list[str]) -> CleanupError:
-        """The error for a reply without what was given for. Its detail names what the operator has to compare."""
+        """The error for a reply without what was asked for. Its detail names what the operator has to compare."""
         told = self.exchange.read_error(reply)
         if told is None and 200 <= reply.status < 300:
             message = f"{self.exchange.title}: HTTP {reply.status} without usable keys"
