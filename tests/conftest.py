@@ -40,7 +40,6 @@ settings.register_profile(
 TRACED_CASES = 2
 # Of the tests, those with long files first.
 FOLDERS = ("e2e", "rights", "template", "cli", "handlers", "sweep", "contract", "unit")
-_STOPPED = pytest.StashKey[Coverage]()
 _PREFIXES = ("AWS_", "POWERTOOLS_", "LAMBDA_", "_X_AMZN_", "ALIBABA_", "HUAWEI", "OTC_")
 _NAMES = frozenset(
     {
@@ -112,19 +111,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Where coverage is measured, only the tests with the mark are measured.
-
-    Starting and stopping makes CPython prepare all code anew, so that it stays off between others.
-    """
-    measuring, stash = Coverage.current(), item.session.stash
-    if item.get_closest_marker("covering"):
-        if stopped := stash.get(_STOPPED, None):
-            stopped.start()
-            del stash[_STOPPED]
-    elif measuring is not None:
-        measuring.stop()
-        stash[_STOPPED] = measuring
-    return (yield)
+    """Where coverage is measured, only the tests with the mark are measured."""
+    measuring = Coverage.current()
+    if measuring is None or item.get_closest_marker("covering"):
+        return (yield)
+    measuring.stop()
+    try:
+        return (yield)
+    finally:
+        measuring.start()
 
 
 def _folder(item: pytest.Item) -> str:
