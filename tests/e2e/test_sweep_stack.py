@@ -60,7 +60,8 @@ def test_function_calls_local_aws_only(cloud: LocalCloud) -> None:
 
     endpoints = {name: value for name, value in variables.items() if name.startswith("AWS_ENDPOINT_URL")}
 
-    assert endpoints == dict.fromkeys(endpoints, cloud.aws_url)
+    stand_in = {"AWS_ENDPOINT_URL_STS": cloud.emulators.identity.urls["aws_sts"]}
+    assert endpoints == dict.fromkeys(endpoints, cloud.aws_url) | stand_in
     assert "AWS_ENDPOINT_URL_S3" in endpoints
     assert variables["DEAD_LETTER_QUEUE_URL"] == cloud.stack.queue_urls["SweepDeadLetterQueue"]
     assert variables["MAX_RECEIVES"] == "3"
