@@ -38,7 +38,7 @@ from local.stories.tour import QUIET
 from tests.support.cases import case
 from tests.support.functions import operation_name, representative_folders
 
-MAX_EXAMPLES = 10  # per operation and kind of data, on top of the boundary cases that the schemas yield
+MAX_EXAMPLES = 6  # per operation and kind of data, on top of the boundary cases that the schemas yield
 OMS = f"/huawei/oms/cn-north-4/tasks/{seeds.OMS_FINISHED}"
 DATA_TASK = f"/alibaba/elasticsearch/cn-hangzhou/instances/{seeds.ES_INSTANCE}/data-tasks/{seeds.ES_TASKS[0]}"
 CANCEL = f"/alibaba/elasticsearch/cn-hangzhou/instances/{seeds.ES_MIGRATING}/cancel-task"
