@@ -203,3 +203,15 @@ def test_region_of_the_service_s_own_list_may_be_an_extra_one() -> None:
 
 def test_no_secret_is_in_the_representation() -> None:
     assert "testSecretFake" not in repr(read(AWS_SESSION_TOKEN="testSecretFakeToken"))
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ('{"default": {"role_arn": "x",}}', "line 1, column .*comma"),
+        ('{"default": {}, "default": {}}', 'the name "default" comes twice'),
+    ],
+)
+def test_json_that_cannot_be_read_is_told_with_its_place(value: str, why: str) -> None:
+    with pytest.raises(SettingsError, match=f"ALIBABA_FEDERATION is not JSON: {why}"):
+        Settings.from_env(["alibaba_sts"], {**BASE, "ALIBABA_FEDERATION": value})

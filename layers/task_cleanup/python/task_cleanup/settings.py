@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from task_cleanup.errors import TaskCleanupError
 from task_cleanup.startup import wired
-from task_cleanup.validation import strict_json
+from task_cleanup.validation import NotJsonError, strict_json
 
 # One label of a host name, as in every schema. A region with a dot could name somebody else's host.
 REGION = re.compile("[a-z][a-z0-9-]{0,61}[a-z0-9]")
@@ -149,8 +149,8 @@ def _object(env: Mapping[str, str], name: str, of_what: str) -> dict[str, Any]:
         return {}
     try:
         value = strict_json(env[name])
-    except ValueError:
-        raise SettingsError(f"{name} is not JSON, or has a name twice") from None
+    except NotJsonError as error:
+        raise SettingsError(f"{name} is not JSON: {error}") from None
     if not isinstance(value, dict) or not value:
         raise SettingsError(f"{name} must be a JSON object {of_what}")
     return value
