@@ -7,7 +7,6 @@ a file is exchanged for temporary ones.
 
 import json
 import os
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from task_cleanup.aws import AwsCalls, AwsError
 from task_cleanup.credentials import DEFAULT_ACCOUNT
 from task_cleanup.errors import Category, CleanupError, Code
-from task_cleanup.providers.model import PROVIDERS
+from task_cleanup.providers.model import PRINTABLE, PROJECT_ID, PROVIDERS
 from task_cleanup.settings import Accounts
 from task_cleanup.sweep.services import SERVICES
 from task_cleanup.system import Deadline
@@ -23,8 +22,6 @@ from task_cleanup_cli.exits import usage
 from task_cleanup_cli.token_files import OPTION, TokenFileError, TokenFiles
 
 _PROJECT = "project_id"
-_PROJECT_ID = re.compile("[0-9a-f]{32}")
-_LINE = re.compile(r"[!-~]+")  # the values go into HTTP headers
 
 EXCHANGES = {service.provider: service.exchange for service in SERVICES.values()}
 
@@ -120,9 +117,9 @@ class EnvironmentKeys:
                 value = self._environment.get(name, "")
                 if not value and variable.required:
                     found.append(f"{name} is not set (key of account {account} at {PROVIDERS[provider]})")
-                if value and not _LINE.fullmatch(value):
+                if value and not PRINTABLE.fullmatch(value):
                     found.append(f"{name} is not one line of printable ASCII without blanks")
-                elif value and variable.member == _PROJECT and not _PROJECT_ID.fullmatch(value):
+                elif value and variable.member == _PROJECT and not PROJECT_ID.fullmatch(value):
                     found.append(f"{name} is not 32 hex digits in small letters")
         return found
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from task_cleanup.credentials import CredentialStore
@@ -21,12 +20,10 @@ from task_cleanup.providers.model import (
 from task_cleanup.redaction import redact
 from task_cleanup.results import Error, Outcome
 from task_cleanup.retries import Verdict
+from task_cleanup.settings import Settings
 from task_cleanup.startup import wired
 from task_cleanup.system import Deadline, System
 from task_cleanup.transport import MAX_LIST_BYTES, MAX_REPLY_BYTES, FinishedCall, Sign, Transport
-
-if TYPE_CHECKING:
-    from task_cleanup.settings import Settings
 
 
 @wired
@@ -44,7 +41,7 @@ class Dependencies:
     def of(
         cls,
         service: Service,
-        settings: "Settings",
+        settings: Settings,
         credentials: CredentialStore,
         transport: Transport,
         system: System,
@@ -52,10 +49,8 @@ class Dependencies:
         dry_run: bool,
     ) -> "Dependencies":
         """Those of a service's operations, with what the settings say of the service."""
-        endpoint, extra_regions = (
-            settings.provider_endpoints.get(service.id),
-            settings.extra_regions.get(service.id, ()),
-        )
+        endpoint = settings.provider_endpoints.get(service.id)
+        extra_regions = settings.extra_regions.get(service.id, ())
         return cls(credentials, transport, system, endpoint, dry_run, extra_regions)
 
 

@@ -5,7 +5,6 @@ They are suspended after a rejected signature.
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from threading import Lock
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from task_cleanup.aws import AwsCalls, AwsError, IdentityTokens
 from task_cleanup.errors import Category, CleanupError, Code, invalid_request
-from task_cleanup.providers.model import Credentials, Service
+from task_cleanup.providers.model import PRINTABLE, PROJECT_ID, Credentials, Service
 from task_cleanup.settings import Settings
 from task_cleanup.system import Deadline, System
 
@@ -35,8 +34,6 @@ _DENIED = frozenset(
         "UnrecognizedClientException",
     }
 )
-_PRINTABLE = re.compile(r"[!-~]+")  # no blanks, no controls: the values go into HTTP headers
-_PROJECT_ID = re.compile(r"[0-9a-f]{32}")
 
 
 # With a secret's when it was read, on the monotonic clock; with temporary keys when they end.
@@ -219,7 +216,7 @@ def _parse(name: str, text: str) -> Credentials:
     if not isinstance(value, dict):
         raise _malformed(name, "it is not a JSON object")
     project_id = _member(name, value, "project_id", required=False)
-    if project_id is not None and not _PROJECT_ID.fullmatch(project_id):
+    if project_id is not None and not PROJECT_ID.fullmatch(project_id):
         raise _malformed(name, "project_id is not 32 hex digits")
     return Credentials(
         access_key_id=_member(name, value, "access_key_id") or "",
@@ -233,7 +230,7 @@ def _member(name: str, value: Mapping[str, Any], member: str, *, required: bool 
     text = value.get(member)
     if text is None and not required:
         return None
-    if not isinstance(text, str) or not _PRINTABLE.fullmatch(text):
+    if not isinstance(text, str) or not PRINTABLE.fullmatch(text):
         raise _malformed(name, f"{member} is missing or not a line of printable ASCII")
     return text
 

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from task_cleanup.errors import TaskCleanupError
 from task_cleanup.startup import wired
-from task_cleanup.validation import NotJsonError, strict_json
+from task_cleanup.validation import NotJsonError, shared_pattern, strict_json
 
 # One label of a host name, as in every schema. A region with a dot could name somebody else's host.
 REGION = re.compile("[a-z][a-z0-9-]{0,61}[a-z0-9]")
@@ -24,7 +24,6 @@ _AWS_SERVICES = {
     "s3": "S3",
     "sts": "STS",
 }
-_ACCOUNT = "[a-z0-9][a-z0-9-]{0,62}"  # an alias, as in every schema; compiled where accounts are configured
 
 Accounts = Mapping[str, Mapping[str, str]]  # alias -> the members that its provider asks for
 
@@ -160,7 +159,7 @@ def _federation(env: Mapping[str, str], name: str) -> Accounts:
     """Parse ``{"default": {"role_arn": …}}``. Which members there must be, the provider's exchange knows."""
     accounts = _object(env, name, "of accounts by alias")
     for alias, members in accounts.items():
-        if not re.fullmatch(_ACCOUNT, alias):
+        if not shared_pattern("account").fullmatch(alias):
             raise SettingsError(f"{name}: an alias is 1 to 63 lower-case letters, digits and hyphens")
         if not isinstance(members, dict) or not all(isinstance(value, str) for value in members.values()):
             raise SettingsError(f"{name}: the account {alias} must be an object of strings")

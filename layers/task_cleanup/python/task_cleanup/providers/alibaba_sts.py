@@ -11,7 +11,6 @@ from urllib.parse import urlencode
 from task_cleanup.providers.alibaba_gateway import read_error, request_id
 from task_cleanup.providers.model import Reply, SignedRequest
 from task_cleanup.providers.token_exchange import (
-    HOST_LABEL,
     KEY_LIFETIME,
     SUBJECT_HINT,
     Account,
@@ -23,6 +22,7 @@ from task_cleanup.providers.token_exchange import (
     read_keys,
 )
 from task_cleanup.signing import canonical_query
+from task_cleanup.validation import shared_pattern
 
 _WITHOUT_HOST = frozenset({"ap-south-1", "ap-southeast-2", "cn-wuhan"})  # the SDK sends these to the global host
 _FAILED = "AuthenticationFail.OIDCToken."
@@ -78,7 +78,7 @@ EXCHANGE = TokenExchange(
             re.compile(r"acs:ram::[0-9]{1,32}:oidc-provider/[\w.-]{1,128}", re.ASCII),
             "acs:ram::1234567890123456:oidc-provider/aws",
         ),
-        "sts_region": Member(HOST_LABEL, "eu-central-1", required=False),
+        "sts_region": Member(shared_pattern("region"), "eu-central-1", required=False),
     },
     host=_host,
     steps=lambda _: (ExchangeStep(assume_role, read_assumed),),

@@ -8,10 +8,9 @@ import json
 import re
 
 from task_cleanup.providers import huawei_gateway
-from task_cleanup.providers.model import Reply, SignedRequest
+from task_cleanup.providers.model import PROJECT_ID, Reply, SignedRequest
 from task_cleanup.providers.token_exchange import (
     KEY_LIFETIME,
-    PROJECT_ID,
     SUBJECT_HINT,
     Account,
     ExchangeStep,

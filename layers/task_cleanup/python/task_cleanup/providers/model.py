@@ -28,6 +28,11 @@ PROVIDERS: Mapping[str, str] = {
 }
 
 
+# What the parts of credentials are made of: no blanks and no controls, since the values go into HTTP headers.
+PRINTABLE = re.compile(r"[!-~]+")
+PROJECT_ID = re.compile("[0-9a-f]{32}")
+
+
 @dataclass(frozen=True)
 class Credentials:
     """One account's key. ``project_id`` is Huawei's and OTC's, and optional even there.

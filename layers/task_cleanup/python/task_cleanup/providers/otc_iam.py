@@ -9,11 +9,9 @@ import json
 import re
 
 from task_cleanup.providers import huawei_gateway
-from task_cleanup.providers.model import Credentials, Reply, SignedRequest
+from task_cleanup.providers.model import PRINTABLE, PROJECT_ID, Credentials, Reply, SignedRequest
 from task_cleanup.providers.token_exchange import (
     KEY_LIFETIME,
-    LINE,
-    PROJECT_ID,
     SUBJECT_HINT,
     Account,
     ExchangeStep,
@@ -39,7 +37,7 @@ def project_token(given: StepInput) -> SignedRequest:
 def read_project_token(reply: Reply, account: Account) -> str | TemporaryKeys | None:
     """The token of the header ``X-Subject-Token``; as credentials where it is what is used."""
     token = reply.headers.get("x-subject-token", "")
-    if reply.status != 201 or not LINE.fullmatch(token):
+    if reply.status != 201 or not PRINTABLE.fullmatch(token):
         return None
     if account.get("use") != "token":
         return token

@@ -10,7 +10,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from task_cleanup.errors import Category
-from task_cleanup.providers.model import Credentials, ProviderError, Reply, SignedRequest, category_of_unknown
+from task_cleanup.providers.model import (
+    PRINTABLE,
+    Credentials,
+    ProviderError,
+    Reply,
+    SignedRequest,
+    category_of_unknown,
+)
 from task_cleanup.startup import wired
 from task_cleanup.times import parse_time
 
@@ -18,9 +25,6 @@ KEY_LIFETIME = timedelta(seconds=900)  # the least that all three providers allo
 
 Account = Mapping[str, str]  # the members of one account in ALIBABA_FEDERATION and its siblings
 
-PROJECT_ID = re.compile("[0-9a-f]{32}")
-HOST_LABEL = re.compile("[a-z][a-z0-9-]{0,61}[a-z0-9]")  # a region with a dot could name another host
-LINE = re.compile(r"[!-~]+")  # no blanks, no controls: the values go into HTTP headers
 SUBJECT_HINT = (
     "Compare the token's claims. The subject (sub) of a function is the ARN of its role, and a new or replaced role "
     "has another one: pin each ARN of the stack's output"
@@ -130,7 +134,7 @@ def read_keys(
     Keys without a security token would be an account's own, which no exchange may answer with.
     """
     members: Mapping[str, Any] = source if isinstance(source, dict) else {}
-    texts = [value for name in names if isinstance(value := members.get(name), str) and LINE.fullmatch(value)]
+    texts = [value for name in names if isinstance(value := members.get(name), str) and PRINTABLE.fullmatch(value)]
     if len(texts) < len(names):
         return None
     key_id, secret, token, end = texts
