@@ -40,6 +40,8 @@ settings.register_profile(
 TRACED_CASES = 2
 # Of the tests, those with long files first.
 FOLDERS = ("e2e", "rights", "template", "cli", "handlers", "sweep", "contract", "unit")
+MEASURING = pytest.StashKey[Coverage | None]()
+IS_ON = pytest.StashKey[bool]()
 _PREFIXES = ("AWS_", "POWERTOOLS_", "LAMBDA_", "_X_AMZN_", "ALIBABA_", "HUAWEI", "OTC_")
 _NAMES = frozenset(
     {
@@ -109,17 +111,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             found[number * len(found) // chosen].add_marker("covering")
 
 
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Where coverage is measured, only the tests with the mark are measured."""
-    measuring = Coverage.current()
-    if measuring is None or item.get_closest_marker("covering"):
-        return (yield)
-    measuring.stop()
-    try:
-        return (yield)
-    finally:
-        measuring.start()
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> None:
+    """Where coverage is measured, only the tests with the mark are measured.
+
+    A start lets CPython prepare all code anew that it then runs. So it is only started or stopped where that changes.
+    """
+    stash = item.config.stash
+    measuring = stash.setdefault(MEASURING, Coverage.current())  # once it is stopped, it is nobody's current one
+    if measuring is None:
+        return
+    wanted = item.get_closest_marker("covering") is not None
+    if wanted != stash.setdefault(IS_ON, True):
+        (measuring.start if wanted else measuring.stop)()
+        stash[IS_ON] = wanted
 
 
 def _folder(item: pytest.Item) -> str:

@@ -28,6 +28,7 @@ from typing import Any, Self
 
 from local.aws.artifact import RUNTIME_CLIENT, Package
 from local.aws.stack import REGION
+from local.loopback import Unpolled
 
 VERSION = "2018-06-01"
 ACCOUNT = "123456789012"
@@ -130,7 +131,7 @@ class RuntimeApi:
         self._current: str | None = None  # handed over, not answered yet
         self._closed = False
         self._server = _Server(self)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="runtime-api")
+        self._thread = threading.Thread(target=self._server.serve_forever, name="runtime-api")
         self._thread.start()
 
     @property
@@ -172,7 +173,7 @@ class RuntimeApi:
         self._server.server_close()
 
 
-class _Server(ThreadingHTTPServer):
+class _Server(Unpolled, ThreadingHTTPServer):
     daemon_threads = False
 
     def __init__(self, api: RuntimeApi) -> None:

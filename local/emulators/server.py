@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from http.client import responses
 
+from local.loopback import Unpolled
+
 from .messages import Delivery, Drip, Reply, Request
 
 MAX_LINE = 65536
@@ -29,7 +31,7 @@ class BadRequestError(Exception):
     """What arrived is not an HTTP/1.1 request that this server reads."""
 
 
-class LoopbackServer(socketserver.ThreadingTCPServer):
+class LoopbackServer(Unpolled, socketserver.ThreadingTCPServer):
     """One listening port, one thread for each connection."""
 
     allow_reuse_address = True
@@ -44,7 +46,7 @@ class LoopbackServer(socketserver.ThreadingTCPServer):
         self._connections: set[socket.socket] = set()
         self._idle = threading.Condition()
         super().__init__(("127.0.0.1", port), _Connection)
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True)
+        self._thread = threading.Thread(target=self.serve_forever, daemon=True)
 
     @property
     def url(self) -> str:

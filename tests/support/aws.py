@@ -18,6 +18,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
+from local.loopback import Unpolled
+
 ACTIONS = {
     "secretsmanager.GetSecretValue": ("secretsmanager", "application/x-amz-json-1.1"),
     "AWSEvents.PutEvents": ("events", "application/x-amz-json-1.1"),
@@ -93,7 +95,7 @@ class FakeAws:
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
         return self
 
     def __exit__(
@@ -193,7 +195,7 @@ class FakeAws:
         return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
-class _Server(ThreadingHTTPServer):
+class _Server(Unpolled, ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
