@@ -68,6 +68,8 @@ class QueuePoller:
         Nothing waits for the window here: it ends when the queue is empty.
         """
         messages: list[dict[str, Any]] = []
+        if not self._cloud.has_messages(mapping.queue_url):
+            return messages
         most = mapping.batch_size if mapping.window else min(RECEIVE, mapping.batch_size)
         while len(messages) < most:
             received = self._cloud.sqs.receive_message(
