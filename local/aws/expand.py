@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from samtranslator.yaml_helper import yaml_parse
 
 SAM = "AWS::Serverless-2016-10-31"
 _LOOP = "Fn::ForEach::"
@@ -25,6 +24,33 @@ Json = dict[str, Any]
 
 class ExpansionError(ValueError):
     """The template has a function that this module does not know, or an error. The text says what and where."""
+
+
+class _Loader(yaml.CSafeLoader):
+    """YAML with CloudFormation's short forms, each read as its long form. In C: the translator's own takes a third of
+    a second for this template.
+    """
+
+
+def _long_form(loader: _Loader, tag: str, node: yaml.Node) -> Json:
+    if isinstance(node, yaml.ScalarNode):
+        value: Any = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        raise ExpansionError(f"!{tag} on a mapping is not known")
+    if tag == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {tag if tag in {"Ref", "Condition"} else f"Fn::{tag}": value}
+
+
+yaml.add_multi_constructor("!", _long_form, Loader=_Loader)
+
+
+def parse(text: str) -> Json:
+    """A template as it is written, with the long forms of all functions. Raises ExpansionError and YAMLError."""
+    parsed: Json = yaml.load(text, Loader=_Loader)
+    return parsed
 
 
 def expand(template: Mapping[str, Any]) -> Json:
@@ -119,7 +145,7 @@ def text_of(template: Json) -> str:
 if __name__ == "__main__":
     root = Path(__file__).resolve().parents[2]
     try:
-        expanded = expand(yaml_parse((root / "template.yaml").read_text()))
+        expanded = expand(parse((root / "template.yaml").read_text()))
     except ExpansionError as error:
         sys.exit(f"template.yaml: {error}")
     (root / "template.expanded.yaml").write_text(text_of(expanded))

@@ -18,9 +18,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from samtranslator.translator.transform import transform
-from samtranslator.yaml_helper import yaml_parse
 
-from local.aws.expand import expand
+from local.aws.expand import expand, parse
 
 ROOT = Path(__file__).resolve().parents[2]
 REGION = "eu-central-1"
@@ -110,7 +109,7 @@ def translate(template: Path, parameters: Mapping[str, str]) -> dict[str, Any]:
 
 @cache  # half a second each time, and a process deploys the same template again and again
 def _translated(text: str, parameters: tuple[tuple[str, str], ...]) -> dict[str, Any]:
-    document = expand(yaml_parse(text))
+    document = expand(parse(text))
     for resource in document["Resources"].values():
         properties = resource.get("Properties", {})
         for source in ("CodeUri", "ContentUri"):

@@ -10,14 +10,13 @@ from functools import cache
 from typing import Any
 
 import pytest
-from samtranslator.yaml_helper import yaml_parse
 
 from local.api.reference import descriptions, of_account, of_code, of_template
 from local.api.reference.markdown import shown, table, worded
 from local.api.reference.pages import texts
 from local.api.schemas import requests
 from local.aws import stack
-from local.aws.expand import expand
+from local.aws.expand import expand, parse
 from task_cleanup.errors import Category, Code, SweepCode
 from task_cleanup.observability import Telemetry
 from task_cleanup.providers.model import ErrorTable
@@ -46,7 +45,7 @@ def pages() -> Mapping[str, str]:
 
 @cache
 def template() -> dict[str, Any]:
-    written = yaml_parse((stack.ROOT / "template.yaml").read_text())
+    written = parse((stack.ROOT / "template.yaml").read_text())
     return {**expand(written), "Mappings": written["Mappings"]}
 
 

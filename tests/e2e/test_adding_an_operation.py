@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(240)
 TOY = "alibaba_elasticsearch_purge_data_task"
 OF_THE_TOY = ("test_matrix", "test_schema_references", "test_requests")  # of these files, what is about it
 WITHOUT = [f"-pno:{plugin}" for plugin in ("cacheprovider", "xdist", "schemathesis")]
-NOT_COPIED = shutil.ignore_patterns("__pycache__", ".git", ".venv", ".build", ".aws-sam", ".*_cache", ".hypothesis")
+NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".build", ".aws-sam", ".*_cache", ".hypothesis")
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,7 @@ from functools import cache
 from typing import Any
 from unittest.mock import patch
 
-import yaml
-
-from local.aws.expand import expand
+from local.aws.expand import expand, parse
 from tests.support.functions import ROOT, function_folders, operation_name, request_schema
 
 TEMPLATE = ROOT / "template.yaml"
@@ -51,30 +49,10 @@ CHANGES = [operation for operation in OPERATIONS if not operation.is_list]
 LISTS = [operation for operation in OPERATIONS if operation.is_list]
 
 
-class _Loader(yaml.CSafeLoader):
-    """YAML with CloudFormation's short forms, each written out as its long form."""
-
-
-def _long_form(loader: _Loader, tag: str, node: yaml.Node) -> dict[str, Any]:
-    if isinstance(node, yaml.ScalarNode):
-        value: Any = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        raise TypeError(f"!{tag} on a mapping")
-    if tag == "GetAtt" and isinstance(value, str):
-        value = value.split(".")
-    return {tag if tag in {"Ref", "Condition"} else f"Fn::{tag}": value}
-
-
-yaml.add_multi_constructor("!", _long_form, Loader=_Loader)
-
-
 @cache
 def source() -> dict[str, Any]:
     """The template as it is written, with its loops."""
-    parsed: dict[str, Any] = yaml.load(TEMPLATE.read_text(), Loader=_Loader)
-    return parsed
+    return parse(TEMPLATE.read_text())
 
 
 @cache

@@ -2,19 +2,17 @@
 
 from pathlib import Path
 
-from samtranslator.yaml_helper import yaml_parse
-
 from local.api.reference import of_account, of_code, of_template
 from local.api.reference.markdown import Page, table
 from local.aws import stack
-from local.aws.expand import expand
+from local.aws.expand import expand, parse
 
 INDEX = "README.md"
 
 
 def texts(root: Path = stack.ROOT) -> dict[str, str]:
     """The text of every page, by its file's name."""
-    written = yaml_parse((root / "template.yaml").read_text())
+    written = parse((root / "template.yaml").read_text())
     template = {**expand(written), "Mappings": written["Mappings"]}
     pages = {
         "requests.md": of_code.requests(template),

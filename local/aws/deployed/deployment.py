@@ -10,12 +10,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
-from samtranslator.yaml_helper import yaml_parse
 
 from local.aws.cloud import RESULTS, SWEEP_RESULTS
 from local.aws.deployed.built import for_ministack
 from local.aws.deployed.ministack import PATH, ROOT_KEY, VENV, Aws, NotAsItShouldBe, program
-from local.aws.expand import expand, text_of
+from local.aws.expand import expand, parse, text_of
 from local.aws.stack import REGION, ROOT, STACK_NAME
 
 SAM_TIMEOUT = 600  # seconds
@@ -41,7 +40,7 @@ def build(template: Path, aws: Aws, *, loops: bool) -> tuple[dict[str, Any], lis
     written = template
     if not loops:
         written = aws.folder / "template.expanded.yaml"
-        written.write_text(text_of(expand(yaml_parse(template.read_text()))))
+        written.write_text(text_of(expand(parse(template.read_text()))))
     # The user's environment, which pip may need, with the functions' interpreter first on the path.
     environment = {**os.environ, "PATH": PATH, "RUNTIME_PYTHON": str(VENV / "bin" / "python")}
     places = ("--template", written, "--base-dir", ROOT, "--build-dir", aws.folder / "build")
