@@ -53,8 +53,8 @@ def serve(listening: socket.socket) -> None:
     from awscli.clidriver import create_clidriver
 
     driver = create_clidriver()
-    for service in ("cloudformation", "sqs"):  # most commands are theirs; a fork has what is loaded before
-        driver.session.get_service_model(service)
+    for service in ("cloudformation", "sqs", "s3"):  # most commands are theirs; a fork has what is loaded before
+        driver.session.create_client(service, region_name=os.environ["AWS_REGION"])
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     while True:
         connection, _ = listening.accept()
