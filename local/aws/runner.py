@@ -68,8 +68,6 @@ class QueuePoller:
         Nothing waits for the window here: it ends when the queue is empty.
         """
         messages: list[dict[str, Any]] = []
-        if not self._cloud.has_messages(mapping.queue_url):
-            return messages
         most = mapping.batch_size if mapping.window else min(RECEIVE, mapping.batch_size)
         while len(messages) < most:
             received = self._cloud.sqs.receive_message(
@@ -97,10 +95,10 @@ class QueuePoller:
         """
         total = QueueRun()
         for _ in range(rounds):
-            mappings = self._cloud.stack.mappings
-            runs = [self.poll(mapping) for mapping in mappings if not mapping.window]
+            waiting = [it for it in self._cloud.stack.mappings if self._cloud.has_messages(it.queue_url)]
+            runs = [self.poll(mapping) for mapping in waiting if not mapping.window]
             if not any(run.received for run in runs):
-                runs += [self.poll(mapping) for mapping in mappings if mapping.window]
+                runs += [self.poll(mapping) for mapping in waiting if mapping.window]
             for run in runs:
                 total.received += run.received
                 total.failed += run.failed
