@@ -61,22 +61,24 @@ _PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQ
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
-    """One worker collects first, if most test modules are not compiled: the others then read what it has written.
+    """One process collects first, if most test modules are not compiled: the others then read what it has written.
 
-    Else each worker rewrites the assertions of every module, which takes longer than all the rest of collecting.
-    Where nothing is written, they cannot read it, and nobody waits.
+    Else each rewrites the assertions of every module, and compiles every package, which takes longer than the rest of
+    collecting. Where nothing is written, they cannot read it, and nobody waits.
     """
-    modules = list(Path(__file__).parent.rglob("test_*.py"))
-    compiled = sum(map(_is_compiled, modules)) > len(modules) / 2
-    if not hasattr(session.config, "workerinput") or sys.dont_write_bytecode or compiled:
+    if sys.dont_write_bytecode or _are_compiled():
         return (yield)
     # Next to the compiled modules. It is freed also where its holder crashes.
     with (Path(__file__).parent / "__pycache__" / "collecting.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            fcntl.flock(lock, fcntl.LOCK_SH)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _are_compiled():
+            fcntl.flock(lock, fcntl.LOCK_UN)
         return (yield)
+
+
+def _are_compiled() -> bool:
+    modules = list(Path(__file__).parent.rglob("test_*.py"))
+    return sum(map(_is_compiled, modules)) > len(modules) / 2
 
 
 def _is_compiled(module: Path) -> bool:
