@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aws_lambda_powertools.logging.filters import SuppressFilter
 from coverage import Coverage
 from hypothesis import HealthCheck, Phase, settings
 
@@ -153,6 +154,8 @@ def no_loggers_left() -> Iterator[None]:
     known = logging.getLogger().manager.loggerDict
     for name in [name for name in known if name.startswith("task-cleanup")]:
         del known[name]
+    for handler in logging.getLogger().handlers:  # pytest's; each logger has left a filter on them
+        handler.filters = [it for it in handler.filters if not isinstance(it, SuppressFilter)]
 
 
 # -- the network ------------------------------------------------
