@@ -42,7 +42,6 @@ TRACED_CASES = 2
 # Of the tests, those with long files first.
 FOLDERS = ("e2e", "rights", "template", "cli", "handlers", "sweep", "contract", "unit")
 MEASURING = pytest.StashKey[Coverage | None]()
-IS_ON = pytest.StashKey[bool]()
 _PREFIXES = ("AWS_", "POWERTOOLS_", "LAMBDA_", "_X_AMZN_", "ALIBABA_", "HUAWEI", "OTC_")
 _NAMES = frozenset(
     {
@@ -120,14 +119,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> None:
 
     A start lets CPython prepare all code anew that it then runs. So it is only started or stopped where that changes.
     """
-    stash = item.config.stash
-    measuring = stash.setdefault(MEASURING, Coverage.current())  # once it is stopped, it is nobody's current one
+    measuring = item.config.stash.setdefault(MEASURING, Coverage.current())  # while it is stopped, none is current
     if measuring is None:
         return
     wanted = item.get_closest_marker("covering") is not None
-    if wanted != stash.setdefault(IS_ON, True):
+    if wanted != (Coverage.current() is measuring):
         (measuring.start if wanted else measuring.stop)()
-        stash[IS_ON] = wanted
 
 
 def _folder(item: pytest.Item) -> str:

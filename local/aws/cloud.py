@@ -204,7 +204,7 @@ class LocalCloud:
         return [json.loads(message.body)["detail"] for message in self.take(self._finished_url)]
 
     def has_messages(self, queue_url: str) -> bool:
-        """Whether something is visible in a queue. Receiving costs a hundred times as much, and most are empty."""
+        """Whether something is visible in a queue. Receiving is a call over HTTP, and most are empty."""
         return bool(sqs_backends[stack.ACCOUNT][stack.REGION].queues[queue_url.rpartition("/")[2]].messages)
 
     def take(self, queue_url: str) -> list[Message]:

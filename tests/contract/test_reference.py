@@ -16,7 +16,6 @@ from local.api.reference.markdown import shown, table, worded
 from local.api.reference.pages import texts
 from local.api.schemas import requests
 from local.aws import stack
-from local.aws.expand import expand, parse
 from task_cleanup.errors import Category, Code, SweepCode
 from task_cleanup.observability import Telemetry
 from task_cleanup.providers.model import ErrorTable
@@ -25,6 +24,8 @@ from task_cleanup.sweep.report import SweepOutcome
 from task_cleanup.sweep.selection import Decision
 from task_cleanup.sweep.services import SERVICES
 from task_cleanup.tasks import AgeBasis, Status
+from tests.support.template import source
+from tests.support.template import template as expanded
 
 ENUMS: dict[type[StrEnum], tuple[Mapping[Any, object], str]] = {
     Outcome: (descriptions.OUTCOMES, "results.md"),
@@ -45,8 +46,7 @@ def pages() -> Mapping[str, str]:
 
 @cache
 def template() -> dict[str, Any]:
-    written = parse((stack.ROOT / "template.yaml").read_text())
-    return {**expand(written), "Mappings": written["Mappings"]}
+    return {**expanded(), "Mappings": source()["Mappings"]}
 
 
 def first_cells(page: str) -> set[str]:
