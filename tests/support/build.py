@@ -1,6 +1,5 @@
 """``sam build`` as ``make build`` runs it, and the make targets that it calls, on a copy of what they read."""
 
-import fcntl
 import platform
 import shutil
 import subprocess
@@ -55,25 +54,19 @@ def make_venv(project: Path, python: str) -> None:
     found.chmod(0o755)
 
 
-def built_once(architecture: str, python: str, shared: Path) -> Path:
-    """The build folder for one processor; parallel workers that share a folder build it once between them.
+def build_for(architecture: str, python: str, project: Path) -> Path:
+    """The build folder for one processor, in a copy of the project in an empty folder.
 
     All is built for this machine's processor. For another one, only the layers differ that have compiled packages:
     they are built by the makefile that ``sam build`` calls, and which the template names by the processor.
     """
-    project = shared / f"build-{architecture}"
-    with (shared / f"build-{architecture}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (project / "done").exists():
-            project.mkdir()
-            if architecture == HERE:
-                build(project, architecture, python)
-            else:
-                copy_project(project)
-                for layer in COMPILED_LAYERS:
-                    done = make_layer(project, layer, python, f"{architecture}/Makefile")
-                    assert done.returncode == 0, done.stdout
-            (project / "done").touch()
+    if architecture == HERE:
+        build(project, architecture, python)
+    else:
+        copy_project(project)
+        for layer in COMPILED_LAYERS:
+            done = make_layer(project, layer, python, f"{architecture}/Makefile")
+            assert done.returncode == 0, done.stdout
     return project / ".aws-sam" / "build"
 
 

@@ -53,7 +53,7 @@ TESTS: Mapping[str, Sequence[str]] = {
 FOLDERS = {"": "tests/unit", "looks": "tests/handlers", "sweep/": "tests/sweep"}
 PYTEST = (
     *("-p", "tests.support.mutants"),  # this module: see the end
-    *("-p", "no:schemathesis", "-p", "no:xdist", "-p", "no:cacheprovider", "--hypothesis-profile=mutants"),
+    *("-p", "no:schemathesis", "-p", "no:cacheprovider", "--hypothesis-profile=mutants"),
     # pytest is started again and again in one process, which has already imported its plugins.
     *("-W", "ignore::pytest.PytestAssertRewriteWarning", "--timeout=30"),
 )

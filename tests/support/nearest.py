@@ -14,13 +14,7 @@ from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).resolve().parents[2]
 # These build, deploy or start processes: `make check` runs them.
-SLOW = (
-    "tests/e2e/",
-    "tests/rights/",
-    "tests/template/test_build",
-    "tests/template/test_layers",
-    "tests/template/test_lint",
-)
+SLOW = ("tests/artifact/", "tests/attacks/", "tests/e2e/", "tests/rights/")
 OF_A_FUNCTION = ("tests/handlers/test_matrix.py", "tests/unit/test_validation.py", "tests/template/test_functions.py")
 LAYER = "layers/task_cleanup/python/task_cleanup/"
 # Where a source is, where tests may be named after it, and what runs if none is. The first line that fits holds.
@@ -57,7 +51,7 @@ ROOMS: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("tests/", (), ("tests/template/test_conventions.py",)),
 )
 SECONDS = 35  # for all tests together
-OPTIONS = ("-q", "-n", "2", "--dist", "loadfile", "-p", "no:schemathesis", "-m", "not exhaustive")
+OPTIONS = ("-q", "-p", "no:schemathesis", "-m", "not exhaustive")
 INTERRUPTED, NO_TESTS = 2, 5  # exit statuses of pytest
 BASES = ("origin/main", "main")
 

@@ -19,13 +19,13 @@ pytestmark = [
 ]
 
 
-def test_bench_measures_and_writes_all_it_promises(built: Path, tmp_path: Path) -> None:
+def test_bench_measures_and_writes_all_it_promises(built_here: Path, tmp_path: Path) -> None:
     measured = [
         replace(HUAWEI_OMS, forms=("ours", "ours-tls")),
         replace(HUAWEI_KEYLESS, forms=("ours", "bare", "ours-tls")),
         replace(FLOOR, forms=("compiled",)),
     ]
-    results = run(built, tmp_path / "peers", rounds=1, invocations=2, peers=measured)
+    results = run(built_here, tmp_path / "peers", rounds=1, invocations=2, peers=measured)
     report.write(results, tmp_path, tmp_path / "samples.json")
     plot.write(results, tmp_path / "performance.svg")
     told = json.loads((tmp_path / "samples.json").read_text())

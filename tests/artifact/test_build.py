@@ -69,6 +69,7 @@ def check_function(built: Path, source: Path) -> None:
 
 
 @all_is_built
+@pytest.mark.parametrize("operation", OPERATIONS, ids=[operation.name for operation in OPERATIONS])
 def test_function_holds_its_handler_and_its_schema_only(built: Path, operation: Operation) -> None:
     check_function(built / operation.id("Function"), ROOT / "functions" / operation.folder)
 

@@ -46,8 +46,8 @@ ABSENT = ("aws_xray_sdk", "boto3", "botocore", "moto", "pip", "pydantic", "pytes
 
 
 @pytest.fixture(scope="module")
-def running(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with Bench(built, tmp_path_factory.mktemp("artifact")) as bench:
+def running(built_here: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    with Bench(built_here, tmp_path_factory.mktemp("artifact")) as bench:
         yield bench
 
 
