@@ -6,6 +6,9 @@ from dataclasses import fields
 from enum import Enum
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+# Of the classes so far: to find them out takes longer than the rest.
+_TYPES: dict[type[Any], dict[str, Any]] = {}
+
 
 class InvalidRecordError(ValueError):
     """A name that does not exist, or a value of the wrong kind."""
@@ -13,7 +16,7 @@ class InvalidRecordError(ValueError):
 
 def converted(cls: type[Any], values: Mapping[str, object]) -> dict[str, Any]:
     """Check names and values against the fields of a dataclass; enum members are given by value."""
-    hints = get_type_hints(cls)
+    hints = _TYPES.get(cls) or _TYPES.setdefault(cls, get_type_hints(cls))
     known = {field.name for field in fields(cls)}
     unknown = sorted(set(values) - known)
     if unknown:
