@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +16,7 @@ from unittest.mock import patch
 import boto3
 import requests
 import yaml
+from jsonpath_ng.ext.parser import parse
 from moto.server import ThreadedMotoServer
 from moto.sqs.models import sqs_backends
 
@@ -106,6 +108,8 @@ class LocalCloud:
         self._closing.enter_context(patch.dict(os.environ, LOCAL_AWS_IDENTITY))
         # moto reads a template with this loader, four times for each deployment. In Python, that takes half a second.
         self._closing.enter_context(patch.object(yaml, "Loader", yaml.CLoader))
+        # moto makes a parser of JSONPath for each path of each event: as much work as the rest of putting the event.
+        self._closing.enter_context(patch("jsonpath_ng.ext.parse", cache(parse)))
         message_moves.install()
         notices.install()
         server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
