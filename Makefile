@@ -75,8 +75,17 @@ documents: .venv/local ## Write docs/openapi.json, docs/schemas and docs/referen
 test: check ## The same as check
 
 .PHONY: check
-check: .venv/dev ## Everything CI runs, JOBS=4 at a time; the output of each comes when it ends
-	@$(MAKE) --no-print-directory -j$(JOBS) --keep-going $(filter --output-sync,$(.FEATURES:%=--%)) tests types lint
+check: .venv/dev ## Everything CI runs, JOBS=4 at a time; the output of each comes when it ends, what failed is named at last
+	@rm -f $(FAILED)
+	@echo "The output of each check comes when it ends, the first in about two minutes."
+	@$(MAKE) --no-print-directory -j$(JOBS) --keep-going $(GROUPED) tests types lint || \
+		{ echo "Failed: $$(cat $(FAILED) | xargs). Each is run again by make with its name."; exit 1; }
+
+# What failed, a line each. A command that is run by this leaves its target's name there.
+FAILED := .build/failed
+RUN = @echo '$1' && $1 || { mkdir -p .build && echo $@ >> $(FAILED); exit 1; }
+# From make 4 on; macOS has 3.81.
+GROUPED := $(filter --output-sync,$(.FEATURES:%=--%))
 
 .PHONY: quick
 quick: .venv/dev ## In less than a minute: ruff on the changed files, and the tests that are nearest to them
@@ -86,41 +95,48 @@ quick: .venv/dev ## In less than a minute: ruff on the changed files, and the te
 lint: lint-code lint-template lint-safety ## Check the style, the template with its loops and without, and its safety
 
 lint-code: .venv/dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(call RUN,$(BIN)/ruff check .)
+	$(call RUN,$(BIN)/ruff format --check .)
 
 # "sam validate --lint" is cfn-lint too, and takes as long for each template as this does for both.
 lint-template: template.expanded.yaml
-	$(BIN)/cfn-lint -- template.yaml template.expanded.yaml
+	$(call RUN,$(BIN)/cfn-lint -- template.yaml template.expanded.yaml)
 
 lint-safety: template.expanded.yaml $(CHECKOV)/installed
-	$(CHECKOV)/bin/checkov --config-file .checkov.yaml
+	$(call RUN,$(CHECKOV)/bin/checkov --config-file .checkov.yaml)
 
-template.expanded.yaml: template.yaml local/aws/expand.py .venv/dev
-	@$(BIN)/python -m local.aws.expand
+# Always: an old one would be checked in its place.
+.PHONY: template.expanded.yaml
+template.expanded.yaml: .venv/dev
+	$(call RUN,$(BIN)/python -m local.aws.expand)
 
 .PHONY: types
 types: .venv/dev ## Check the types, strictly
-	$(BIN)/mypy layers/task_cleanup/python cli local bench tests functions
+	$(call RUN,$(BIN)/mypy layers/task_cleanup/python cli local bench tests functions)
 
 # Each folder of tests is run by a process of its own, so that what they share is imported, built and started once. What
-# takes longest starts first. What is nearest to the layer measures its branch coverage.
+# takes longest starts first.
 LONG := e2e handlers sweep unit artifact
 FOLDERS := $(LONG) $(filter-out $(LONG),$(patsubst tests/%/,%,$(sort $(dir $(wildcard tests/*/test_*.py)))))
+# Those nearest to the layer and the functions measure their branch coverage.
 MEASURED := handlers sweep unit
-MEASURE = -m coverage run --data-file=.build/coverage/$*
-# schemathesis, which makes its cases when it is loaded, is used by the attacks alone.
-PYTEST = $(BIN)/python $(if $(filter $*,$(MEASURED)),$(MEASURE)) -m pytest $(if $(filter $*,attacks),,-p no:schemathesis)
+COVERAGE := .build/coverage
+# pytest writes the report at its end: without one, a test has ended the process, whatever its status says.
+REPORTS := .build/reports
+REPORT = $(@:tests-%=$(REPORTS)/%.xml)
 
 .PHONY: tests
-tests: $(FOLDERS:%=tests-%) ## Run all tests (`make tests-unit`: those of one folder), and report the layer's branch coverage
-	$(BIN)/python -m coverage combine --quiet --keep --data-file=.build/coverage/all $(MEASURED:%=.build/coverage/%)
-	$(BIN)/python -m coverage report --data-file=.build/coverage/all
+tests: $(FOLDERS:%=tests-%) ## Run all tests (`make tests-unit`: those of one folder), and report the branch coverage
+	$(call RUN,$(BIN)/python -m coverage combine --quiet --keep --data-file=$(COVERAGE)/all $(MEASURED:%=$(COVERAGE)/%))
+	$(call RUN,$(BIN)/python -m coverage report --data-file=$(COVERAGE)/all)
 
 .PHONY: $(FOLDERS:%=tests-%)
-$(FOLDERS:%=tests-%): tests-%: .venv/dev
-	@mkdir -p .build/coverage
-	$(PYTEST) tests/$*
+$(FOLDERS:%=tests-%): .venv/dev
+	@mkdir -p $(COVERAGE) $(REPORTS) && rm -f $(@:tests-%=$(COVERAGE)/%) $(REPORT)
+	$(call RUN,$(BIN)/python $(MEASURE) -m pytest $(PLUGINS) --junit-xml=$(REPORT) $(@:tests-%=tests/%) && test -s $(REPORT))
+$(MEASURED:%=tests-%): MEASURE = -m coverage run --data-file=$(@:tests-%=$(COVERAGE)/%)
+# schemathesis makes its cases when it is loaded, and is used by the attacks alone.
+$(filter-out tests-attacks,$(FOLDERS:%=tests-%)): PLUGINS := -p no:schemathesis
 tests-rights: .venv/simulator
 
 .PHONY: mutants
@@ -162,7 +178,8 @@ lock: .venv/dev ## Pin the requirements again, with hashes and without addresses
 
 .PHONY: clean
 clean: ## Remove what the targets made
-	rm -rf .venv $(DEPLOYED) $(CHECKOV) .build/coverage .build/mutants template.expanded.yaml .aws-sam .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv $(DEPLOYED) $(CHECKOV) $(COVERAGE) $(REPORTS) $(FAILED) .build/mutants template.expanded.yaml .aws-sam .coverage* \
+		.mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/python: requirements-install.txt
 	@test -n "$(PYTHON)" || { echo "No CPython from 3.11 on was found: install 3.13, or name one with PYTHON=" >&2; exit 1; }

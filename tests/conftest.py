@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, Phase, settings
 pytest.register_assert_rewrite("tests.support")
 
 from tests.support.identities import AWS_VARIABLES  # noqa: E402
+from tests.support.nearest import OUT_OF_TIME  # noqa: E402
 
 # Enough for every run; a machine that is busy is no failure.
 settings.register_profile("suite", max_examples=25, deadline=None)
@@ -47,16 +48,23 @@ _NAMES = frozenset(
 _PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"})
 
 
-# -- one process after the other imports ------------------------------------------------
+# -- runs ------------------------------------------------
 
 # Each folder of tests is run by a process of its own, and some start at the same time. pip has compiled nothing: the
-# first to import compiles what all of them share, and the others read that. Freed also where its holder crashes.
-_IMPORTING = Path(__file__).open()  # noqa: SIM115 - until all is collected
+# first process compiles what all of them import, and the others read that. So each holds this lock, on this file,
+# until it has collected its tests. The kernel frees it where the process dies.
+_IMPORTING = Path(__file__).open()  # noqa: SIM115
 fcntl.flock(_IMPORTING, fcntl.LOCK_EX)
 
 
 def pytest_collection_finish() -> None:
     _IMPORTING.close()
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """`make quick` limits the time of a run by ``--session-timeout``: to reach the limit is no failed test."""
+    if str(session.shouldfail).startswith("session-timeout") and not session.testsfailed:
+        session.exitstatus = OUT_OF_TIME
 
 
 # -- the environment ------------------------------------------------

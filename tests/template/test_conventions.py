@@ -153,6 +153,15 @@ def imported(path: Path) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
 
 
+def test_every_test_is_in_a_folder_that_make_runs() -> None:
+    """``make tests`` runs each folder that has test files of its own."""
+    folders = {path.parent for path in ROOT.glob("tests/*/test_*.py")}
+
+    tests = [path for name in ("test_*.py", "*_test.py") for path in ROOT.glob(f"tests/**/{name}")]
+
+    assert [path for path in tests if path.parent not in folders] == []
+
+
 @pytest.mark.parametrize("folder", ["tests", "cli", "local", "bench"])
 def test_no_file_imports_from_a_test_from_a_conftest_or_a_helpers_private_name(folder: str) -> None:
     """What several test files share is in tests/support, under a public name."""

@@ -1,9 +1,12 @@
 """``make quick`` finds the tests that are nearest to a changed file."""
 
+import subprocess
+import sys
+
 import pytest
 
 from tests.support.functions import ROOT
-from tests.support.nearest import LAYER, OF_A_FUNCTION, ROOMS, choose
+from tests.support.nearest import LAYER, OF_A_FUNCTION, OPTIONS, OUT_OF_TIME, ROOMS, choose
 
 TESTS = [str(path.relative_to(ROOT)) for path in ROOT.glob("tests/*/test_*.py")]
 
@@ -59,3 +62,12 @@ def test_every_test_that_is_named_exists() -> None:
     assert {name for name in named if not (ROOT / name).exists()} == set()
     for source, _, _ in ROOMS:
         assert (ROOT / source).exists(), source
+
+
+def test_a_run_whose_time_is_up_is_no_failure() -> None:
+    limited = [sys.executable, "-m", "pytest", *OPTIONS, "--session-timeout=0.001", "tests/unit/test_retries.py"]
+
+    done = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert "session-timeout" in done.stdout
+    assert done.returncode == OUT_OF_TIME

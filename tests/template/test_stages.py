@@ -1,4 +1,4 @@
-"""The stages that ``samconfig.toml`` knows. (``make lint`` validates the template, by SAM and its linter.)"""
+"""The stages that ``samconfig.toml`` knows."""
 
 import tomllib
 
