@@ -188,9 +188,10 @@ class Terminal:
         return Ended(code, self.plain)
 
     def _read(self) -> bool:
+        has_ended = self.process.poll() is not None  # asked first: what it wrote before its end is there by now
         ready, _, _ = select.select([self._own], [], [], 0.05)
         if not ready:
-            return self.process.poll() is None
+            return not has_ended
         try:
             data = os.read(self._own, 65536)
         except OSError:  # the other end is closed
