@@ -69,6 +69,10 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 # -- the environment ------------------------------------------------
 
+# A make that a test starts must not take the options of the make that runs the tests, as to go on after a failure.
+for _name in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
+    os.environ.pop(_name, None)
+
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
