@@ -1,7 +1,8 @@
 """Branch coverage on CPython 3.13 by `sys.monitoring`, where coverage.py traces and waits for the events of 3.14.
 
-A tracer is called for every line of every library, `sys.monitoring` only for the layer's: that costs next to nothing.
-Earlier versions of CPython are traced, later ones need nothing of this. coverage.py loads this file as its plugin.
+A tracer is called for every line of every library, `sys.monitoring` only for the measured code: that costs next to
+nothing. Later versions of CPython need nothing of this; on earlier ones `make tests` measures nothing. coverage.py
+loads this file as its plugin.
 """
 
 import sys
