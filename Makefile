@@ -79,7 +79,7 @@ check: .venv/dev ## Everything CI runs, JOBS=4 at a time; the output of each com
 	@rm -f $(FAILED)
 	@echo "The output of each check comes when it ends, the first in about two minutes."
 	@$(MAKE) --no-print-directory -j$(JOBS) --keep-going $(GROUPED) tests types lint || \
-		{ echo "Failed: $$(cat $(FAILED) | xargs). Each is run again by make with its name."; exit 1; }
+		{ echo "Failed: $$(cat $(FAILED) 2>&1 | xargs). Each is run again by make with its name."; exit 1; }
 
 # What failed, a line each. A command that is run by this leaves its target's name there.
 FAILED := .build/failed
