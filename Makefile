@@ -105,7 +105,7 @@ lint-template: template.expanded.yaml
 lint-safety: template.expanded.yaml $(CHECKOV)/installed
 	$(call RUN,$(CHECKOV)/bin/checkov --config-file .checkov.yaml)
 
-# Always: an old one would be checked in its place.
+# Always: an old one would be checked or built in its place.
 .PHONY: template.expanded.yaml
 template.expanded.yaml: .venv/dev
 	$(call RUN,$(BIN)/python -m local.aws.expand)
@@ -121,18 +121,17 @@ FOLDERS := $(LONG) $(filter-out $(LONG),$(patsubst tests/%/,%,$(sort $(dir $(wil
 # Those nearest to the layer and the functions measure their branch coverage.
 MEASURED := handlers sweep unit
 COVERAGE := .build/coverage
-# Earlier versions of CPython would be traced, which takes three times as long (tests/monitored.py).
+# Earlier versions of CPython would be traced, which takes more than three times as long (tests/monitored.py).
 MONITORS = $(shell $(BIN)/python -c 'import sys; print("yes" if sys.version_info >= (3, 13) else "")')
 # pytest writes the report at its end: without one, a test has ended the process, whatever its status says.
 REPORTS := .build/reports
 REPORT = $(@:tests-%=$(REPORTS)/%.xml)
+MEASURE_ALL = $(BIN)/python -m coverage combine --quiet --keep --data-file=$(COVERAGE)/all $(MEASURED:%=$(COVERAGE)/%) && \
+	$(BIN)/python -m coverage report --data-file=$(COVERAGE)/all
 
 .PHONY: tests
 tests: $(FOLDERS:%=tests-%) ## Run all tests (`make tests-unit`: those of one folder), and report the branch coverage
-	@$(if $(MONITORS),,echo "NOT MEASURED: the branch coverage. It is measured on CPython 3.13 and later.")
-	$(if $(MONITORS),$(call RUN,$(BIN)/python -m coverage combine --quiet --keep --data-file=$(COVERAGE)/all \
-		$(MEASURED:%=$(COVERAGE)/%)))
-	$(if $(MONITORS),$(call RUN,$(BIN)/python -m coverage report --data-file=$(COVERAGE)/all))
+	$(if $(MONITORS),$(call RUN,$(MEASURE_ALL)),@echo "NOT MEASURED: the branch coverage. It is on CPython 3.13 and later.")
 
 .PHONY: $(FOLDERS:%=tests-%)
 $(FOLDERS:%=tests-%): .venv/dev
@@ -148,8 +147,7 @@ mutants: .venv/mutants ## Change the layer's code in small ways, and see whether
 	@$(BIN)/python -m tests.support.mutants --sample $(or $(SAMPLE),500) --seed $(or $(SEED),1) --only "$(ONLY)"
 
 .PHONY: build
-build: .venv/dev ## Write out the template's loops, and sam build (ARCHITECTURE=x86_64, else as STAGE=dev or prod says)
-	$(BIN)/python -m local.aws.expand
+build: template.expanded.yaml ## Write out the template's loops, and sam build (ARCHITECTURE=x86_64, else as STAGE=dev or prod says)
 	$(BIN)/sam build --template template.expanded.yaml --config-env $(or $(STAGE),default) \
 		$(if $(ARCHITECTURE),--parameter-overrides Architecture=$(ARCHITECTURE))
 
